@@ -1,0 +1,76 @@
+"""How a step is started from a shell: `python -m pipeline.<step> key=value ...`, configured by conf/<step>.yaml.
+
+Hydra does the composing, the overrides and the sweeps (`-m`). What is added here: a help page for newcomers, and user
+errors as one line with exit status 2.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import MissingMandatoryValue
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.errors import UserError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+def run(step: str) -> None:
+    """Run `main(cfg)` of the module `pipeline.<step>` with the config that conf/<step>.yaml and the shell compose."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_page(step))
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    module = importlib.import_module(f"pipeline.{step}")
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=step)(module.main)()
+    except UserError as error:
+        _fail(step, str(error))
+    except MissingMandatoryValue as error:
+        _fail(step, f"{error.full_key or error.msg}: no value given; see python -m pipeline.{step} --help")
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__
+        text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+        _fail(step, text + f" (see python -m pipeline.{step} --help)")
+
+
+def help_page(step: str) -> str:
+    """What the step does, every choice of every group it reads with the first line of its file, and its values."""
+    text = (CONF / f"{step}.yaml").read_text()
+    lines = [_docstring(step), "", f"Usage: python -m pipeline.{step} [group=choice ...] [key=value ...]", ""]
+    for folder in sorted(p for p in CONF.iterdir() if p.is_dir()):
+        if f"- {folder.name}:" not in text:
+            continue
+        lines += [f"{folder.name}="]
+        for file in sorted(folder.glob("*.yaml")):
+            about = file.read_text().splitlines()[0].lstrip("# ")
+            lines.append(f"  {file.stem:34} {about}")
+        lines.append("")
+    lines += [
+        f"Values and what they are without an override (conf/{step}.yaml):",
+        "",
+        *(f"  {line}".rstrip() for line in text.strip().splitlines()),
+        "",
+        f"python -m pipeline.{step} ... --cfg job   shows the resolved config and does nothing",
+        f"python -m pipeline.{step} -m key=a,b ...  runs every combination",
+    ]
+    return "\n".join(lines)
+
+
+def _docstring(step: str) -> str:
+    """The module's docstring, read without importing it: help must not wait for TensorFlow."""
+    import ast
+
+    return ast.get_docstring(ast.parse((Path(__file__).parent / f"{step}.py").read_text())) or ""
+
+
+def _fail(step: str, message: str) -> None:
+    one_line = " ".join(message.split())
+    print(f"pipeline.{step}: {one_line}", file=sys.stderr)
+    sys.exit(2)

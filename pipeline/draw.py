@@ -1,0 +1,299 @@
+"""Draw the embedded data set: about 1,400 JPEG files in MMAFEDB's layout, with planted faults and a list of them.
+
+`output`/MMAFEDB/{train,valid,test}/{angry,...}/face_NNNNN.jpg, and `output`/truth.csv with the columns id (path inside
+MMAFEDB), fault, of (id of the picture that it repeats, or empty) and expected: "drop" (cleaning has to drop it from
+train), "report" (has to be reported, but stays), "keep" (has to stay).
+
+An emotion is a prototype of FACS action units (Ekman & Friesen 1978; prototypes after EMFACS and Lucey et al., The
+Extended Cohn-Kanade Dataset, CVPR Workshops 2010, table 1) with a random strength, jitter on each unit, at times a unit
+missing or a stray one, so that the classes overlap a little. Everything else (person, pose, light, background, camera)
+is drawn without regard to the emotion. Each file depends on the seed and its own number only, so neither the order nor
+the number of processes changes a byte.
+"""
+
+import csv
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+
+from pipeline import cli
+from pipeline.errors import UserError
+from pipeline.faces import Shot, draw_face, random_person
+from pipeline.files import whole_folder
+from pipeline.labels import FOLDERS, SPLITS
+from pipeline.progress import progress
+
+ROOT = "MMAFEDB"
+NEAR = ("recompressed", "resized", "mirrored", "cropped", "brightened")
+UNITS = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 16, 17, 20, 23, 24, 25, 26, 43))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file to write. `number` seeds it; `nth` counts the pictures of its fault; `of` is the picture it repeats."""
+
+    id: str
+    number: int
+    person: int
+    fault: str = ""
+    nth: int = 0
+    of: "Picture | None" = None
+
+    @property
+    def folder(self) -> str:
+        return self.id.split("/")[1]
+
+
+def main(cfg: DictConfig) -> None:
+    values = OmegaConf.to_container(cfg, resolve=True)
+    output = Path(cfg.output)
+    if output.exists() and not (output / "truth.csv").is_file():
+        raise UserError(f"{output}: exists and is not a drawn data set; name another folder with output=")
+    check(values)
+    pictures = plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
+    with whole_folder(output) as folder:
+        write(folder, pictures, values, cfg.workers)
+    print(f"{output / ROOT}: {len(pictures):,} files of drawn faces")
+    for split in SPLITS:
+        count = Counter(picture.folder for picture in pictures if picture.id.startswith(f"{split}/"))
+        print(f"  {split:6} {count.total():5}  " + "  ".join(f"{name} {count[name]}" for name in FOLDERS))
+    faults = Counter(picture.fault for picture in pictures if picture.fault)
+    print(f"{output / 'truth.csv'}: {faults.total()} planted faults: " + ", ".join(f"{n} {f}" for f, n in faults.items()))
+
+
+def check(values: Mapping) -> None:
+    """UserError for a range that is reversed, shares that do not add up to 1, or unknown class folders."""
+    for group in ("expression", "view", "camera", "dark"):
+        for name, value in values[group].items():
+            if isinstance(value, list) and not (len(value) == 2 and value[0] <= value[1]):
+                raise UserError(f"{group}.{name}={value}: expected [lowest, highest]")
+    if values["camera"]["size"][0] < 16:
+        raise UserError(f"camera.size={values['camera']['size']}: expected at least 16 pixels")
+    for name in ("shares", "emotions"):
+        if set(values[name]) != set(FOLDERS):
+            raise UserError(f"{name}: expected exactly the class folders {', '.join(FOLDERS)}")
+    if abs(sum(values["shares"].values()) - 1) > 1e-6:
+        raise UserError(f"shares: they add up to {sum(values['shares'].values()):.3f}; expected 1")
+
+
+def plan(
+    images: Mapping[str, int], identities: Mapping[str, int], shares: Mapping[str, float], dirt: Mapping, seed: int
+) -> list[Picture]:
+    """All files by id, each with its person and its fault. Raises UserError when `images` are too few for `dirt`.
+
+    A copy in train comes after its original in the order of ids, and a picture is repeated at most once.
+    """
+    rng = np.random.default_rng((seed, 0))
+    ids, persons, first = [], {}, 0
+    numbers = iter(rng.permutation(sum(images.values())))
+    for split in SPLITS:
+        edges = np.round(np.cumsum([shares[folder] for folder in FOLDERS]) * images[split]).astype(int)
+        for folder, count in zip(FOLDERS, np.diff(edges, prepend=0), strict=True):
+            ids += [f"{split}/{folder}/face_{next(numbers):05}.jpg" for _ in range(count)]
+        persons[split] = (first, first := first + identities[split])
+    ids.sort()
+    pictures = {
+        id: Picture(id, number, int(rng.integers(*persons[id.split("/")[0]]))) for number, id in enumerate(ids)
+    }
+    free = [ids[k] for k in rng.permutation(len(ids))]
+
+    def take(split: str, folder: str = "", but: str = "") -> str:
+        for id in free:
+            parts = id.split("/")
+            if parts[0] == split and folder in ("", parts[1]) and parts[1] != but:
+                free.remove(id)
+                return id
+        raise UserError(f"images.{split}={images[split]}: too few for the planted faults; raise it or lower dirt.*")
+
+    def plant(fault: str, id: str, nth: int, of: str | None = None) -> None:
+        old = pictures[id]
+        pictures[id] = Picture(id, old.number, old.person, fault, nth, pictures[of] if of else None)
+
+    for fault, wanted in dirt.items():
+        kinds = [(split, n) for split, n in (wanted.items() if isinstance(wanted, Mapping) else [("train", wanted)])]
+        for nth, split in enumerate(split for split, n in kinds for _ in range(n)):
+            if fault in ("exact_duplicate", *NEAR):
+                of = take(split)
+                copy = take("train", of.split("/")[1])
+                of, copy = sorted((of, copy)) if split == "train" else (of, copy)
+                plant(fault, copy, nth, of)
+            elif fault == "valid_in_test":
+                of = take("valid")
+                plant(fault, take("test", of.split("/")[1]), nth, of)
+            elif fault == "other_label":
+                of = take(split)
+                of, copy = sorted((of, take(split, but=of.split("/")[1])))
+                plant(fault, copy, nth, of)
+            else:
+                plant(fault, take(split), nth)
+    return [pictures[id] for id in ids]
+
+
+def write(folder: Path, pictures: Sequence[Picture], values: Mapping, workers: int) -> None:
+    """Write the files and the truth into `folder`."""
+    for split in SPLITS:
+        for name in FOLDERS:
+            (folder / ROOT / split / name).mkdir(parents=True)
+    drawn = contents(pictures, values, workers)
+    for picture, content in zip(pictures, progress(drawn, len(pictures), "drawing"), strict=True):
+        (folder / ROOT / picture.id).write_bytes(content)
+    expected = {"dark_face": "keep", "valid_in_test": "report"}
+    with open(folder / "truth.csv", "w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("id", "fault", "of", "expected"))
+        for p in pictures:
+            if p.fault:
+                table.writerow((p.id, p.fault, p.of.id if p.of else "", expected.get(p.fault, "drop")))
+
+
+def contents(pictures: Sequence[Picture], values: Mapping, workers: int) -> Iterator[bytes]:
+    """The bytes of each picture in order, drawn by `workers` processes (spawned: a fork could inherit held locks)."""
+    job = partial(content, values=values)
+    if workers < 2:
+        yield from map(job, pictures)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(job, pictures, chunksize=8)
+
+
+def content(picture: Picture, values: Mapping) -> bytes:
+    """The bytes of one file, its planted fault included."""
+    rng = np.random.default_rng((values["seed"], 1, picture.number))
+    fault = picture.fault
+    if fault == "empty":
+        return b""
+    if fault == "not_an_image":
+        return f"<html><body><h1>404 Not Found</h1><p>Picture {picture.number} is gone.</p></body></html>\n".encode()
+    if fault == "blank":
+        shade = (255, 0, 128)[picture.nth % 3]
+        side = values["camera"]["size"][0] + 5 * picture.nth  # so no two are the same
+        return _jpeg(Image.new("L" if picture.nth % 2 else "RGB", (side, side), shade if picture.nth % 2 else (shade,) * 3), 90)
+    if fault == "placeholder":
+        return _jpeg(card(picture.nth, values["camera"]["size"][0] + 7 * picture.nth, rng), 90)
+    if picture.of is not None:
+        return repeat(content(picture.of, values), picture)
+    camera = values["camera"]
+    if fault == "dark_face":
+        size = camera["size"][0] if picture.nth % 4 else camera["size"][1]
+        camera = camera | values["dark"] | {"size": [size, size]}
+    drawing = face(picture, values, rng)
+    data = photograph(drawing, camera, rng)
+    return data[: int(len(data) * rng.uniform(0.5, 0.65))] if fault == "truncated" else data
+
+
+def face(picture: Picture, values: Mapping, rng: np.random.Generator) -> Image.Image:
+    """The drawing of a picture's person with its folder's emotion, RGB, `camera.canvas` pixels a side."""
+    person = random_person(np.random.default_rng((values["seed"], 2, picture.person)))
+    view = values["view"]
+    shot = Shot(
+        *(rng.uniform(-view[name], view[name]) for name in ("yaw", "pitch", "roll")),
+        rng.uniform(*view["zoom"]), *rng.uniform(-view["shift"], view["shift"], 2),
+        rng.uniform(-view["azimuth"], view["azimuth"]), rng.uniform(*view["elevation"]), rng.uniform(*view["ambient"]),
+        tuple(rng.uniform(-view["gaze"], view["gaze"], 2)),
+    )  # fmt: skip
+    units = action_units(values["emotions"][picture.folder], values["expression"], rng)
+    return draw_face(person, units, shot, backdrop(values["camera"]["canvas"], rng), rng)
+
+
+def action_units(prototype: Mapping, expression: Mapping, rng: np.random.Generator) -> dict[str, float]:
+    """One showing of an emotion: the intensity (0..1) of each action unit that is there."""
+    strength = rng.uniform(*expression["strength"])
+    units = {}
+    for unit, (intensity, probability) in prototype.items():
+        if rng.random() < probability:
+            units[unit] = float(np.clip(strength * intensity + rng.normal(0, expression["jitter"]), 0.05, 1))
+    if rng.random() < expression["stray"]:
+        stray = str(rng.choice(UNITS))
+        units[stray] = max(units.get(stray, 0.0), rng.uniform(*expression["stray_intensity"]))
+    return units
+
+
+def backdrop(side: int, rng: np.random.Generator) -> Image.Image:
+    """A background: two colours that run into each other, often with blurred things in it."""
+    small = Image.fromarray(rng.uniform(25, 230, (2, 2, 3)).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(small)
+    for _ in range(int(rng.integers(0, 7))):
+        x, y, w, h = rng.uniform(-10, 64, 2).tolist() + rng.uniform(6, 45, 2).tolist()
+        shape = pen.rectangle if rng.random() < 0.6 else pen.ellipse
+        shape((x, y, x + w, y + h), tuple(int(c) for c in rng.uniform(15, 240, 3)))
+    return small.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4))).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def photograph(drawing: Image.Image, camera: Mapping, rng: np.random.Generator) -> bytes:
+    """A JPEG of the drawing: blurred, reduced, exposed, noisy, gray or not, as `camera` says."""
+    low, high = camera["size"]
+    side = low if rng.random() < camera["smallest_share"] else int(rng.integers(low, high + 1))
+    radius = rng.uniform(*camera["blur"]) / 100 * drawing.width
+    image = drawing.filter(ImageFilter.GaussianBlur(radius)).resize((side, side), Image.Resampling.LANCZOS)
+    kind = rng.random()
+    gray = kind < camera["gray_share"] + camera["gray_colour_share"]
+    image = image.convert("L") if gray else image
+    values = np.asarray(image, np.float32)
+    exposure, contrast = rng.uniform(*camera["exposure"]), rng.uniform(*camera["contrast"])
+    values = (values * exposure - 128 * exposure) * contrast + 128 * exposure
+    values = values + rng.normal(0, rng.uniform(*camera["noise"]), values.shape)
+    image = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+    image = image.convert("RGB") if gray and kind >= camera["gray_share"] else image
+    return _jpeg(image, int(rng.integers(camera["quality"][0], camera["quality"][1] + 1)))
+
+
+def repeat(data: bytes, picture: Picture) -> bytes:
+    """The file `data` once more: pixel by pixel the same (at times with other bytes), or altered as the fault says."""
+    if picture.fault not in NEAR:
+        comment = f"copy {picture.nth}".encode()
+        return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:] if picture.nth % 2 else data
+    image = Image.open(BytesIO(data))
+    side = image.width
+    if picture.fault == "recompressed":
+        return _jpeg(image, 40)
+    if picture.fault == "resized":
+        image = image.resize((round(0.8 * side),) * 2, Image.Resampling.BICUBIC)
+    elif picture.fault == "mirrored":
+        image = ImageOps.mirror(image)
+    elif picture.fault == "cropped":
+        image = ImageOps.crop(image, max(1, round(0.04 * side)))
+    else:
+        image = image.point(lambda value: min(255, round(1.2 * value)))
+    return _jpeg(image, 90)
+
+
+def card(nth: int, side: int, rng: np.random.Generator) -> Image.Image:
+    """The `nth` card that stands for a missing photo: words, a warning triangle, three dots, or a camera."""
+    light = int(rng.integers(215, 256))
+    image = Image.new("RGB", (160, 160), (light, light, min(255, light + 6)))
+    pen, ink = ImageDraw.Draw(image), (int(rng.integers(70, 150)),) * 3
+    kind = nth % 4
+    if kind == 0:
+        words = ("photo moved\nor deleted", "image not\navailable", "no longer\navailable")[nth // 4 % 3]
+        pen.multiline_text((80, 80), words, ink, ImageFont.load_default(24), anchor="mm", align="center")
+    elif kind == 1:
+        pen.polygon(((80, 30), (135, 125), (25, 125)), (226, 176, 40), ink, 5)
+        pen.text((80, 92), "!", ink, ImageFont.load_default(60), anchor="mm")
+    elif kind == 2:
+        for x in (45, 80, 115):
+            pen.ellipse((x - 11, 69, x + 11, 91), ink)
+    else:
+        pen.rounded_rectangle((28, 52, 132, 120), 10, ink)
+        pen.rectangle((60, 40, 100, 55), ink)
+        pen.ellipse((57, 63, 103, 109), ink, image.getpixel((0, 0)), 7)
+        pen.line((24, 134, 136, 32), (200, 60, 60), 7)
+    return image.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    file = BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    cli.run("draw")

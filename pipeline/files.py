@@ -1,0 +1,78 @@
+"""Files and folders that are whole or absent: written beside their place, flushed to disk, then renamed into it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; on success it replaces `path`, on an error nothing is left.
+
+    The suffix is kept, since many writers choose their format by it. Raises UserError when the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        with _named_disk_errors(path):
+            yield beside
+            _fsync(beside)
+            os.replace(beside, path)
+            _fsync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a new empty folder beside `path` to fill; on success it replaces `path`, on an error nothing is left."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        with _named_disk_errors(path):
+            yield beside
+            for file in beside.rglob("*"):
+                if file.is_file():
+                    _fsync(file)
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            if path.exists():
+                os.rename(path, old)
+            os.rename(beside, path)
+            _fsync(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: JSON has neither."""
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _named_disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            raise UserError(f"{path}: the disk is full; free some space and run again (earlier outputs are intact)") from error
+        raise

@@ -1,0 +1,25 @@
+"""The seven emotions: their public encoding, and the folder each one is read from.
+
+The one home of label order. A class index anywhere in the project (arrays, model outputs, reports) is a position in
+`LABELS`; folder names are looked up by name and never sorted, because the alphabetical order of the folders is a
+different one (there, 4 is neutral; here, 4 is sadness).
+"""
+
+LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+
+FOLDERS = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "sad": "sadness",
+    "surprise": "surprise",
+    "neutral": "neutral",
+}
+
+SPLITS = ("train", "valid", "test")
+
+
+def index_of_folder(folder: str) -> int:
+    """Class index, 0..6, of an MMAFEDB class folder such as `"happy"`; KeyError for any other name."""
+    return LABELS.index(FOLDERS[folder])

@@ -1,0 +1,104 @@
+"""Architectures: uint8 images in, probabilities of the seven emotions out.
+
+A model file in conf/model/ names one of these builders as `build._target_`; `layer_stack` reads an architecture that is
+a plain list of layers, so that a new one needs no Python. Every model takes uint8 [N, size, size, channels] with values
+0..255, scales to 0..1 inside, and returns float32 [N, 7] in the order of `pipeline.labels.LABELS`: training, export and
+service cannot disagree about either.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+from keras import layers as kl
+
+from pipeline.errors import UserError
+from pipeline.labels import LABELS
+
+
+def layer_stack(layers: Sequence[str | Mapping], size: int, channels: int) -> keras.Model:
+    """A plain stack of `layers`, then the softmax over the emotions.
+
+    An entry is `pool` (2x2 max), `norm` (batch normalisation), `flatten`, `{conv: filters}` (3x3, ReLU; `padding:
+    valid` instead of same), `{dense: units}` (ReLU) or `{dropout: rate}`. Raises UserError for any other entry.
+    """
+    image = keras.Input((size, size, channels), dtype="uint8", name="image")
+    x = kl.Rescaling(1 / 255, name="scale")(image)
+    for position, entry in enumerate(layers, 1):
+        x = _layer(entry, position)(x)
+    return keras.Model(image, _emotions(x), name="layer_stack")
+
+
+def _layer(entry: str | Mapping, position: int) -> keras.Layer:
+    match {entry: None} if isinstance(entry, str) else dict(entry):
+        case {"conv": filters, **rest} if set(rest) <= {"padding"}:
+            padding = rest.get("padding", "same")
+            return kl.Conv2D(filters, 3, padding=padding, activation="relu", name=f"conv_{position}")
+        case {"dense": units, **rest} if not rest:
+            return kl.Dense(units, activation="relu", name=f"dense_{position}")
+        case {"dropout": rate, **rest} if not rest:
+            return kl.Dropout(rate, name=f"dropout_{position}")
+        case {"pool": None}:
+            return kl.MaxPooling2D(2, name=f"pool_{position}")
+        case {"norm": None}:
+            return kl.BatchNormalization(name=f"norm_{position}")
+        case {"flatten": None}:
+            return kl.Flatten(name=f"flatten_{position}")
+    raise UserError(
+        f"model.build.layers, entry {position}: {entry} is not a layer; expected pool, norm, flatten, "
+        "{conv: filters}, {conv: filters, padding: valid}, {dense: units} or {dropout: rate}"
+    )
+
+
+def compact(
+    crop: int, stem: int, blocks: Sequence[Mapping], squeeze_ratio: int, dropout: float, size: int, channels: int
+) -> keras.Model:
+    """A small residual net for the CPU: plain 3x3 convolutions at low resolution after a stride-2 stem.
+
+    `crop` pixels are cut from each border first. Each of `blocks` is `{width, stride, squeeze}`: a basic block (He et
+    al. 2016, "Deep Residual Learning", fig. 2 and option B shortcut), with squeeze-and-excitation (Hu et al. 2018) of
+    `squeeze_ratio` where `squeeze` is true.
+    """
+    image = keras.Input((size, size, channels), dtype="uint8", name="image")
+    x = kl.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
+    x = kl.Cropping2D(crop, name="crop")(x)
+    x = _conv_norm(x, stem, 3, 2, "stem")
+    x = kl.ReLU(name="stem_relu")(x)
+    for number, block in enumerate(blocks, 1):
+        ratio = squeeze_ratio if block["squeeze"] else None
+        x = _residual_block(x, block["width"], block["stride"], ratio, f"block_{number}")
+    x = kl.GlobalAveragePooling2D(name="average")(x)
+    x = kl.Dropout(dropout, name="dropout")(x)
+    return keras.Model(image, _emotions(x), name="compact")
+
+
+def _residual_block(x, width: int, stride: int, squeeze_ratio: int | None, name: str):
+    shortcut = x
+    if stride > 1 or x.shape[-1] != width:
+        shortcut = _conv_norm(x, width, 1, stride, f"{name}_shortcut")
+    x = _conv_norm(x, width, 3, stride, f"{name}_a")
+    x = kl.ReLU(name=f"{name}_a_relu")(x)
+    x = _conv_norm(x, width, 3, 1, f"{name}_b")
+    if squeeze_ratio:
+        x = _squeeze_excite(x, squeeze_ratio, f"{name}_squeeze")
+    return kl.ReLU(name=f"{name}_relu")(kl.Add(name=f"{name}_add")([x, shortcut]))
+
+
+def _conv_norm(x, width: int, kernel: int, stride: int, name: str):
+    # No bias: the batch normalisation after it has one.
+    x = kl.Conv2D(
+        width, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    return kl.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
+
+
+def _squeeze_excite(x, ratio: int, name: str):
+    width = x.shape[-1]
+    gate = kl.GlobalAveragePooling2D(keepdims=True, name=f"{name}_average")(x)
+    gate = kl.Conv2D(width // ratio, 1, activation="relu", name=f"{name}_reduce")(gate)
+    gate = kl.Conv2D(width, 1, activation="sigmoid", name=f"{name}_expand")(gate)
+    return kl.Multiply(name=f"{name}_gate")([x, gate])
+
+
+def _emotions(x):
+    # float32 whatever the policy: a softmax in half precision loses the small probabilities.
+    return kl.Dense(len(LABELS), activation="softmax", dtype="float32", name="emotion")(x)

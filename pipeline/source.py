@@ -1,0 +1,221 @@
+"""Raw images where they lie: a folder or a .zip in the MMAFEDB layout, read in place and never changed.
+
+The layout is `{train,valid,test}/{angry,disgust,fear,happy,neutral,sad,surprise}/<image>`, at the top of the folder or
+zip or any number of folders below it. An image's id is its path from there, `"train/angry/x.jpg"`, so it is the same
+for a folder and for the zip made of it.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import UserError
+from pipeline.labels import FOLDERS, SPLITS
+
+LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
+
+_BESIDE = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # what operating systems leave in folders; hidden names too
+
+
+def open_source(path: str | os.PathLike) -> "Source":
+    """The images under `path`, a folder or a .zip. UserError names what is missing, refused or not in the layout."""
+    where = Path(path)
+    if not where.exists():
+        raise UserError(f"{path}: no such folder or .zip; expected one that holds {LAYOUT}")
+    if where.is_dir():
+        files, folders = _walk(where)
+        source = FolderSource(str(path), _root_of(files, folders, str(path)))
+    else:
+        files, folders = _zip_entries(where)
+        source = ZipSource(str(path), _root_of(files, folders, str(path)))
+    source._listed = _ids_of(files, folders, source.root, str(path))
+    return source
+
+
+@dataclass
+class Source:
+    """The images of one data set; picklable, each process opens what it needs at its first read.
+
+    path: the folder or zip as given. root: the folder inside it that holds train/, valid/ and test/ ("" or "a/b/").
+    """
+
+    path: str
+    root: str
+
+    _listed = None
+    _zip = None
+
+    def __getstate__(self) -> dict:
+        return {"path": self.path, "root": self.root}
+
+    def ids(self) -> list[str]:
+        """Every image's id, sorted; images are files in a class folder, whatever their name ends in."""
+        if self._listed is None:
+            self._listed = open_source(self.path)._listed
+        return self._listed
+
+    def size(self, id: str) -> int:
+        """Bytes of an image, without reading it. Raises OSError where it can't be read."""
+        raise NotImplementedError
+
+    def read(self, id: str) -> bytes:
+        """The bytes of an image. Raises OSError where they can't be read."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256 hex over the ids and, without reading the images, over what tells that one was changed."""
+        digest = hashlib.sha256()
+        for id in self.ids():
+            digest.update(f"{id}\0{self._version(id)}\n".encode())
+        return digest.hexdigest()
+
+
+class FolderSource(Source):
+    """A folder."""
+
+    def size(self, id: str) -> int:
+        return self._file(id).stat().st_size
+
+    def read(self, id: str) -> bytes:
+        return self._file(id).read_bytes()
+
+    def _file(self, id: str) -> Path:
+        return Path(self.path, self.root + id)
+
+    def _version(self, id: str) -> str:
+        found = self._file(id).stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+
+
+class ZipSource(Source):
+    """A .zip, read in place."""
+
+    def size(self, id: str) -> int:
+        return self._opened().getinfo(self.root + id).file_size
+
+    def read(self, id: str) -> bytes:
+        try:
+            return self._opened().read(self.root + id)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
+            raise OSError(f"{self.path}: {id}: {error}") from error
+
+    def _opened(self) -> zipfile.ZipFile:
+        if self._zip is None:
+            self._zip = zipfile.ZipFile(self.path)
+        return self._zip
+
+    def _version(self, id: str) -> str:
+        entry = self._opened().getinfo(self.root + id)
+        return f"{entry.file_size} {entry.CRC}"
+
+
+def split_of(id: str) -> str:
+    """`"train"` of `"train/angry/x.jpg"`."""
+    return id.split("/", 1)[0]
+
+
+def folder_of(id: str) -> str:
+    """`"angry"` of `"train/angry/x.jpg"`."""
+    return id.split("/", 2)[1]
+
+
+def _walk(where: Path) -> tuple[list[str], set[str]]:
+    """Files and folders below `where`, as POSIX paths relative to it."""
+    files, folders = [], set()
+    for folder, below, names in os.walk(where, followlinks=True, onerror=_refuse_unreadable):
+        below[:] = sorted(name for name in below if not _is_beside(name))
+        relative = Path(folder).relative_to(where).as_posix()
+        prefix = "" if relative == "." else relative + "/"
+        folders.update(prefix + name for name in below)
+        files += [prefix + name for name in names if not _is_beside(name)]
+    return files, folders
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename}: the folder can't be read ({error.strerror}); grant access to it")
+
+
+def _zip_entries(where: Path) -> tuple[list[str], set[str]]:
+    """Files and folders of a zip, after refusing what a zip of images has no need of: links, paths that lead out."""
+    try:
+        with zipfile.ZipFile(where) as opened:
+            entries = opened.infolist()
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise UserError(f"{where}: not a zip that can be read ({error}); expected a folder or a .zip of {LAYOUT}") from None
+    except OSError as error:
+        raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
+    files, folders = [], set()
+    for entry in entries:
+        path = PurePosixPath(entry.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or re.match("[A-Za-z]:", entry.filename):
+            raise UserError(f"{where}: entry {entry.filename!r} leads out of the zip; make the zip anew without it")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise UserError(f"{where}: entry {entry.filename!r} is a link; make the zip anew with the file itself")
+        if any(_is_beside(part) for part in path.parts):
+            continue
+        if entry.flag_bits & 0x1:
+            raise UserError(f"{where}: entry {entry.filename!r} is encrypted; make the zip anew without a password")
+        parents = path.parents if not entry.is_dir() else (path, *path.parents)
+        folders.update(str(parent) for parent in parents if str(parent) != ".")
+        if not entry.is_dir():
+            files.append(str(path))
+    twice = next((name for name, times in Counter(files).items() if times > 1), None)
+    if twice:
+        raise UserError(f"{where}: entry {twice!r} stands in it twice; make the zip anew with one of them")
+    return files, folders
+
+
+def _is_beside(name: str) -> bool:
+    return name.startswith(".") or name in _BESIDE
+
+
+def _root_of(files: list[str], folders: set[str], path: str) -> str:
+    """The folder that holds the splits: the one with most of them, of several the one nearest to the top."""
+    splits = Counter(folder.rpartition("/")[0] for folder in folders if folder.rpartition("/")[2] in SPLITS)
+    if not splits:
+        if not files:
+            raise UserError(f"{path}: empty; expected {LAYOUT}")
+        raise UserError(f"{path}: no train/, valid/ and test/ in it or below it; expected {LAYOUT}")
+    most = max(splits.values())
+    nearest = min(root.count("/") + bool(root) for root, count in splits.items() if count == most)
+    roots = [root for root, n in splits.items() if n == most and root.count("/") + bool(root) == nearest]
+    if len(roots) > 1:
+        first, second = sorted(roots)[:2]
+        raise UserError(f"{path}: two data sets in it, {first!r} and {second!r}; give the path of one as source")
+    return roots[0] + "/" if roots[0] else ""
+
+
+def _ids_of(files: list[str], folders: set[str], root: str, path: str) -> list[str]:
+    """Ids of the images below `root`; UserError for a class that is unknown and for one or a split without images."""
+    expected = f"the seven expected: {', '.join(sorted(FOLDERS))}"
+    below = sorted(folder[len(root) :] for folder in folders if folder.startswith(root))
+    for folder in below:
+        parts = folder.split("/")
+        if len(parts) == 2 and parts[0] in SPLITS and parts[1] not in FOLDERS:
+            raise UserError(f"{path}: unknown class folder {root + folder!r}; {expected}; rename or remove it")
+    ids = sorted(file[len(root) :] for file in files if file.startswith(root))
+    ids = [id for id in ids if split_of(id) in SPLITS and id.count("/") >= 2]
+    _refuse_undecodable_names(ids, path)
+    found = Counter(tuple(id.split("/", 2)[:2]) for id in ids)
+    for split in SPLITS:
+        missing = [folder for folder in sorted(FOLDERS) if not found[split, folder]]
+        if len(missing) == len(FOLDERS):
+            raise UserError(f"{path}: split {root + split!r} is missing or empty; expected {LAYOUT}")
+        if missing:
+            raise UserError(f"{path}: no images in class folder {f'{root}{split}/{missing[0]}'!r}; {expected}")
+    return ids
+
+
+def _refuse_undecodable_names(ids: Iterable[str], path: str) -> None:
+    for id in ids:
+        try:
+            id.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{path}: the name of {id!r} is not valid UTF-8; rename the file") from None
