@@ -53,4 +53,5 @@ def read_arrays(folder: str | Path, name: str) -> Arrays:
             f"{folder}: holds the data set {about['name']!r}, but data={name} was asked for; "
             f"pass data={about['name']} or run clean and resize for {name}"
         )
-    return Arrays(folder, about["name"], about["size"], about["channels"], about["digest"])
+    channels = np.load(folder / "train.npy", mmap_mode="r").shape[-1]
+    return Arrays(folder, about["name"], about["size"], channels, about["digest"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import MissingMandatoryValue
+from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import UserError
@@ -27,17 +27,29 @@ def run(step: str) -> None:
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    module = importlib.import_module(f"pipeline.{step}")
+    main = importlib.import_module(f"pipeline.{step}").main
+    mistakes: list[UserError] = []
+
+    def job(cfg: DictConfig) -> None:
+        try:
+            main(cfg)
+        except UserError as error:  # kept from Hydra, which would print more than its line
+            mistakes.append(error)
+
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=step)(module.main)()
-    except UserError as error:
-        _fail(step, str(error))
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=step)(job)()
+    except KeyboardInterrupt:
+        print(f"pipeline.{step}: interrupted; the same command goes on from what was finished", file=sys.stderr)
+        sys.exit(130)
     except MissingMandatoryValue as error:
         _fail(step, f"{error.full_key or error.msg}: no value given; see python -m pipeline.{step} --help")
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__
         text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+        text = text.partition("Config search path")[0].strip()
         _fail(step, text + f" (see python -m pipeline.{step} --help)")
+    if mistakes:
+        _fail(step, "; ".join(str(error) for error in mistakes))
 
 
 def help_page(step: str) -> str:

@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.faces import Shot, draw_face, random_person
+from pipeline.faces import Shot, draw_face, muted, random_person
 from pipeline.files import whole_folder
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.progress import progress
@@ -219,12 +219,13 @@ def action_units(prototype: Mapping, expression: Mapping, rng: np.random.Generat
 
 def backdrop(side: int, rng: np.random.Generator) -> Image.Image:
     """A background: two colours that run into each other, often with blurred things in it."""
-    small = Image.fromarray(rng.uniform(25, 230, (2, 2, 3)).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC)
+    corners = np.array([[muted(rng.uniform(15, 240, 3)) for _ in range(2)] for _ in range(2)], np.uint8)
+    small = Image.fromarray(corners).resize((64, 64), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(small)
     for _ in range(int(rng.integers(0, 7))):
         x, y, w, h = rng.uniform(-10, 64, 2).tolist() + rng.uniform(6, 45, 2).tolist()
         shape = pen.rectangle if rng.random() < 0.6 else pen.ellipse
-        shape((x, y, x + w, y + h), tuple(int(c) for c in rng.uniform(15, 240, 3)))
+        shape((x, y, x + w, y + h), muted(rng.uniform(10, 245, 3)))
     return small.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4))).resize((side, side), Image.Resampling.BICUBIC)
 
 
@@ -233,10 +234,10 @@ def photograph(drawing: Image.Image, camera: Mapping, rng: np.random.Generator) 
     low, high = camera["size"]
     side = low if rng.random() < camera["smallest_share"] else int(rng.integers(low, high + 1))
     radius = rng.uniform(*camera["blur"]) / 100 * drawing.width
-    image = drawing.filter(ImageFilter.GaussianBlur(radius)).resize((side, side), Image.Resampling.LANCZOS)
     kind = rng.random()
     gray = kind < camera["gray_share"] + camera["gray_colour_share"]
-    image = image.convert("L") if gray else image
+    image = drawing.convert("L") if gray else drawing
+    image = image.filter(ImageFilter.GaussianBlur(radius)).resize((side, side), Image.Resampling.LANCZOS)
     values = np.asarray(image, np.float32)
     exposure, contrast = rng.uniform(*camera["exposure"]), rng.uniform(*camera["contrast"])
     values = (values * exposure - 128 * exposure) * contrast + 128 * exposure

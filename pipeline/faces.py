@@ -20,8 +20,8 @@ SKINS = np.array([(250, 220, 198), (236, 196, 166), (214, 166, 130), (176, 124, 
 HAIRS = ((28, 24, 24), (58, 40, 30), (98, 66, 42), (168, 126, 74), (214, 182, 122), (142, 66, 34), (120, 118, 118))
 IRISES = ((66, 42, 28), (92, 64, 36), (84, 104, 62), (82, 122, 156), (104, 116, 124))
 HAIR_STYLES = ("short", "short", "parted", "parted", "fringe", "long", "long", "bob", "curly", "bald", "scarf", "cap")
-BEARDS = ("none", "none", "none", "none", "none", "stubble", "moustache", "goatee", "full")
-GLASSES = ("none", "none", "none", "none", "round", "square")
+BEARDS = (*["none"] * 9, "stubble", "moustache", "goatee", "full")
+GLASSES = (*["none"] * 6, "round", "square")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Shot:
 def random_person(rng: np.random.Generator) -> Person:
     """Any person; traits are independent of each other, but for beards and baldness, which do not meet long hair."""
     tone = rng.uniform(0, len(SKINS) - 1)
-    skin = np.array([np.interp(tone, range(len(SKINS)), SKINS[:, c]) for c in range(3)]) * rng.uniform(0.95, 1.03, 3)
+    skin = np.array([np.interp(tone, range(len(SKINS)), SKINS[:, c]) for c in range(3)]) * rng.uniform(0.93, 1.02) * rng.uniform(0.98, 1.02, 3)
     hair = str(rng.choice(HAIR_STYLES))
     age = float(rng.beta(1.2, 2))
     colour = np.array(HAIRS[rng.integers(3 if tone > 3.5 else len(HAIRS))]) * rng.uniform(0.85, 1.15)
@@ -84,11 +84,11 @@ def random_person(rng: np.random.Generator) -> Person:
         return float(rng.uniform(low, high))
 
     return Person(
-        _rgb(skin), _rgb(colour), _rgb(rng.uniform(30, 220, 3)), IRISES[rng.integers(2 if tone > 3 else len(IRISES))],
+        _rgb(skin), _rgb(colour), muted(rng.uniform(20, 230, 3)), IRISES[rng.integers(2 if tone > 3 else len(IRISES))],
         hair, beard, str(rng.choice(GLASSES)), age, float(rng.random() * (rng.random() < 0.2)),
-        width=between(0.7, 0.84), jaw=between(0.7, 0.86), chin=between(0.3, 0.46), eye=between(0.9, 1.15),
-        gap=between(0.31, 0.36), brow=between(0.035, 0.075), brow_y=between(-0.36, -0.31), nose=between(0.11, 0.17),
-        nose_y=between(0.27, 0.34), mouth=between(0.25, 0.32), mouth_y=between(0.57, 0.63), lip=between(0.045, 0.1),
+        width=between(0.7, 0.84), jaw=between(0.7, 0.86), chin=between(0.3, 0.46), eye=between(1.05, 1.25),
+        gap=between(0.31, 0.36), brow=between(0.05, 0.085), brow_y=between(-0.36, -0.31), nose=between(0.11, 0.17),
+        nose_y=between(0.27, 0.34), mouth=between(0.28, 0.34), mouth_y=between(0.57, 0.61), lip=between(0.055, 0.1),
         hairline=between(-0.8, -0.62), volume=between(1.04, 1.16), part=between(-0.6, 0.6),
     )  # fmt: skip
 
@@ -109,6 +109,11 @@ def draw_face(
     sketch.hair(rng)
     sketch.spectacles()
     return sketch.lit(rng)
+
+
+def muted(colour: Sequence[float]) -> tuple[int, int, int]:
+    """The RGB colour half way to the gray of its mean, as most things around people are."""
+    return _mix(colour, [float(np.mean(colour))] * 3, 0.5)
 
 
 def _rgb(colour: Sequence[float]) -> tuple[int, int, int]:
@@ -148,13 +153,13 @@ class _Sketch:
         turn_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
         self.turn, self.squeeze = turn_z @ turn_x @ turn_y, np.cos(yaw)
         self.unit = shot.zoom * self.side
-        self.middle = self.side * np.array([0.5 + shot.dx, 0.5 + shot.dy])
+        self.middle = self.side * np.array([0.5 + shot.dx, 0.455 + shot.dy])
         self.colour, self.mask = backdrop.copy(), Image.new("L", backdrop.size, 0)
         self.strands = Image.new("L", backdrop.size, 0)
         self.broad, self.fine = Image.new("L", backdrop.size, 128), Image.new("L", backdrop.size, 128)
         self.pens = {name: ImageDraw.Draw(getattr(self, name)) for name in ("colour", "mask", "strands", "broad", "fine")}
-        self.drop = 0.1 * self.au(26) + 0.17 * self.au(27)  # how far the jaw hangs
-        self.lip_y = person.mouth_y + 0.02 * self.au(17) * -1
+        self.drop = 0.12 * self.au(26) + 0.16 * self.au(27)  # how far the jaw hangs
+        self.lip_y = person.mouth_y - 0.02 * self.au(17)
 
     def on_face(self, points: Sequence, lift: float = 0.0) -> list:
         """Pixel positions of (N, 2) face points on the surface; `lift` raises them from it, as for a nose."""
@@ -236,16 +241,18 @@ class _Sketch:
         dark = _mix(p.hair_colour, (20, 14, 12), 0.25)
         d, w, y0 = self.drop, p.width, self.lip_y
         if p.beard in ("full", "stubble"):
-            half = [(0.97, 0.05), (0.88, 0.32), (0.55, 0.42), (0.2, 0.4)]
-            upper = [(x * w, y) for x, y in half] + [(0.02, p.nose_y + 0.1)]
-            lower = self.skull()[: 8 * 6 + 6]
-            lower = lower[lower[:, 1] > 0.05]
-            shape = np.concatenate([lower, np.array(upper[::-1])])
-            shape = np.concatenate([shape, shape[::-1] * (-1, 1)])
-            colour = dark if p.beard == "full" else _mix(p.skin, dark, 0.3)
-            pens["colour"].polygon(self.on_edge(shape), colour)
+            cheek = np.array([(0.02, p.nose_y + 0.11), (0.24, p.nose_y + 0.15), (0.55 * w, 0.5), (0.8 * w, 0.36), (0.88 * w, 0.1)])
+            jaw = self.skull()[: 8 * 6]
+            jaw = jaw[jaw[:, 1] > 0.1]
+            shape = [*self.on_face(_smooth(cheek)), *self.on_edge(jaw), *self.on_edge(jaw[::-1] * (-1, 1)),
+                     *self.on_face(_smooth(cheek)[::-1] * (-1, 1))]  # fmt: skip
             if p.beard == "full":
-                pens["strands"].polygon(self.on_edge(shape), 160)
+                soft = Image.new("L", self.colour.size, 0)
+                ImageDraw.Draw(soft).polygon(shape, 245)
+                self.colour.paste(dark, (0, 0), soft.filter(ImageFilter.GaussianBlur(0.016 * self.unit)))
+                pens["strands"].polygon(shape, 200)
+            else:
+                pens["broad"].polygon(shape, 100)
         if p.beard == "goatee":
             chin = [(0.02, y0 + 0.17 + d), (0.15, y0 + 0.2 + d), (0.2, 0.9 + d), (0.02, 1.02 + d)]
             pens["colour"].polygon(self.on_face(_smooth(_mirrored(chin), True)), dark)
@@ -310,7 +317,7 @@ class _Sketch:
 
     def corner_y(self) -> float:
         au = self.au
-        return self.lip_y - 0.15 * au(12) + 0.11 * au(15) + 0.04 * au(20) + 0.35 * self.drop
+        return self.lip_y - 0.17 * au(12) + 0.14 * au(15) + 0.04 * au(20) + 0.35 * self.drop
 
     def mouth(self) -> None:
         """Lips, and between them teeth and tongue. Lip lines are y(t) over t in -1..1 from corner to corner."""
@@ -322,11 +329,11 @@ class _Sketch:
         shape = 2 + 2.5 * max(au(20), au(10))  # stretched or raised lips are squarer
         arch = 1 - np.abs(t) ** shape
         top = self.lip_y - 0.5 * part - 0.075 * au(10) - 0.03 * au(9) - 0.01 * au(12) + 0.012 * au(15)
-        low = self.lip_y + part + 1.45 * self.drop + 0.06 * au(16) + 0.05 * au(12) * au(25) - 0.035 * au(17)
+        low = self.lip_y + part + 1.6 * self.drop + 0.06 * au(16) + 0.05 * au(12) * au(25) - 0.035 * au(17)
         low = max(low, top)
         inner_up = corner + (top - corner) * arch
         inner_low = corner + (low - corner) * (1 - np.abs(t) ** max(2, shape - 0.5))
-        bow = p.lip * press * (1 - np.abs(t) ** 2.2) * (1 - 0.28 * np.exp(-((t / 0.16) ** 2)) - 0.0 * t)
+        bow = p.lip * press * (1 - np.abs(t) ** 2.2) * (1 - 0.28 * np.exp(-((t / 0.16) ** 2)))
         full = 1.25 * p.lip * press * (1 - np.abs(t) ** 2.4) + 0.02 * au(17) * (1 - t**2)
         upper, lower = inner_up - bow, inner_low + full
         lips = _mix(p.skin, (150, 40, 50), 0.42)
@@ -389,8 +396,8 @@ class _Sketch:
         p, au = self.p, self.au
         lowered = au(4) * (1 - 0.75 * au(1)) + 0.5 * au(9)
         at = np.array([-0.22, -0.12, 0.0, 0.13, 0.24])
-        rise = au(1) * np.array([0.15, 0.1, 0.04, 0, 0]) + au(2) * np.array([0.02, 0.07, 0.12, 0.13, 0.09])
-        fall = lowered * np.array([0.15, 0.12, 0.07, 0.0, -0.03]) + 0.03 * au(6)
+        rise = au(1) * np.array([0.19, 0.13, 0.05, 0, 0]) + au(2) * np.array([0.03, 0.09, 0.15, 0.16, 0.11])
+        fall = lowered * np.array([0.18, 0.14, 0.07, -0.01, -0.04]) + 0.03 * au(6)
         y = p.brow_y + np.array([0.03, 0.0, -0.025, -0.01, 0.05]) - rise + fall
         y += 0.03 * au(1) * au(4) * np.array([0, 0, 0.4, 1, 1.4])
         x = side * (p.gap + at * 1.05 - 0.035 * au(4) * np.array([1, 0.7, 0.4, 0.1, 0]))
@@ -420,13 +427,18 @@ class _Sketch:
             middle = np.array([(0.0, right[-1][1])])
         hairline = _smooth(np.concatenate([half, middle, left]) * (w, 1))
         outer = self.skull(1.1 if p.hair in ("scarf", "cap") else p.volume)
+        if p.hair in ("short", "parted"):
+            outer[:, 0] *= 1.02 / p.volume  # cut close at the sides
+            outer[:, 1] -= np.where(outer[:, 1] < -0.5, 0.07 * (p.volume - 1) * 10 * (1 + p.part * outer[:, 0]) - 0.03, 0)
         outer = outer[outer[:, 1] < sides[0][1]]
         split = np.argmax(np.abs(np.diff(outer[:, 0]))) + 1 if p.hair != "scarf" else np.argmax(np.hypot(*np.diff(outer, axis=0).T)) + 1
         outer = np.concatenate([outer[split:], outer[:split]])  # from the left side over the top to the right
         colour = p.cloth if p.hair in ("scarf", "cap") else p.hair_colour
         strands = p.hair not in ("scarf", "cap")
-        shape = self.on_edge(outer) + self.on_face(hairline, -0.05)
-        self.fill(shape, colour, strands)
+        hairline[1:-1, 1] += rng.normal(0, 0.016, len(hairline) - 2) * strands
+        self.fill(self.on_edge(outer) + self.on_face(hairline, -0.05), colour, strands)
+        sheen = _smooth(np.array([(-0.6, -0.72), (0, -0.92), (0.6, -0.72), (0, -0.8)]) * (w, 1), closed=True)
+        self.pens["broad"].polygon(self.on_edge(sheen), 158)
         if p.hair == "curly":
             for x, y in outer[::2] * 1.02:
                 (cx, cy), r = self.on_edge([(x, y)])[0], rng.uniform(0.09, 0.15) * self.unit
@@ -468,11 +480,12 @@ class _Sketch:
         lambert = np.clip(u * light[0] + v * light[1] + n * light[2], 0, None)
         shade = shot.ambient + (1.1 - shot.ambient) * lambert
         blur = ImageFilter.GaussianBlur
-        broad = np.asarray(self.broad.filter(blur(0.035 * self.unit)), np.float32) / 128
+        small = self.broad.reduce(4).filter(blur(0.035 * self.unit / 4))  # as soft as at full size, and quicker
+        broad = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR), np.float32) / 128
         fine = np.asarray(self.fine.filter(blur(0.009 * self.unit)), np.float32) / 128
-        coarse = rng.normal(0, 1, (side // 16, side // 2)).astype(np.float32)
+        coarse = rng.normal(0, 1, (side // 12, side)).astype(np.float32)
         streaks = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BILINEAR))
         texture = 1 + 0.2 * streaks * np.asarray(self.strands, np.float32) / 255
-        mask = np.asarray(self.mask.filter(blur(0.6)), np.float32) / 255
+        mask = np.asarray(self.mask, np.float32) / 255
         factor = 1 + (shade * broad**1.2 * fine * texture - 1) * mask
         return Image.fromarray(np.clip(np.asarray(self.colour, np.float32) * factor[..., None], 0, 255).astype(np.uint8))

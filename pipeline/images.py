@@ -22,6 +22,8 @@ REASONS = {
 
 _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "BMP": b"BM"}
 
+_END_IGNORED = {"PNG", "GIF"}  # their decoders are content once the pixels are there; the others ask for the end
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -80,7 +82,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
                 return Rejected("too_many_pixels")
             mode, frames = image.mode, getattr(image, "n_frames", 1)
             image.load()
-            if not _ends(data, format):
+            if format in _END_IGNORED and not _ends(data, format):
                 return Rejected("truncated")
             return Decoded(_upright(_to_rgb(image), image), format, mode, frames)
     except Image.DecompressionBombError:
@@ -105,9 +107,9 @@ def is_gray(rgb: np.ndarray, tolerance: int) -> bool:
 
 
 def _ends(data: bytes, format: str) -> bool:
-    """Whether the bytes reach to what closes an image of this format; decoders let a missing end pass."""
+    """Whether the bytes reach to what closes an image of this format."""
     if format == "JPEG":
-        return b"\xff\xd9" in data[-4096:]  # cameras and sites append a little
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # end of image after start of scan
     if format == "PNG":
         return b"IEND\xaeB`\x82" in data
     if format == "GIF":

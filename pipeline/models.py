@@ -6,7 +6,10 @@ a plain list of layers, so that a new one needs no Python. Every model takes uin
 service cannot disagree about either.
 """
 
+import json
+import zipfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import keras
 from keras import layers as kl
@@ -102,3 +105,24 @@ def _squeeze_excite(x, ratio: int, name: str):
 def _emotions(x):
     # float32 whatever the policy: a softmax in half precision loses the small probabilities.
     return kl.Dense(len(LABELS), activation="softmax", dtype="float32", name="emotion")(x)
+
+
+def save(model: keras.Model, path: str | Path) -> None:
+    """Write the model alone (no optimizer) as `.keras`, with the names of its outputs inside as labels.json."""
+    keras.saving.save_model(model, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.json", json.dumps(LABELS))
+
+
+def load(path: str | Path) -> keras.Model:
+    """A model written by `save`; UserError when it is none, or its outputs are not `LABELS` in order."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            labels = json.loads(archive.read("labels.json"))
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: is not a model this project saved ({reason}); train it again") from error
+    if tuple(labels) != LABELS:
+        raise UserError(f"{path}: its outputs are {labels}, expected {list(LABELS)} in this order; train it again")
+    return model

@@ -103,7 +103,7 @@ class ZipSource(Source):
     def read(self, id: str) -> bytes:
         try:
             return self._opened().read(self.root + id)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise OSError(f"{self.path}: {id}: {error}") from error
 
     def _opened(self) -> zipfile.ZipFile:
@@ -148,7 +148,7 @@ def _zip_entries(where: Path) -> tuple[list[str], set[str]]:
         with zipfile.ZipFile(where) as opened:
             entries = opened.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise UserError(f"{where}: not a zip that can be read ({error}); expected a folder or a .zip of {LAYOUT}") from None
+        raise UserError(f"{where}: no readable zip ({error}); expected a folder or a .zip of {LAYOUT}") from None
     except OSError as error:
         raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
     files, folders = [], set()

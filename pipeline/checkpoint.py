@@ -1,0 +1,97 @@
+"""What a killed training resumes from: everything fit had at the end of a whole epoch, verified before it is used."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline.files import whole_folder
+
+
+@dataclass
+class State:
+    """A training after `epoch` whole epochs: history so far (a dict per epoch) and the best weights until then."""
+
+    epoch: int
+    history: list[dict[str, float]]
+    best: list[np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints of one run, `folder`/epoch_00007 and the one before it; `run_id` is the MLflow run they are of."""
+
+    def __init__(self, folder: str | Path, config_hash: str):
+        self.folder = Path(folder)
+        self.config_hash = config_hash
+
+    def save(self, model: keras.Model, state: State, run_id: str) -> None:
+        """Write a new checkpoint whole or not at all, then forget all but it and the one before."""
+        with whole_folder(self.folder / f"epoch_{state.epoch:05d}") as beside:
+            _write(beside / "model.npz", [np.asarray(v) for v in model.variables])
+            _write(beside / "optimizer.npz", [np.asarray(v) for v in model.optimizer.variables])
+            _write(beside / "best.npz", state.best)
+            about = {
+                "config_hash": self.config_hash,
+                "run_id": run_id,
+                "epoch": state.epoch,
+                "history": state.history,
+                "sha256": {file.name: _sha256(file) for file in sorted(beside.glob("*.npz"))},
+            }
+            (beside / "checkpoint.json").write_text(json.dumps(about))
+        for old in self._found()[2:]:
+            shutil.rmtree(old)
+
+    def restore(self, model: keras.Model) -> tuple[State, str] | None:
+        """Set `model` and its optimizer to the newest sound checkpoint; returns its state and run id, None if none.
+
+        A checkpoint that is cut short, altered or of another config is passed over for the one before it.
+        """
+        for folder in self._found():
+            about = self._sound(folder)
+            if about is None:
+                continue
+            model.optimizer.build(model.trainable_variables)
+            _assign(model.variables, _read(folder / "model.npz"))
+            _assign(model.optimizer.variables, _read(folder / "optimizer.npz"))
+            return State(about["epoch"], about["history"], _read(folder / "best.npz")), about["run_id"]
+        return None
+
+    def remove(self) -> None:
+        """Forget every checkpoint of the run: it is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _found(self) -> list[Path]:
+        return sorted(self.folder.glob("epoch_*"), reverse=True)
+
+    def _sound(self, folder: Path) -> dict | None:
+        try:
+            about = json.loads((folder / "checkpoint.json").read_text())
+            sound = about["config_hash"] == self.config_hash and all(
+                _sha256(folder / name) == digest for name, digest in about["sha256"].items()
+            )
+        except (OSError, ValueError, KeyError):
+            return None
+        return about if sound else None
+
+
+def _write(path: Path, arrays: list[np.ndarray]) -> None:
+    np.savez(path, **{f"{position:05d}": array for position, array in enumerate(arrays)})
+
+
+def _read(path: Path) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return [file[name] for name in sorted(file.files)]
+
+
+def _assign(variables: list, arrays: list[np.ndarray]) -> None:
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

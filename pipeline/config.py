@@ -1,0 +1,41 @@
+"""A run's identity: what of the resolved config decides its result, and the hash that names it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Where things lie and whether to do them again changes no result: the same choices have the same hash under
+# `dvc repro`, `dvc exp run` and a sweep.
+NOT_IDENTITY = ("paths", "output", "rerun", "hydra")
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain values, without what does not change the result; missing values raise."""
+    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    return {key: value for key, value in values.items() if key not in NOT_IDENTITY}
+
+
+def config_hash(values: Mapping[str, Any]) -> str:
+    """SHA-256 in hex of `values`, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def run_name(values: Mapping[str, Any]) -> str:
+    """The study's name for a run, such as `model_2_best_sgd_rgb_128`."""
+    return "_".join(
+        [values["model"]["name"], values["optimizer"]["name"], values["channels"]["name"], str(values["batch_size"])]
+    )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots; a list stays one value."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,69 @@
+"""Pictures of an evaluation, for people: learning curves, confusion matrix, classification report, ROC."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+
+from pipeline.labels import LABELS
+
+
+def learning_curves(history: pd.DataFrame, title: str, path: Path) -> None:
+    """Accuracy and loss by epoch on train and valid, the best epoch marked; `history` is a run's history.csv."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    best = history.loc[history["val_accuracy"].idxmax()]
+    for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+        axes.plot(history["epoch"], history[measure], marker=".", label="train")
+        axes.plot(history["epoch"], history[f"val_{measure}"], marker=".", label="valid")
+        axes.axvline(best["epoch"], color="gray", linestyle=":", label=f"best epoch ({best['epoch']:.0f})")
+        axes.set(xlabel="epoch", ylabel=measure, title=f"{title}: {measure}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def confusion(matrix: np.ndarray, title: str, path: Path) -> None:
+    """Confusion matrix [7, 7] (rows: true) as shares of each true class, the number of images in the title."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    display = ConfusionMatrixDisplay(shares, display_labels=LABELS)
+    display.plot(ax=axes, cmap="Blues", values_format=".2f", colorbar=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1})
+    axes.set(title=f"{title}: share of each true emotion, {int(matrix.sum()):,} images")
+    figure.savefig(path, dpi=110)
+
+
+def classification(per_class: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
+    """Precision, recall and F1 of each emotion as a heatmap; the emotion's number of images beside its name."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    table = pd.DataFrame(per_class).T[["precision", "recall", "f1-score"]].astype(float)
+    table.index = [f"{label} ({per_class[label]['support']:.0f})" for label in table.index]
+    seaborn.heatmap(table, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axes)
+    axes.set(title=f"{title}: by emotion (images)")
+    figure.savefig(path, dpi=110)
+
+
+def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, path: Path) -> None:
+    """One-vs-rest ROC of each emotion and their micro-average; an emotion without an image is left out."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    one_hot = np.eye(len(LABELS))[labels]
+    for index, label in enumerate(LABELS):
+        if 0 < one_hot[:, index].sum() < len(labels):
+            RocCurveDisplay.from_predictions(one_hot[:, index], probabilities[:, index], name=label, ax=axes)
+    RocCurveDisplay.from_predictions(
+        one_hot.ravel(),
+        probabilities.ravel(),
+        name="micro-average",
+        ax=axes,
+        plot_chance_level=True,
+        curve_kwargs={"color": "black", "linestyle": "--"},
+    )
+    axes.set(title=f"{title}: ROC, one emotion against the rest")
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,247 @@
+"""Cleaning: rows 4-12 and 14 of the faults as the step sees them, and what each duplicate means."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from trees import cleaned, digests, encoded, picture, tree, write, zipped
+
+from pipeline import clean, cli
+from pipeline.errors import UserError
+from pipeline.labels import LABELS
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Enough good images that one bad one is under the share at which the step fails."""
+    return tree(tmp_path / "raw")
+
+
+def test_good_images_are_kept(tmp_path, raw):
+    manifest, summary = cleaned(tmp_path, raw)
+    assert manifest.kept.all()
+    assert manifest.index.is_monotonic_increasing
+    assert summary["images"] == summary["kept"] == len(manifest) == 42
+    assert LABELS[manifest.label["train/sad/0.jpg"]] == "sadness"
+    assert (summary["name"], summary["source"]) == ("own", str(raw))
+    assert sum(count["images"] for count in summary["counts"]) == 42
+
+
+@pytest.mark.parametrize(
+    ("reason", "data"),
+    [
+        ("zero_bytes", b""),
+        ("truncated", encoded(picture(1))[:400]),
+        ("not_an_image", np.random.default_rng(0).bytes(700)),
+        ("blank", encoded(Image.new("RGB", (48, 48), (128, 128, 128)))),
+        ("blank", encoded(Image.new("RGB", (48, 48), (0, 0, 0)), "PNG")),
+        ("too_many_pixels", encoded(Image.new("1", (9000, 9000)), "PNG")),
+        ("too_many_bytes", encoded(picture(1)) + bytes(40_000_000)),
+    ],
+)
+def test_bad_image_is_set_aside(tmp_path, raw, reason, data):
+    write(raw, "train/happy/bad.jpg", data)
+    manifest, summary = cleaned(tmp_path, raw)
+    row = manifest.loc["train/happy/bad.jpg"]
+    assert (row.kept, row.reason, row.bytes) == (False, reason, len(data))
+    assert summary["reasons"] == {reason: 1}
+    assert summary["kept"] == 42
+    assert (tmp_path / "clean" / f"removed_{reason}.png").exists() == (reason == "blank")
+
+
+def test_damaged_zip_entry_is_set_aside(tmp_path, raw):
+    archive = zipped(raw, tmp_path / "a.zip")
+    data = bytearray(archive.read_bytes())
+    inside = (raw / "train/happy/1.jpg").read_bytes()
+    data[data.index(inside) + 300] ^= 0xFF  # no longer as its checksum says
+    archive.write_bytes(data)
+    manifest, _ = cleaned(tmp_path, archive)
+    assert manifest.reason[~manifest.kept].to_dict() == {"train/happy/1.jpg": "unreadable"}
+
+
+def test_name_does_not_matter_content_does(tmp_path, raw):
+    write(raw, "train/happy/really_a_png.jpg", encoded(picture(900), "PNG"))
+    write(raw, "train/happy/no_suffix", encoded(picture(901), "WEBP"))
+    manifest, _ = cleaned(tmp_path, raw)
+    assert manifest.kept.all()
+    assert manifest.format["train/happy/really_a_png.jpg"] == "PNG"
+    assert manifest.format["train/happy/no_suffix"] == "WEBP"
+
+
+def test_first_frame_is_said_so(tmp_path, raw):
+    frames = [picture(900), picture(901)]
+    write(raw, "train/happy/moves.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    manifest, summary = cleaned(tmp_path, raw)
+    assert manifest.frames["train/happy/moves.gif"] == 2
+    assert summary["animated"] == 1
+
+
+def test_gray_is_decided_from_pixels_not_mode(tmp_path, raw):
+    write(raw, "train/happy/gray_as_rgb.png", encoded(picture(900), "PNG"))
+    write(raw, "train/happy/colour.png", encoded(picture(901, colour=True), "PNG"))
+    manifest, _ = cleaned(tmp_path, raw)
+    assert manifest.loc["train/happy/gray_as_rgb.png", ["mode", "gray"]].tolist() == ["RGB", True]
+    assert not manifest.gray["train/happy/colour.png"]
+
+
+def test_dark_faces_stay(tmp_path, raw):
+    dark = Image.fromarray(np.asarray(picture(900)) // 20)  # no pixel over 12 of 255
+    write(raw, "train/happy/dark.jpg", encoded(dark, quality=20))
+    manifest, _ = cleaned(tmp_path, raw)
+    assert manifest["mean"]["train/happy/dark.jpg"] < 10
+    assert manifest.kept["train/happy/dark.jpg"]
+
+
+def test_duplicates(tmp_path, raw):
+    same = {seed: (encoded(picture(seed), "PNG"), encoded(picture(seed), "BMP")) for seed in range(900, 906)}
+    places = {
+        900: ("train/happy/a.png", "test/happy/a.png"),
+        901: ("train/happy/b.png", "valid/sad/b.png"),
+        902: ("train/happy/c.png", "train/happy/d.png", "train/angry/c.png"),
+        903: ("valid/happy/e.png", "test/happy/e.png", "train/fear/e.png"),
+        904: ("test/fear/f.png", "test/happy/f.png"),
+        905: ("valid/fear/g.png", "valid/fear/h.png"),
+    }
+    for seed, ids in places.items():
+        for number, id in enumerate(ids):
+            write(raw, id, same[seed][number % 2])  # other bytes, the same pixels
+    manifest, summary = cleaned(tmp_path, raw)
+    left = manifest[~manifest.kept]
+    assert left[["reason", "of"]].T.to_dict("list") == {
+        "train/fear/e.png": ["duplicate_of_test", "test/happy/e.png"],
+        "train/happy/a.png": ["duplicate_of_test", "test/happy/a.png"],
+        "train/happy/b.png": ["duplicate_of_valid", "valid/sad/b.png"],
+        "train/happy/c.png": ["duplicate_in_train", "train/angry/c.png"],
+        "train/happy/d.png": ["duplicate_in_train", "train/angry/c.png"],
+    }
+    assert manifest[manifest.note != ""][["note", "of"]].T.to_dict("list") == {
+        "test/happy/e.png": ["duplicate_of_valid", "valid/happy/e.png"],
+        "test/happy/f.png": ["duplicate_in_test", "test/fear/f.png"],
+        "valid/fear/h.png": ["duplicate_in_valid", "valid/fear/g.png"],
+        "valid/happy/e.png": ["duplicate_of_test", "test/happy/e.png"],
+    }
+    other = set(manifest.index[manifest.other_label])
+    assert other == {id for seed in (901, 902, 903, 904) for id in places[seed]}
+    assert summary["identical_pixels"] == {"groups": 6, "surplus": 8, "across_splits": 3, "other_label": 4}
+
+
+def test_blank_image_is_no_reason_to_drop_another(tmp_path, raw):
+    blank = encoded(Image.new("RGB", (48, 48)))
+    for id in ("train/happy/x.jpg", "train/sad/x.jpg", "test/sad/x.jpg"):
+        write(raw, id, blank)
+    manifest, _ = cleaned(tmp_path, raw, "data.max_bad_share=0.1")
+    assert manifest.reason[~manifest.kept].tolist() == ["blank"] * 3
+
+
+def test_too_many_bad_images_fail_the_step(tmp_path, raw):
+    for number in range(4):
+        write(raw, f"train/happy/bad{number}.jpg", b"")
+    with pytest.raises(UserError, match=r"4 of 46 images are bad, over max_bad_share=0\.05: 4 zero_bytes") as caught:
+        cleaned(tmp_path, raw)
+    assert "train/happy/bad0.jpg" in str(caught.value)
+    assert not (tmp_path / "clean").exists()
+    cleaned(tmp_path, raw, "data.max_bad_share=0.1")
+
+
+def test_class_that_cleaning_empties_fails_the_step(tmp_path, raw):
+    for number in range(2):
+        write(raw, f"valid/fear/{number}.jpg", b"")
+    with pytest.raises(UserError, match="no image of valid/fear is left"):
+        cleaned(tmp_path, raw)
+
+
+def test_limit_draws_in_proportion_and_nested(tmp_path):
+    ids = [f"{split}/{folder}/{n}" for split in clean.SPLITS for folder in clean.FOLDERS for n in range(9)]
+    ids = sorted(ids + [f"train/happy/more{n}" for n in range(300)])
+    small, large = clean.draw(ids, 30, seed=0), clean.draw(ids, 60, seed=0)
+    assert set(small) < set(large)
+    assert small == sorted(small) == clean.draw(ids[::-1], 30, seed=0)
+    assert small != clean.draw(ids, 30, seed=1)
+    for split in ("train", "valid", "test"):
+        drawn = [id for id in small if id.startswith(split)]
+        assert 20 <= len(drawn) <= 30
+        assert {id.split("/")[1] for id in drawn} == set(clean.FOLDERS)
+    assert sum(id.startswith("train/happy") for id in small) > 15
+    assert clean.draw(ids, None, seed=0) == ids
+    with pytest.raises(UserError, match="limit=3"):
+        clean.draw(ids, 3, seed=0)
+
+
+def test_limit_is_applied_before_decoding(tmp_path, raw):
+    write(raw, "train/happy/bad.jpg", b"")
+    manifest, summary = cleaned(tmp_path, raw, "limit=7")
+    assert len(manifest) == 21
+    assert summary["limit"] == 7
+
+
+def test_same_input_gives_the_same_bytes(tmp_path, raw):
+    write(raw, "train/happy/bad.jpg", encoded(Image.new("RGB", (48, 48))))
+    cleaned(tmp_path, raw)
+    first = digests(tmp_path / "clean")
+    cleaned(tmp_path, raw, "shard=5")  # with worker processes
+    assert digests(tmp_path / "clean") == first
+
+
+def test_killed_at_any_moment_then_run_again(tmp_path, raw):
+    cleaned(tmp_path, raw)
+    whole = digests(tmp_path / "clean")
+    command = [sys.executable, "-m", "pipeline.clean", "data=own", f"source={raw}", "shard=2"]
+    command += [f"paths.{name}={tmp_path / 'killed' / name}" for name in ("clean", "cache")]
+    for delay in (1.0, 1.8, 2.6):
+        process = subprocess.Popen(command, cwd=cli.CONF.parent, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        folder = tmp_path / "killed" / "clean"
+        assert not folder.exists() or digests(folder) == whole
+    subprocess.run(command, cwd=cli.CONF.parent, check=True, capture_output=True)
+    assert digests(tmp_path / "killed" / "clean") == whole
+    assert not list((tmp_path / "killed" / "cache").rglob("*.parquet"))
+
+
+def test_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
+    def fails_at_happy(raw, looks, ids, path):
+        if any("train/happy" in id for id in ids):
+            raise KeyboardInterrupt
+        look(raw, looks, ids, path)
+
+    look, looked = clean.look, []
+    monkeypatch.setattr(clean, "look", fails_at_happy)
+    with pytest.raises(KeyboardInterrupt):
+        cleaned(tmp_path, raw, "shard=12")
+    monkeypatch.setattr(clean, "look", lambda raw, looks, ids, path: (looked.extend(ids), look(raw, looks, ids, path)))
+    manifest, _ = cleaned(tmp_path, raw, "shard=12")
+    assert len(manifest) == 42
+    assert len(looked) == 42 - 12
+
+
+def test_disk_full_is_named_and_earlier_output_stays(tmp_path, raw, monkeypatch):
+    cleaned(tmp_path, raw)
+    before = digests(tmp_path / "clean")
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(clean.pq, "write_table", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        cleaned(tmp_path, raw)
+    assert digests(tmp_path / "clean") == before
+
+
+def test_user_mistakes_are_one_line(tmp_path, raw):
+    def run(*arguments) -> str:
+        command = [sys.executable, "-m", "pipeline.clean", *arguments]
+        done = subprocess.run(command, cwd=cli.CONF.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr.splitlines()[-1]
+
+    assert "no such folder or .zip" in run("data=own", "source=nowhere")
+    assert "source" in run("data=own")
+    assert "sourse" in run("data=own", "sourse=x")
+    assert "real_faces" in run("data=fake", "source=x")

@@ -1,0 +1,102 @@
+"""Resizing: arrays as promised, nothing aliased, the same bytes every time, no memory that grows with the data."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from trees import cleaned, digests, encoded, picture, tree, write
+
+from pipeline import cli, resize
+from pipeline.errors import UserError
+from pipeline.labels import LABELS
+
+
+def resized(root, channels: str, *overrides):
+    places = [f"paths.{name}={root / name}" for name in ("clean", "resized", "cache")]
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        cfg = compose("resize", ["data=own", f"channels={channels}", *places, *overrides])
+    resize.main(cfg)
+    return root / "resized" / channels
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    raw = tree(root / "raw")
+    write(raw, "train/happy/bad.jpg", b"")
+    write(raw, "train/happy/large.png", encoded(picture(900, size=96, colour=True), "PNG"))
+    cleaned(root, raw)
+    return root
+
+
+@pytest.mark.parametrize(("channels", "count"), [("rgb", 3), ("grayscale", 1)])
+def test_arrays_match_their_rows(root, channels, count):
+    folder = resized(root, channels)
+    about = json.loads((folder / "dataset.json").read_text())
+    assert (about["name"], about["channels"], about["size"]) == ("own", channels, 48)
+    assert about["counts"] == {"train": 15, "valid": 14, "test": 14}
+    assert about["labels"] == list(LABELS)
+    for split in ("train", "valid", "test"):
+        pixels, rows = np.load(folder / f"{split}.npy", mmap_mode="r"), pd.read_parquet(folder / f"{split}.parquet")
+        assert (pixels.dtype, pixels.shape) == (np.uint8, (len(rows), 48, 48, count))
+        assert rows.label.dtype == np.int8
+        assert "train/happy/bad.jpg" not in set(rows.id)
+        digest = hashlib.sha256(pixels.tobytes() + rows.label.to_numpy().tobytes())
+        assert digest.hexdigest() == about["digest"][split]
+        for row, id in enumerate(rows.id):
+            image = Image.open(root / "raw" / id).convert("RGB" if count == 3 else "L")
+            if image.size == (48, 48):
+                assert np.array_equal(pixels[row], np.asarray(image).reshape(48, 48, count))
+
+
+def test_luminance_is_itu_r_601():
+    image = Image.new("RGB", (48, 48), (200, 100, 50))
+    assert resize.resized(image, 48, 1)[0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+
+
+def test_reduction_does_not_alias():
+    stripes = np.zeros((480, 480, 3), np.uint8)
+    stripes[:, ::2] = 255  # finer than 48 pixels can show: gray is right, bands are not
+    found = resize.resized(Image.fromarray(stripes), 48, 3)[2:-2, 2:-2]
+    assert found.min() >= 120
+    assert found.max() <= 135
+
+
+def test_same_input_gives_the_same_bytes(root):
+    first = digests(resized(root, "rgb"))
+    assert digests(resized(root, "rgb", "shard=4")) == first  # with worker processes
+
+
+def test_no_clean_data_says_what_to_run(tmp_path):
+    with pytest.raises(UserError, match=r"run: python -m pipeline\.clean data=own"):
+        resized(tmp_path, "rgb")
+
+
+def test_clean_data_of_another_name_is_refused(root):
+    with pytest.raises(UserError, match="holds data 'own', not 'sample'"):
+        resized(root, "rgb", "data=sample")
+
+
+def test_image_that_changed_since_cleaning_is_named(tmp_path):
+    raw = tree(tmp_path / "raw")
+    cleaned(tmp_path, raw)
+    write(raw, "train/sad/0.jpg", b"")
+    with pytest.raises(UserError, match=r"train/sad/0\.jpg is zero_bytes"):
+        resized(tmp_path, "rgb")
+    assert not (tmp_path / "resized").exists() or not list((tmp_path / "resized").iterdir())
+
+
+def test_images_are_read_as_a_stream(tmp_path):
+    shape = (3000, 48, 48, 3)
+    parts = []
+    for number in range(3):
+        parts.append(tmp_path / f"{number}.npy")
+        np.save(parts[-1], np.full((1000, 48, 48, 3), number, np.uint8))
+    resize.join(parts, shape, np.zeros(3000, np.int8), tmp_path / "all.npy")
+    found = np.load(tmp_path / "all.npy", mmap_mode="r")
+    assert found.shape == shape
+    assert found[:, 0, 0, 0].tolist() == [0] * 1000 + [1] * 1000 + [2] * 1000
