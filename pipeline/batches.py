@@ -19,7 +19,7 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def training_batches(
     split: Split, batch_size: int, choice: Mapping, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
-    """Shuffled, augmented batches (uint8 [B, H, W, C], float32 [B, 7]) of epochs `first_epoch` to `epochs` - 1, in a row.
+    """Shuffled, augmented batches (uint8 [B, H, W, C], float32 [B, 7]) of the epochs `first_epoch` to `epochs` - 1.
 
     Order and augmentation of a batch depend on `seed` and its position alone, so that a resumed training sees what an
     uninterrupted one would have seen.

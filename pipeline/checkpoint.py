@@ -22,7 +22,7 @@ class State:
 
 
 class Checkpoints:
-    """The checkpoints of one run, `folder`/epoch_00007 and the one before it; `run_id` is the MLflow run they are of."""
+    """The checkpoints of one run, `folder`/epoch_00007 and the one before it; `run_id` is its MLflow run."""
 
     def __init__(self, folder: str | Path, config_hash: str):
         self.folder = Path(folder)

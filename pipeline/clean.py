@@ -58,16 +58,16 @@ def main(cfg) -> None:
     print(table(summary))
 
 
-def draw(ids: list[str], limit: int | None, seed: int) -> list[str]:
+def draw(ids: list[str], limit: int | str, seed: int) -> list[str]:
     """At most `limit` ids of each split, in proportion to its classes but at least one of each; sorted.
 
     Which ones depends on each id's hash with `seed` alone, so a draw never depends on the files' order, and a larger
     limit holds every id of a smaller one.
     """
-    if limit is None:
+    if limit == "all":
         return ids
-    if limit < len(FOLDERS):
-        raise UserError(f"limit={limit}: expected at least {len(FOLDERS)}, one image of each class, or null for all")
+    if not isinstance(limit, int) or limit < len(FOLDERS):
+        raise UserError(f"limit={limit}: expected a number of at least {len(FOLDERS)}, one image of each class, or all")
     classes, totals = {}, Counter(split_of(id) for id in ids)
     for id in ids:
         classes.setdefault((split_of(id), folder_of(id)), []).append(id)

@@ -27,14 +27,13 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.faces import Shot, draw_face, muted, random_person
+from pipeline.faces import UNITS, Shot, draw_face, muted, random_person
 from pipeline.files import whole_folder
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.progress import progress
 
 ROOT = "MMAFEDB"
 NEAR = ("recompressed", "resized", "mirrored", "cropped", "brightened")
-UNITS = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 16, 17, 20, 23, 24, 25, 26, 43))
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,12 @@ class Picture:
 
     @property
     def folder(self) -> str:
+        """Its class folder."""
         return self.id.split("/")[1]
 
 
 def main(cfg: DictConfig) -> None:
+    """Draw what `cfg` (conf/draw.yaml) says and print where it is and how much."""
     values = OmegaConf.to_container(cfg, resolve=True)
     output = Path(cfg.output)
     if output.exists() and not (output / "truth.csv").is_file():
@@ -67,11 +68,15 @@ def main(cfg: DictConfig) -> None:
         count = Counter(picture.folder for picture in pictures if picture.id.startswith(f"{split}/"))
         print(f"  {split:6} {count.total():5}  " + "  ".join(f"{name} {count[name]}" for name in FOLDERS))
     faults = Counter(picture.fault for picture in pictures if picture.fault)
-    print(f"{output / 'truth.csv'}: {faults.total()} planted faults: " + ", ".join(f"{n} {f}" for f, n in faults.items()))
+    listed = ", ".join(f"{faults[fault]} {fault}" for fault in cfg.dirt)
+    print(f"{output / 'truth.csv'}: {faults.total()} planted faults: {listed}")
 
 
 def check(values: Mapping) -> None:
-    """UserError for a range that is reversed, shares that do not add up to 1, or unknown class folders."""
+    """UserError for a reversed range, negative counts, shares that do not add up to 1, unknown folders or units."""
+    for name, least in (("images", 0), ("identities", 1)):
+        if min(values[name].values()) < least:
+            raise UserError(f"{name}={values[name]}: expected at least {least} in each split")
     for group in ("expression", "view", "camera", "dark"):
         for name, value in values[group].items():
             if isinstance(value, list) and not (len(value) == 2 and value[0] <= value[1]):
@@ -81,6 +86,9 @@ def check(values: Mapping) -> None:
     for name in ("shares", "emotions"):
         if set(values[name]) != set(FOLDERS):
             raise UserError(f"{name}: expected exactly the class folders {', '.join(FOLDERS)}")
+    for folder, prototype in values["emotions"].items():
+        if unknown := set(prototype) - set(UNITS):
+            raise UserError(f"emotions.{folder}: {', '.join(sorted(unknown))} is not drawn; known: {', '.join(UNITS)}")
     if abs(sum(values["shares"].values()) - 1) > 1e-6:
         raise UserError(f"shares: they add up to {sum(values['shares'].values()):.3f}; expected 1")
 
@@ -101,9 +109,7 @@ def plan(
             ids += [f"{split}/{folder}/face_{next(numbers):05}.jpg" for _ in range(count)]
         persons[split] = (first, first := first + identities[split])
     ids.sort()
-    pictures = {
-        id: Picture(id, number, int(rng.integers(*persons[id.split("/")[0]]))) for number, id in enumerate(ids)
-    }
+    pictures = {id: Picture(id, number, int(rng.integers(*persons[id.split("/")[0]]))) for number, id in enumerate(ids)}
     free = [ids[k] for k in rng.permutation(len(ids))]
 
     def take(split: str, folder: str = "", but: str = "") -> str:
@@ -147,7 +153,7 @@ def write(folder: Path, pictures: Sequence[Picture], values: Mapping, workers: i
     for picture, content in zip(pictures, progress(drawn, len(pictures), "drawing"), strict=True):
         (folder / ROOT / picture.id).write_bytes(content)
     expected = {"dark_face": "keep", "valid_in_test": "report"}
-    with open(folder / "truth.csv", "w", newline="") as file:
+    with (folder / "truth.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("id", "fault", "of", "expected"))
         for p in pictures:
@@ -176,7 +182,8 @@ def content(picture: Picture, values: Mapping) -> bytes:
     if fault == "blank":
         shade = (255, 0, 128)[picture.nth % 3]
         side = values["camera"]["size"][0] + 5 * picture.nth  # so no two are the same
-        return _jpeg(Image.new("L" if picture.nth % 2 else "RGB", (side, side), shade if picture.nth % 2 else (shade,) * 3), 90)
+        image = Image.new("L", (side, side), shade)
+        return _jpeg(image if picture.nth % 2 else image.convert("RGB"), 90)
     if fault == "placeholder":
         return _jpeg(card(picture.nth, values["camera"]["size"][0] + 7 * picture.nth, rng), 90)
     if picture.of is not None:
@@ -185,13 +192,15 @@ def content(picture: Picture, values: Mapping) -> bytes:
     if fault == "dark_face":
         size = camera["size"][0] if picture.nth % 4 else camera["size"][1]
         camera = camera | values["dark"] | {"size": [size, size]}
-    drawing = face(picture, values, rng)
-    data = photograph(drawing, camera, rng)
+    low, high = camera["size"]
+    side = low if rng.random() < camera["smallest_share"] else int(rng.integers(low, high + 1))
+    drawing = face(picture, side * camera["supersampling"], values, rng)
+    data = photograph(drawing, side, camera, rng)
     return data[: int(len(data) * rng.uniform(0.5, 0.65))] if fault == "truncated" else data
 
 
-def face(picture: Picture, values: Mapping, rng: np.random.Generator) -> Image.Image:
-    """The drawing of a picture's person with its folder's emotion, RGB, `camera.canvas` pixels a side."""
+def face(picture: Picture, side: int, values: Mapping, rng: np.random.Generator) -> Image.Image:
+    """The drawing of a picture's person with its folder's emotion, RGB, `side` pixels a side."""
     person = random_person(np.random.default_rng((values["seed"], 2, picture.person)))
     view = values["view"]
     shot = Shot(
@@ -201,7 +210,7 @@ def face(picture: Picture, values: Mapping, rng: np.random.Generator) -> Image.I
         tuple(rng.uniform(-view["gaze"], view["gaze"], 2)),
     )  # fmt: skip
     units = action_units(values["emotions"][picture.folder], values["expression"], rng)
-    return draw_face(person, units, shot, backdrop(values["camera"]["canvas"], rng), rng)
+    return draw_face(person, units, shot, backdrop(side, rng), rng)
 
 
 def action_units(prototype: Mapping, expression: Mapping, rng: np.random.Generator) -> dict[str, float]:
@@ -229,15 +238,13 @@ def backdrop(side: int, rng: np.random.Generator) -> Image.Image:
     return small.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4))).resize((side, side), Image.Resampling.BICUBIC)
 
 
-def photograph(drawing: Image.Image, camera: Mapping, rng: np.random.Generator) -> bytes:
-    """A JPEG of the drawing: blurred, reduced, exposed, noisy, gray or not, as `camera` says."""
-    low, high = camera["size"]
-    side = low if rng.random() < camera["smallest_share"] else int(rng.integers(low, high + 1))
-    radius = rng.uniform(*camera["blur"]) / 100 * drawing.width
+def photograph(drawing: Image.Image, side: int, camera: Mapping, rng: np.random.Generator) -> bytes:
+    """A JPEG of the drawing, `side` pixels a side: blurred, exposed, noisy, gray or not, as `camera` says."""
+    radius = rng.uniform(*camera["blur"]) / 100 * side
     kind = rng.random()
     gray = kind < camera["gray_share"] + camera["gray_colour_share"]
     image = drawing.convert("L") if gray else drawing
-    image = image.filter(ImageFilter.GaussianBlur(radius)).resize((side, side), Image.Resampling.LANCZOS)
+    image = image.resize((side, side), Image.Resampling.LANCZOS).filter(ImageFilter.GaussianBlur(radius))
     values = np.asarray(image, np.float32)
     exposure, contrast = rng.uniform(*camera["exposure"]), rng.uniform(*camera["contrast"])
     values = (values * exposure - 128 * exposure) * contrast + 128 * exposure
@@ -250,8 +257,10 @@ def photograph(drawing: Image.Image, camera: Mapping, rng: np.random.Generator) 
 def repeat(data: bytes, picture: Picture) -> bytes:
     """The file `data` once more: pixel by pixel the same (at times with other bytes), or altered as the fault says."""
     if picture.fault not in NEAR:
-        comment = f"copy {picture.nth}".encode()
-        return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:] if picture.nth % 2 else data
+        if picture.nth % 2:
+            return data
+        comment = f"copy {picture.nth}".encode()  # as a COM segment, which changes the bytes and no pixel
+        return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
     image = Image.open(BytesIO(data))
     side = image.width
     if picture.fault == "recompressed":
@@ -275,7 +284,7 @@ def card(nth: int, side: int, rng: np.random.Generator) -> Image.Image:
     kind = nth % 4
     if kind == 0:
         words = ("photo moved\nor deleted", "image not\navailable", "no longer\navailable")[nth // 4 % 3]
-        pen.multiline_text((80, 80), words, ink, ImageFont.load_default(24), anchor="mm", align="center")
+        pen.multiline_text((80, 80), words, ink, ImageFont.load_default(21), anchor="mm", align="center")
     elif kind == 1:
         pen.polygon(((80, 30), (135, 125), (25, 125)), (226, 176, 40), ink, 5)
         pen.text((80, 92), "!", ink, ImageFont.load_default(60), anchor="mm")

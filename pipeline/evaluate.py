@@ -67,7 +67,13 @@ def main(cfg: DictConfig) -> None:
         figure = report[name]["scores"]
         log.info(
             "%s: %s accuracy %.4f (%.4f to %.4f), macro F1 %.4f, %d images",
-            about["run"], name, figure["accuracy"], low, high, figure["f1_macro"], report[name]["images"],
+            about["run"],
+            name,
+            figure["accuracy"],
+            low,
+            high,
+            figure["f1_macro"],
+            report[name]["images"],
         )
     log.info("%s: see %s", about["run"], run / "evaluate")
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-SKINS = np.array([(250, 220, 198), (236, 196, 166), (214, 166, 130), (176, 124, 88), (126, 82, 56), (84, 54, 40)], float)
+SKINS = np.array([(250, 220, 198), (236, 196, 166), (214, 166, 130), (176, 124, 88), (126, 82, 56), (84, 54, 40)])
 HAIRS = ((28, 24, 24), (58, 40, 30), (98, 66, 42), (168, 126, 74), (214, 182, 122), (142, 66, 34), (120, 118, 118))
 IRISES = ((66, 42, 28), (92, 64, 36), (84, 104, 62), (82, 122, 156), (104, 116, 124))
 HAIR_STYLES = ("short", "short", "parted", "parted", "fringe", "long", "long", "bob", "curly", "bald", "scarf", "cap")
+UNITS = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 16, 17, 20, 23, 24, 25, 26, 27, 43))  # that are drawn
 BEARDS = (*["none"] * 9, "stubble", "moustache", "goatee", "full")
 GLASSES = (*["none"] * 6, "round", "square")
 
@@ -73,7 +74,8 @@ class Shot:
 def random_person(rng: np.random.Generator) -> Person:
     """Any person; traits are independent of each other, but for beards and baldness, which do not meet long hair."""
     tone = rng.uniform(0, len(SKINS) - 1)
-    skin = np.array([np.interp(tone, range(len(SKINS)), SKINS[:, c]) for c in range(3)]) * rng.uniform(0.93, 1.02) * rng.uniform(0.98, 1.02, 3)
+    skin = np.array([np.interp(tone, range(len(SKINS)), channel) for channel in SKINS.T])
+    skin *= rng.uniform(0.93, 1.02) * rng.uniform(0.98, 1.02, 3)
     hair = str(rng.choice(HAIR_STYLES))
     age = float(rng.beta(1.2, 2))
     colour = np.array(HAIRS[rng.integers(3 if tone > 3.5 else len(HAIRS))]) * rng.uniform(0.85, 1.15)
@@ -96,7 +98,7 @@ def random_person(rng: np.random.Generator) -> Person:
 def draw_face(
     person: Person, units: Mapping[str, float], shot: Shot, backdrop: Image.Image, rng: np.random.Generator
 ) -> Image.Image:
-    """The picture, in the size of `backdrop` (square, RGB, the background); `rng` draws strands, stubble and freckles."""
+    """The picture, in the size of `backdrop` (square, RGB, the background); `rng` draws strands and freckles."""
     sketch = _Sketch(person, units, shot, backdrop)
     sketch.body()
     sketch.head(rng)
@@ -157,7 +159,8 @@ class _Sketch:
         self.colour, self.mask = backdrop.copy(), Image.new("L", backdrop.size, 0)
         self.strands = Image.new("L", backdrop.size, 0)
         self.broad, self.fine = Image.new("L", backdrop.size, 128), Image.new("L", backdrop.size, 128)
-        self.pens = {name: ImageDraw.Draw(getattr(self, name)) for name in ("colour", "mask", "strands", "broad", "fine")}
+        layers = ("colour", "mask", "strands", "broad", "fine")
+        self.pens = {name: ImageDraw.Draw(getattr(self, name)) for name in layers}
         self.drop = 0.12 * self.au(26) + 0.16 * self.au(27)  # how far the jaw hangs
         self.lip_y = person.mouth_y - 0.02 * self.au(17)
 
@@ -174,7 +177,7 @@ class _Sketch:
 
     def _pixels(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> list:
         xy = (self.turn @ np.stack([x, y, z]))[:2].T * self.unit + self.middle
-        return [tuple(point) for point in xy]
+        return list(map(tuple, xy.tolist()))
 
     def fill(self, points: list, colour: tuple, hair: bool = False) -> None:
         """A filled outline that belongs to the person (so light falls on it) and hides the shading under it."""
@@ -210,9 +213,9 @@ class _Sketch:
         long = {"long": 1.5, "bob": 0.72, "scarf": 1.3}.get(p.hair)
         if long:
             wide = 1.12 if p.hair == "scarf" else p.volume + 0.1
-            shape = [(0.02, -1.12), (0.6 * wide * w, -1), (wide * w, -0.5), (1.06 * wide * w, 0.3), (wide * w, long), (0, long)]
+            half = np.array([(0.02, -1.12), (0.6, -1), (1, -0.5), (1.06, 0.3), (1, long), (0, long)]) * (wide * w, 1)
             colour = _mix(self.p.cloth, (0, 0, 0), 0.3) if p.hair == "scarf" else _mix(p.hair_colour, (0, 0, 0), 0.35)
-            self.fill(self.on_edge(_smooth(_mirrored(shape), closed=True), -0.3), colour, p.hair != "scarf")
+            self.fill(self.on_edge(_smooth(_mirrored(half), closed=True), -0.3), colour, p.hair != "scarf")
         neck = [(0.5 * w, 0.4), (0.52 * w, 1.3), (0.6 * w, 1.7), (0, 1.8)]
         if p.hair == "scarf":
             self.fill(self.on_edge(_mirrored([(0.75 * w, 0.4), (0.85 * w, 1.4), (0, 1.9)]), -0.3), p.cloth)
@@ -230,8 +233,25 @@ class _Sketch:
         self.fill(self.on_edge(self.skull()), p.skin)
         lift = 0.06 * max(self.au(6), 0.6 * self.au(12))
         for side in (-1, 1):
-            pens["broad"].polygon(self.on_face(_smooth([(side * x, y) for x, y in (
-                (0.1, -0.14), (0.2, -0.26), (0.45, -0.24), (0.52, -0.08), (0.35, 0.06), (0.14, 0.02))], True)), 104)
+            pens["broad"].polygon(
+                self.on_face(
+                    _smooth(
+                        [
+                            (side * x, y)
+                            for x, y in (
+                                (0.1, -0.14),
+                                (0.2, -0.26),
+                                (0.45, -0.24),
+                                (0.52, -0.08),
+                                (0.35, 0.06),
+                                (0.14, 0.02),
+                            )
+                        ],
+                        True,
+                    )
+                ),
+                104,
+            )
             self.ball(side * 0.4, 0.2 - lift, 0.15 + lift, "broad", 136 + int(110 * lift))
         self.ball(0, -0.62, 0.25, "broad", 136)
         self.ball(0, 0.86 + self.drop, 0.1, "broad", 136)
@@ -241,7 +261,8 @@ class _Sketch:
         dark = _mix(p.hair_colour, (20, 14, 12), 0.25)
         d, w, y0 = self.drop, p.width, self.lip_y
         if p.beard in ("full", "stubble"):
-            cheek = np.array([(0.02, p.nose_y + 0.11), (0.24, p.nose_y + 0.15), (0.55 * w, 0.5), (0.8 * w, 0.36), (0.88 * w, 0.1)])
+            cheek = np.array([(0.02, p.nose_y + 0.11), (0.24, p.nose_y + 0.15)])
+            cheek = np.concatenate([cheek, np.array([(0.55, 0.5), (0.8, 0.36), (0.88, 0.1)]) * (w, 1)])
             jaw = self.skull()[: 8 * 6]
             jaw = jaw[jaw[:, 1] > 0.1]
             shape = [*self.on_face(_smooth(cheek)), *self.on_edge(jaw), *self.on_edge(jaw[::-1] * (-1, 1)),
@@ -257,8 +278,9 @@ class _Sketch:
             chin = [(0.02, y0 + 0.17 + d), (0.15, y0 + 0.2 + d), (0.2, 0.9 + d), (0.02, 1.02 + d)]
             pens["colour"].polygon(self.on_face(_smooth(_mirrored(chin), True)), dark)
         if p.beard in ("moustache", "goatee"):
-            wide, top = self.mouth_width() + 0.05, p.nose_y + 0.1 - 0.03 * self.au(10)
-            lip = [(0.02, top), (0.6 * wide, top + 0.05), (wide, self.corner_y() + 0.02), (0.5 * wide, y0 - 0.03), (0.02, y0 - 0.03)]
+            wide, top, low = self.mouth_width() + 0.05, p.nose_y + 0.1 - 0.03 * self.au(10), y0 - 0.03
+            end = (wide, self.corner_y() + 0.02)
+            lip = [(0.02, top), (0.6 * wide, top + 0.05), end, (0.5 * wide, low), (0.02, low)]
             pens["colour"].polygon(self.on_face(_smooth(_mirrored(lip), True)), dark)
 
     def wrinkles(self) -> None:
@@ -273,9 +295,9 @@ class _Sketch:
                 self.crease([(-0.16, y + 0.03), (0, y - 0.02), (0.16, y + 0.03)], 0.6 * inner)
         for side in (-1, 1):
             self.crease([(side * 0.045, -0.4), (side * 0.05, -0.3), (side * 0.035, -0.2)], 0.95 * lowered + 0.4 * inner)
-            for k in range(3):
-                out = p.gap + 0.2
-                self.crease([(side * out, -0.08 + 0.04 * k), (side * (out + 0.11), -0.14 + 0.08 * k)], old + 0.8 * au(6))
+            for k in range(3):  # crow's feet
+                start, end = (p.gap + 0.2, -0.08 + 0.04 * k), (p.gap + 0.31, -0.14 + 0.08 * k)
+                self.crease([(side * x, y) for x, y in (start, end)], old + 0.8 * au(6))
             bag = 0.06 - 0.03 * max(au(6), au(7))
             eye_y = -0.04
             self.crease([(side * (p.gap + x), eye_y + bag + y) for x, y in ((-0.15, 0.02), (0, 0.07), (0.15, 0.03))],
@@ -283,12 +305,14 @@ class _Sketch:
             deep = 0.1 + old + 0.75 * max(au(12), au(10), au(9)) + 0.3 * au(20) + 0.3 * au(15)
             end, corner = self.mouth_width() + 0.08, self.corner_y()
             top = p.nose_y - 0.02 - 0.06 * max(au(9), au(10))
-            self.crease([(side * (p.nose + 0.03), top), (side * (0.6 * end + 0.13), 0.5 * (top + corner) - 0.02),
-                         (side * end, corner + 0.02)], deep, 0.03)  # fmt: skip
+            bend = (0.5 * (p.nose + end) + 0.05, 0.55 * top + 0.45 * corner)
+            fold = ((p.nose + 0.03, top), bend, (end + 0.01, corner + 0.08))
+            self.crease([(side * x, y) for x, y in fold], deep, 0.026)
             for k in range(3):  # a wrinkled nose
                 y = -0.08 + 0.07 * k
                 self.crease([(side * 0.02, y + 0.02), (side * 0.1, y - 0.03 + 0.01 * k)], au(9), 0.02)
-            self.crease([(side * x, self.lip_y + y + self.drop) for x, y in ((0.05, 0.2), (0.14, 0.27), (0.17, 0.36))], 0.7 * au(17))
+            below = ((0.05, 0.2), (0.14, 0.27), (0.17, 0.36))
+            self.crease([(side * x, self.lip_y + y + self.drop) for x, y in below], 0.7 * au(17))
         for x, y in ((0, 0.24), (-0.06, 0.28), (0.06, 0.28), (0, 0.32)):  # a bulging chin is dimpled
             self.crease([(x - 0.02, self.lip_y + y), (x + 0.02, self.lip_y + y + 0.01)], 0.55 * au(17))
 
@@ -299,10 +323,12 @@ class _Sketch:
         wide, y = p.nose * (1 + 0.15 * au(9)), p.nose_y - up
         away = -1 if self.shot.azimuth > 0 else 1
         strength = 12 + 26 * abs(np.sin(np.radians(self.shot.azimuth)))
-        side = [(0.05, -0.12), (0.07, 0.1), (0.95 * wide, y), (0.4 * wide, y + 0.05), (0.03, y - 0.05)]
-        pens["broad"].polygon(self.on_face([(away * a, b) for a, b in side], 0.05), int(128 - strength))
-        pens["broad"].polygon(self.on_face([(-0.03, -0.1), (0.03, -0.1), (0.04, y - 0.04), (-0.04, y - 0.04)], 0.12), 142)
-        pens["broad"].polygon(self.on_face([(-wide, y + 0.06), (wide, y + 0.06), (0.6 * wide, y + 0.13), (-0.6 * wide, y + 0.13)]), 112)
+        slope = [(0.05, -0.12), (0.07, 0.1), (0.95 * wide, y), (0.4 * wide, y + 0.05), (0.03, y - 0.05)]
+        ridge = _mirrored([(0.03, -0.1), (0.04, y - 0.04)])
+        below = _mirrored([(wide, y + 0.06), (0.6 * wide, y + 0.13)])
+        pens["broad"].polygon(self.on_face([(away * a, b) for a, b in slope], 0.05), int(128 - strength))
+        pens["broad"].polygon(self.on_face(ridge, 0.12), 142)
+        pens["broad"].polygon(self.on_face(below), 112)
         for s in (-1, 1):
             wing = [(0.75 * wide, y - 0.1), (wide, y - 0.04), (wide, y + 0.03), (0.7 * wide, y + 0.055)]
             self.crease([(s * a, b) for a, b in wing], 0.55 + 0.3 * au(9))
@@ -311,11 +337,14 @@ class _Sketch:
         self.crease([(-0.3 * wide, y + 0.06), (0, y + 0.075), (0.3 * wide, y + 0.06)], 0.45)
 
     def mouth_width(self) -> float:
+        """From the middle to a corner."""
         au = self.au
-        tight = max(au(23), au(24))
-        return self.p.mouth * (1 + 0.36 * au(12) + 0.34 * au(20) - 0.16 * tight - 0.2 * au(27) - 0.08 * au(26) * (1 - au(12)) - 0.05 * au(17))
+        wide = 0.36 * au(12) + 0.34 * au(20)
+        narrow = 0.16 * max(au(23), au(24)) + 0.2 * au(27) + 0.08 * au(26) * (1 - au(12)) + 0.05 * au(17)
+        return self.p.mouth * (1 + wide - narrow)
 
     def corner_y(self) -> float:
+        """Where the corners of the mouth are."""
         au = self.au
         return self.lip_y - 0.17 * au(12) + 0.14 * au(15) + 0.04 * au(20) + 0.35 * self.drop
 
@@ -386,8 +415,9 @@ class _Sketch:
         self.colour.paste(ball, (0, 0), mask)
         pens["broad"].polygon(outline, 126)
         lash = _mix(p.skin, (24, 14, 12), 0.85)
-        pens["colour"].line(self.on_face(np.stack([x, upper], 1)), lash, max(1, round(0.026 * self.unit)), "curve")
-        pens["colour"].line(self.on_face(np.stack([x, lower], 1)), _mix(p.skin, lash, 0.45), max(1, round(0.01 * self.unit)), "curve")
+        for lid, colour, width in ((upper, lash, 0.026), (lower, _mix(p.skin, lash, 0.45), 0.01)):
+            line = self.on_face(np.stack([x, lid], 1))
+            pens["colour"].line(line, colour, max(1, round(width * self.unit)), "curve")
         fold = 0.035 * (1 - 0.6 * au(5)) + 0.015
         self.crease(np.stack([x, upper - fold], 1)[2:-1:3], 0.5 + 0.2 * p.age)
 
@@ -413,11 +443,13 @@ class _Sketch:
         p, w = self.p, self.p.width
         if p.hair == "bald":
             return
-        line = p.hairline
-        right = {"fringe": [(0.6, -0.45), (0.25, -0.47)], "scarf": [(0.55, -0.66), (0.25, -0.7)],
-                 "cap": [(0.7, -0.6), (0.3, -0.56)]}.get(p.hair, [(0.66, line + 0.14), (0.3, line)])  # fmt: skip
-        sides = {"scarf": [(0.9, 0.6), (0.86, 0.2), (0.84, -0.3)], "long": [(0.97, 0.4), (0.9, 0.0), (0.86, -0.35)],
-                 "bob": [(0.97, 0.5), (0.88, 0.1), (0.84, -0.35)], "cap": [(1.0, -0.42)]}.get(p.hair, [(0.99, -0.1), (0.9, -0.38)])  # fmt: skip
+        cloth, line = p.hair in ("scarf", "cap"), p.hairline
+        tops = {"fringe": [(0.6, -0.45), (0.25, -0.47)], "scarf": [(0.55, -0.66), (0.25, -0.7)],
+                "cap": [(0.7, -0.6), (0.3, -0.56)]}  # fmt: skip
+        falls = {"scarf": [(0.9, 0.6), (0.86, 0.2), (0.84, -0.3)], "long": [(0.97, 0.4), (0.9, 0.0), (0.86, -0.35)],
+                 "bob": [(0.97, 0.5), (0.88, 0.1), (0.84, -0.35)], "cap": [(1.0, -0.42)]}  # fmt: skip
+        right = tops.get(p.hair, [(0.66, line + 0.14), (0.3, line)])
+        sides = falls.get(p.hair, [(0.99, -0.1), (0.9, -0.38)])
         half = np.array(sides + right)
         left = half[::-1] * (-1, 1)
         if p.hair in ("parted", "long", "bob"):
@@ -426,17 +458,17 @@ class _Sketch:
         else:
             middle = np.array([(0.0, right[-1][1])])
         hairline = _smooth(np.concatenate([half, middle, left]) * (w, 1))
-        outer = self.skull(1.1 if p.hair in ("scarf", "cap") else p.volume)
+        outer = self.skull(1.1 if cloth else p.volume)
         if p.hair in ("short", "parted"):
             outer[:, 0] *= 1.02 / p.volume  # cut close at the sides
-            outer[:, 1] -= np.where(outer[:, 1] < -0.5, 0.07 * (p.volume - 1) * 10 * (1 + p.part * outer[:, 0]) - 0.03, 0)
+            rise = 0.7 * (p.volume - 1) * (1 + p.part * outer[:, 0]) - 0.03
+            outer[:, 1] -= np.where(outer[:, 1] < -0.5, rise, 0)
         outer = outer[outer[:, 1] < sides[0][1]]
-        split = np.argmax(np.abs(np.diff(outer[:, 0]))) + 1 if p.hair != "scarf" else np.argmax(np.hypot(*np.diff(outer, axis=0).T)) + 1
+        split = np.argmax(np.hypot(*np.diff(outer, axis=0).T)) + 1
         outer = np.concatenate([outer[split:], outer[:split]])  # from the left side over the top to the right
-        colour = p.cloth if p.hair in ("scarf", "cap") else p.hair_colour
-        strands = p.hair not in ("scarf", "cap")
-        hairline[1:-1, 1] += rng.normal(0, 0.016, len(hairline) - 2) * strands
-        self.fill(self.on_edge(outer) + self.on_face(hairline, -0.05), colour, strands)
+        colour = p.cloth if cloth else p.hair_colour
+        hairline[1:-1, 1] += rng.normal(0, 0.016, len(hairline) - 2) * (not cloth)
+        self.fill(self.on_edge(outer) + self.on_face(hairline, -0.05), colour, hair=not cloth)
         sheen = _smooth(np.array([(-0.6, -0.72), (0, -0.92), (0.6, -0.72), (0, -0.8)]) * (w, 1), closed=True)
         self.pens["broad"].polygon(self.on_edge(sheen), 158)
         if p.hair == "curly":
@@ -445,7 +477,8 @@ class _Sketch:
                 ring = [(cx + r * np.cos(a), cy + r * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 14)]
                 self.fill(ring, _mix(colour, (0, 0, 0), rng.uniform(0, 0.2)), True)
         if p.hair == "cap":
-            self.pens["fine"].line(self.on_face(_smooth(np.array([(1, -0.55), (0.3, -0.68), (-0.3, -0.68), (-1, -0.55)]) * (w, 1))), 90, 3)
+            seam = _smooth(np.array([(1, -0.55), (0.3, -0.68), (-0.3, -0.68), (-1, -0.55)]) * (w, 1))
+            self.pens["fine"].line(self.on_face(seam), 90, 3)
 
     def spectacles(self) -> None:
         """Frames around both eyes, the bridge and the arms."""
@@ -473,19 +506,18 @@ class _Sketch:
         az, el = np.radians((shot.azimuth, shot.elevation))
         light = np.array([np.sin(az) * np.cos(el), -np.sin(el), np.cos(az) * np.cos(el)])
         cx, cy = np.array(self.on_edge([(0, 0)])[0])
-        grid = (np.arange(side, dtype=np.float32) + 0.5)
+        grid = np.arange(side, dtype=np.float32) + 0.5
         u = ((grid - cx) / (1.15 * self.p.width * self.unit))[None, :].clip(-1, 1) * np.ones((side, 1), np.float32)
         v = ((grid - cy) / (1.35 * self.unit))[:, None].clip(-1, 1)
         n = np.sqrt(np.maximum(0.02, 1 - u**2 - v**2))
         lambert = np.clip(u * light[0] + v * light[1] + n * light[2], 0, None)
-        shade = shot.ambient + (1.1 - shot.ambient) * lambert
-        blur = ImageFilter.GaussianBlur
-        small = self.broad.reduce(4).filter(blur(0.035 * self.unit / 4))  # as soft as at full size, and quicker
+        shade = (shot.ambient + (1.1 - shot.ambient) * lambert).astype(np.float32)
+        small = self.broad.reduce(4).filter(ImageFilter.GaussianBlur(0.035 * self.unit / 4))  # as soft, and quicker
         broad = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR), np.float32) / 128
-        fine = np.asarray(self.fine.filter(blur(0.009 * self.unit)), np.float32) / 128
-        coarse = rng.normal(0, 1, (side // 12, side)).astype(np.float32)
-        streaks = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BILINEAR))
-        texture = 1 + 0.2 * streaks * np.asarray(self.strands, np.float32) / 255
-        mask = np.asarray(self.mask, np.float32) / 255
-        factor = 1 + (shade * broad**1.2 * fine * texture - 1) * mask
-        return Image.fromarray(np.clip(np.asarray(self.colour, np.float32) * factor[..., None], 0, 255).astype(np.uint8))
+        fine = np.asarray(self.fine.filter(ImageFilter.BoxBlur(0.013 * self.unit)), np.float32) / 128
+        noise = Image.fromarray(rng.standard_normal((side // 12, side), np.float32))
+        streaks = np.asarray(noise.resize((side, side), Image.Resampling.BILINEAR))
+        factor = shade * broad**1.2 * fine * (1 + streaks * (np.asarray(self.strands, np.float32) * (0.2 / 255)))
+        factor = np.where(np.asarray(self.mask) > 0, factor, np.float32(1))
+        pixels = np.asarray(self.colour) * factor[..., None].astype(np.float32)
+        return Image.fromarray(np.minimum(pixels, 255, out=pixels).astype(np.uint8))

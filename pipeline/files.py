@@ -74,5 +74,7 @@ def _named_disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise UserError(f"{path}: the disk is full; free some space and run again (earlier outputs are intact)") from error
+            raise UserError(
+                f"{path}: the disk is full; free some space and run again, earlier outputs are intact"
+            ) from error
         raise

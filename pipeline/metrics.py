@@ -62,7 +62,7 @@ def evaluate_split(
     confidence: float,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """All figures of one split: `images`, `scores`, their `intervals`, `per_class`, `confusion`, and gray/colour `slices`.
+    """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, gray/colour `slices`.
 
     `gray` bool [N] says by content which images have no colour; a slice without an image is left out.
     """

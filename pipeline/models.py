@@ -88,9 +88,7 @@ def _residual_block(x, width: int, stride: int, squeeze_ratio: int | None, name:
 
 def _conv_norm(x, width: int, kernel: int, stride: int, name: str):
     # No bias: the batch normalisation after it has one.
-    x = kl.Conv2D(
-        width, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
-    )(x)
+    x = kl.Conv2D(width, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv")(x)
     return kl.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
 
 

@@ -33,7 +33,9 @@ def confusion(matrix: np.ndarray, title: str, path: Path) -> None:
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     display = ConfusionMatrixDisplay(shares, display_labels=LABELS)
-    display.plot(ax=axes, cmap="Blues", values_format=".2f", colorbar=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1})
+    display.plot(
+        ax=axes, cmap="Blues", values_format=".2f", colorbar=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1}
+    )
     axes.set(title=f"{title}: share of each true emotion, {int(matrix.sum()):,} images")
     figure.savefig(path, dpi=110)
 

@@ -92,7 +92,11 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     figures = statistics(table)
     lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(table[shown].head(top))]
     if len(table) > top:
-        lines += ["", f"Bottom {min(bottom, len(table) - top)}", _text(table[shown].tail(min(bottom, len(table) - top)))]
+        lines += [
+            "",
+            f"Bottom {min(bottom, len(table) - top)}",
+            _text(table[shown].tail(min(bottom, len(table) - top))),
+        ]
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
     if left_out:
         lines.append(f"{left_out} finished runs were validated on other images and are not ranked with these.")

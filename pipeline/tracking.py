@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -103,6 +104,16 @@ def open_store(folder: str | Path, experiment: str) -> Store:
         location = None if server else (folder / "artifacts" / experiment).as_uri()
         experiment_id = found.experiment_id if found else client.create_experiment(experiment, location)
     return Store(client, experiment_id)
+
+
+def git_commit() -> str:
+    """The commit of the working tree, with `+changes` when it differs from it; "unknown" outside a repository."""
+    try:
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL).strip()
+        changed = subprocess.check_output(["git", "status", "--porcelain", "-uno"], text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+changes" if changed else "")
 
 
 @contextmanager
