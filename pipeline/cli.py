@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline import sweep
 from pipeline.errors import UserError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -33,8 +36,10 @@ def run(step: str) -> None:
     def job(cfg: DictConfig) -> None:
         try:
             main(cfg)
-        except UserError as error:  # kept from Hydra, which would print more than its line
-            mistakes.append(error)
+        except UserError as error:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise  # the sweep counts it and goes on
+            mistakes.append(error)  # kept from Hydra, which would print more than its line
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=step)(job)()
@@ -48,8 +53,21 @@ def run(step: str) -> None:
         text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
         text = text.partition("Config search path")[0].strip()
         _fail(step, text + f" (see python -m pipeline.{step} --help)")
+    except Exception as error:
+        if not (jobs := sweep.read_log()):
+            raise
+        _end_sweep(step, jobs, error)
     if mistakes:
-        _fail(step, "; ".join(str(error) for error in mistakes))
+        _fail(step, str(mistakes[0]))
+
+
+def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:
+    """List every failure of a sweep and exit with status 1; `error` is what ended it, the first failure or a death."""
+    failed = sweep.failures(jobs) or [f"{type(error).__name__}: {error}"]
+    print(f"pipeline.{step}: {sweep.overview(jobs)}; the same command runs what is not finished", file=sys.stderr)
+    for line in failed:
+        print(f"  failed: {line}", file=sys.stderr)
+    sys.exit(1)
 
 
 def help_page(step: str) -> str:

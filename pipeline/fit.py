@@ -59,9 +59,9 @@ def fit(
     arrays: Arrays,
     values: Mapping[str, Any],
     state: State,
-    epoch_done: Callable[[State, dict[str, float]], None],
+    epoch_done: Callable[[State], None],
 ) -> None:
-    """Train from `state` on, in place, to `values["epochs"]`; `epoch_done(state, metrics)` is called after each epoch.
+    """Train from `state` on, in place, to `values["epochs"]`; `epoch_done(state)` is called after each epoch.
 
     Raises UserError, naming the epoch, when the loss is not finite.
     """
@@ -84,7 +84,7 @@ def fit(
 class _Epochs(keras.callbacks.Callback):
     """Keeps `state` true after every epoch: its history, and the weights of the epoch best on valid so far."""
 
-    def __init__(self, state: State, epoch_done: Callable[[State, dict[str, float]], None]):
+    def __init__(self, state: State, epoch_done: Callable[[State], None]):
         super().__init__()
         self.state = state
         self.epoch_done = epoch_done
@@ -104,13 +104,14 @@ class _Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": self.epoch, **{key: float(value) for key, value in logs.items()}}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["epoch_seconds"] = time.monotonic() - self.started
         self._refuse_not_finite("val_loss", row["val_loss"])
         state = self.state
         if not state.best or row["val_accuracy"] > max(past["val_accuracy"] for past in state.history):
             state.best = self.validated
         state.history.append(row)
         state.epoch = self.epoch
-        self.epoch_done(state, {**row, "epoch_seconds": time.monotonic() - self.started})
+        self.epoch_done(state)
 
     def _refuse_not_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):

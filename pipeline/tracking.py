@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ class Store:
         return run_id
 
     def resume(self, run_id: str) -> bool:
-        """Set a run that was cut off RUNNING again under this process; False when the store does not know it."""
-        if run_id not in {run.info.run_id for run in self._search("")}:
+        """Set a run that was cut off RUNNING again under this process; False when there is none to go on with."""
+        if run_id not in {run.info.run_id for run in self._search("status != 'FINISHED'")}:
             return False
         self.client.update_run(run_id, status="RUNNING")
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in _process_tags().items()])
@@ -56,6 +56,13 @@ class Store:
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         now = int(time.time() * 1000)
         self.client.log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
+
+    def log_history(self, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
+        """Log the rows (a dict per epoch, `epoch` its step) that the run does not have yet."""
+        logged = {point.step for point in self.client.get_metric_history(run_id, "val_accuracy")}
+        for row in history:
+            if row["epoch"] not in logged:
+                self.log_metrics(run_id, {key: row[key] for key in row if key != "epoch"}, row["epoch"])
 
     def log_files(self, run_id: str, folder: str | Path, into: str) -> None:
         self.client.log_artifacts(run_id, str(folder), into)

@@ -23,7 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import cli, models, tracking
-from pipeline.arrays import Arrays, read_arrays
+from pipeline.arrays import read_arrays
 from pipeline.checkpoint import Checkpoints, State
 from pipeline.config import config_hash, flatten, identity, run_name
 from pipeline.errors import UserError
@@ -52,34 +52,32 @@ def main(cfg: DictConfig) -> None:
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
         model, state, run_id = _prepare(values, arrays, checkpoints, store, name, point)
         with tracking.running(store, run_id):
-            fit(
-                model, arrays, values, state, epoch_done=partial(_epoch_done, model, checkpoints, store, run_id, values)
-            )
-            about = summary(state, arrays) | point | {"run": name, "run_id": run_id, "command": command()}
+            fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id, values))
+            figures = summary(state)
+            about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             with whole_folder(output / "train") as folder:
                 bare = build_model(values, arrays)
                 bare.set_weights(state.best)
                 models.save(bare, folder / "model.keras")
-                pd.DataFrame(state.history).to_csv(folder / "history.csv", index=False)
+                history = pd.DataFrame(state.history).drop(columns="epoch_seconds")  # equal runs have equal files
+                history.to_csv(folder / "history.csv", index=False)
                 OmegaConf.save(OmegaConf.create(values), folder / "config.yaml")
+                write_json(folder / "metrics.json", figures)
                 write_json(folder / "run.json", about)
-            store.log_metrics(run_id, {key: about[key] for key in ("best_val_accuracy", "best_epoch")})
+            store.log_metrics(run_id, figures)
             store.log_files(run_id, output / "train", "train")
         checkpoints.remove()
-    best, epoch = about["best_val_accuracy"], about["best_epoch"]
+    best, epoch = figures["best_val_accuracy"], figures["best_epoch"]
     log.info("%s: best val_accuracy %.4f in epoch %d; see %s", name, best, epoch, output)
 
 
-def summary(state: State, arrays: Arrays) -> dict[str, Any]:
-    """What the ranking needs of a finished training. `best_val_accuracy` is of `valid_images` images."""
+def summary(state: State) -> dict[str, float]:
+    """What a finished training is ranked by; `best_epoch` counts from 1."""
     best = max(state.history, key=lambda row: row["val_accuracy"])
     return {
-        "data": arrays.name,
-        "epochs": len(state.history),
-        "best_epoch": best["epoch"],
         "best_val_accuracy": best["val_accuracy"],
+        "best_epoch": best["epoch"],
         "val_loss_at_best": best["val_loss"],
-        "valid_images": len(arrays.split("valid").images),
     }
 
 
@@ -106,6 +104,7 @@ def _prepare(values, arrays, checkpoints, store, name, point) -> tuple[keras.Mod
     if restored := checkpoints.restore(model):
         state, run_id = restored
         if store.resume(run_id):
+            store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log
             log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
             return model, state, run_id
         model = compiled_model(values, arrays, len(train.images))  # the store is another one: begin anew
@@ -119,11 +118,10 @@ def _prepare(values, arrays, checkpoints, store, name, point) -> tuple[keras.Mod
     return model, State(0, [], []), store.start(name, flatten(values), tags)
 
 
-def _epoch_done(model, checkpoints, store, run_id, values, state: State, metrics: dict[str, float]) -> None:
+def _epoch_done(model, checkpoints, store, run_id, values, state: State) -> None:
     if state.epoch < values["epochs"]:  # after the last one the finished run itself is written
         checkpoints.save(model, state, run_id)
-    # The checkpoint first: a row logged twice is the same row, a row never logged is lost.
-    store.log_metrics(run_id, {key: value for key, value in metrics.items() if key != "epoch"}, metrics["epoch"])
+    store.log_history(run_id, state.history[-1:])
 
 
 def _device() -> str:

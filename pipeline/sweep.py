@@ -1,0 +1,97 @@
+"""A sweep's overview: what is done, running, failed and left, and each failure at the end.
+
+A Hydra callback of `python -m pipeline.train -m ...`. Jobs may run in processes of their own, so each appends its line
+to one file, whose path travels to them in the environment.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+LOG_VARIABLE = "PIPELINE_SWEEP_LOG"
+
+
+class Overview(Callback):
+    """Counts the jobs of a multirun. Also shares the cores out among jobs that run side by side."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        descriptor, path = tempfile.mkstemp(prefix="sweep-", suffix=".jsonl")
+        os.close(descriptor)
+        os.environ[LOG_VARIABLE] = path
+        _append({"jobs": count_jobs(config), "time": time.time()})
+        # Without this every one of N jobs on N cores starts N threads, and they fight.
+        side_by_side = config.hydra.launcher.get("n_jobs", 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if side_by_side != 1:
+            threads = max(1, cores // side_by_side) if side_by_side > 0 else 1
+            for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+                os.environ.setdefault(variable, str(threads))
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if LOG_VARIABLE in os.environ:
+            _append({"job": config.hydra.job.num, "state": "running", "time": time.time()})
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if LOG_VARIABLE not in os.environ:
+            return
+        entry = {"job": config.hydra.job.num, "state": "done", "time": time.time()}
+        if job_return.status is not JobStatus.COMPLETED:
+            error = job_return._return_value  # the public property raises it
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            entry |= {"state": "failed", "error": text, "overrides": list(config.hydra.overrides.task)}
+        _append(entry)
+        log.info("%s", overview(read_log()))
+
+
+def count_jobs(config: DictConfig) -> int:
+    """How many jobs the sweep of `config` has: those of its experiment file times those of the command line."""
+    params = config.hydra.sweeper.get("params") or {}
+    arguments = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
+    parsed = OverridesParser.create().parse_overrides(arguments)
+    return sum(len(batch) for batch in BasicSweeper.split_arguments(parsed, None))
+
+
+def overview(entries: list[dict[str, Any]]) -> str:
+    """One line from the log's entries: `sweep: 12 done, 2 running, 1 failed, 81 left, expected end 15:40`.
+
+    The end is estimated from the time since the start and the share of jobs that ended.
+    """
+    jobs, started = entries[0]["jobs"], entries[0]["time"]
+    states = {entry["job"]: entry["state"] for entry in entries[1:]}
+    count = {state: list(states.values()).count(state) for state in ("done", "running", "failed")}
+    ended = count["done"] + count["failed"]
+    line = "sweep: " + ", ".join(f"{number} {state}" for state, number in count.items())
+    line += f", {jobs - len(states)} left"
+    if 0 < ended < jobs:
+        end = started + (entries[-1]["time"] - started) * jobs / ended
+        line += f", expected end {time.strftime('%H:%M', time.localtime(end))}"
+    return line
+
+
+def failures(entries: list[dict[str, Any]]) -> list[str]:
+    """A line for each failed job: its overrides and its error."""
+    return [f"{' '.join(e['overrides'])}: {e['error']}" for e in entries[1:] if e["state"] == "failed"]
+
+
+def read_log() -> list[dict[str, Any]]:
+    """The entries of this sweep so far; empty when no sweep was started."""
+    path = os.environ.get(LOG_VARIABLE)
+    return [json.loads(line) for line in Path(path).read_text().splitlines()] if path else []
+
+
+def _append(entry: dict[str, Any]) -> None:
+    # One short write to a file opened for appending is not interleaved with another process's.
+    with Path(os.environ[LOG_VARIABLE]).open("a") as file:
+        file.write(json.dumps(entry) + "\n")

@@ -1,0 +1,57 @@
+"""A small project to run steps in: resized arrays of random pixels in a folder of its own, and the real config."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from pipeline.cli import CONF
+from pipeline.labels import LABELS
+
+# The real config shrunk: a linear model that trains in a second.
+TINY = ("model=model_2_best", "model.build.layers=[flatten]", "optimizer=sgd", "batch_size=8", "epochs=3")
+
+
+def composed(step: str, *overrides: str) -> DictConfig:
+    """conf/<step>.yaml with overrides, as the step's `main` gets it."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3", job_name=step):
+        whole = compose(step, list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(whole)
+        return compose(step, list(overrides))
+
+
+def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: int = 40, seed: int = 0) -> None:
+    """Arrays as `resize` writes them; the mean of an image tells its class a little, so that there is some signal."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(seed)
+    digest = {}
+    for position, split in enumerate(("train", "valid", "test")):
+        labels = np.arange(images) % len(LABELS)
+        pixels = generator.integers(0, 120, (images, 48, 48, channels)) + labels[:, None, None, None] * 15
+        np.save(folder / f"{split}.npy", pixels.astype(np.uint8))
+        pd.DataFrame(
+            {
+                "id": [f"{split}/{LABELS[label]}/{row}.jpg" for row, label in enumerate(labels)],
+                "label": labels.astype(np.int8),
+                "gray": generator.random(images) < 0.5,
+            }
+        ).to_parquet(folder / f"{split}.parquet")
+        digest[split] = f"{name}-{seed}-{position}"
+    about = {"name": name, "size": 48, "channels": "rgb", "digest": digest, "labels": list(LABELS)}
+    (folder / "dataset.json").write_text(json.dumps(about))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with data/resized/rgb; whatever a step writes stays in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_arrays(tmp_path / "data/resized/rgb")
+    return tmp_path

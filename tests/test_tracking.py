@@ -1,0 +1,123 @@
+"""The MLflow store: made once however many start, refused when unsound, and no run is left RUNNING by the dead."""
+
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.tracking import open_store, running
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def start_a_run(folder: Path) -> None:
+    open_store(folder, "sample").start("run", {"a": 1}, {})
+
+
+def status(store, run_id: str) -> str:
+    return store.client.get_run(run_id).info.status
+
+
+def test_row_26_processes_that_start_together_on_no_database_share_one_experiment(tmp_path):
+    # Each is a process of its own that has not seen the database; only the imports are shared, to save time.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.tracking"])
+    processes = [context.Process(target=start_a_run, args=(tmp_path,)) for _ in range(16)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 16
+    store = open_store(tmp_path, "sample")
+    assert len(store.client.search_runs([store.experiment_id])) == 16
+
+
+def test_row_27_a_locked_database_is_waited_for(tmp_path):
+    store = open_store(tmp_path, "sample")
+    run_id = store.start("run", {}, {})
+    other = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
+    other.execute("begin exclusive")
+    threading.Timer(10, other.rollback).start()
+    started = time.monotonic()
+    store.log_metrics(run_id, {"accuracy": 0.5})
+    assert time.monotonic() - started > 9
+    assert store.client.get_run(run_id).data.metrics == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn", "read-only"])
+def test_row_29_an_unsound_database_is_refused_and_named(tmp_path, damage):
+    open_store(tmp_path, "sample")
+    database = tmp_path / "mlflow.db"
+    if damage == "garbage":
+        database.write_bytes(b"not a database" * 1000)
+    elif damage == "torn":
+        with database.open("r+b") as file:
+            file.seek(8192)
+            file.write(os.urandom(100_000))
+    else:
+        database.chmod(0o444)
+    with pytest.raises(UserError, match=r"mlflow\.db: is (not a sound SQLite database|read-only)"):
+        open_store(tmp_path, "sample")
+
+
+def test_a_run_ends_as_what_became_of_it(tmp_path):
+    store = open_store(tmp_path, "sample")
+    ends = {}
+    for error in (None, KeyboardInterrupt(), SystemExit(143), ValueError("no such thing")):
+        ends[type(error)] = store.start("run", {}, {})
+        try:
+            with running(store, ends[type(error)]):
+                if error:
+                    raise error
+        except BaseException as raised:
+            assert raised is error
+    assert [status(store, run_id) for run_id in ends.values()] == ["FINISHED", "KILLED", "KILLED", "FAILED"]
+    assert store.client.get_run(ends[ValueError]).data.tags["error"] == "ValueError: no such thing"
+
+
+def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_path):
+    store = open_store(tmp_path, "sample")
+    living = store.start("living", {}, {})
+    script = (
+        "import sys; from pipeline.tracking import open_store\n"
+        "print(open_store(sys.argv[1], 'sample').start('dead', {}, {}))"
+    )
+    dead = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, text=True).strip()
+    assert status(store, dead) == "RUNNING"
+    assert store.reap() == 1
+    assert (status(store, dead), status(store, living)) == ("KILLED", "RUNNING")
+
+
+def test_a_finished_run_is_not_resumed_and_a_killed_one_is(tmp_path):
+    store = open_store(tmp_path, "sample")
+    finished, killed = store.start("a", {}, {}), store.start("b", {}, {})
+    store.end(finished, "FINISHED")
+    store.end(killed, "KILLED")
+    assert not store.resume(finished)
+    assert store.resume(killed)
+    assert status(store, killed) == "RUNNING"
+    assert not store.resume("no such run")
+
+
+def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("mlruns", "sample")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run_id = store.start("run", {}, {})
+    (tmp_path / "file.txt").write_text("x")
+    store.client.log_artifact(run_id, str(tmp_path / "file.txt"))
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert list((tmp_path / "mlruns/artifacts/sample").rglob("file.txt"))

@@ -1,0 +1,179 @@
+"""A run is whole or absent, resumes where it was cut off, and is tracked as what became of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TINY, composed, write_arrays
+
+from pipeline import models, train
+from pipeline.arrays import read_arrays
+from pipeline.batches import evaluation_batches
+from pipeline.errors import UserError
+from pipeline.tracking import open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*overrides: str, output: str = "out") -> Path:
+    train.main(composed("train", *TINY, f"output={output}", *overrides))
+    return Path(output) / "train"
+
+
+def runs(status: str = "FINISHED") -> list:
+    store = open_store("mlruns", "sample")
+    return store.client.search_runs([store.experiment_id], f"status = '{status}'")
+
+
+def test_a_run_writes_its_model_history_and_figures_and_tracks_them(project):
+    folder = run()
+    history = pd.read_csv(folder / "history.csv")
+    about = json.loads((folder / "run.json").read_text())
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert about["best_val_accuracy"] == history["val_accuracy"].max()
+    assert about["run"] == "model_2_best_sgd_rgb_8"
+    (tracked,) = runs()
+    assert tracked.info.run_name == about["run"]
+    assert tracked.data.metrics["best_val_accuracy"] == about["best_val_accuracy"]
+    assert tracked.data.params["optimizer.build.learning_rate"] == "0.01"
+    assert tracked.data.params["seed"] == "0"
+    client = open_store("mlruns", "sample").client
+    curve = client.get_metric_history(tracked.info.run_id, "val_loss")
+    assert [point.value for point in curve] == history["val_loss"].tolist()
+    assert {file.path for file in client.list_artifacts(tracked.info.run_id, "train")} >= {
+        "train/model.keras",
+        "train/history.csv",
+        "train/config.yaml",
+    }
+    assert not list(project.glob("checkpoints/*/"))
+
+
+def test_the_saved_model_is_the_one_of_the_best_epoch(project):
+    folder = run("epochs=8", "optimizer.build.learning_rate=0.1")  # a rate at which accuracy goes up and down
+    history = pd.read_csv(folder / "history.csv")
+    assert history["val_accuracy"].idxmax() not in (0, 7), "the test shows nothing"
+    valid = read_arrays("data/resized/rgb", "sample").split("valid")
+    predicted = models.load(folder / "model.keras").predict(evaluation_batches(valid, 16), verbose=0)
+    assert np.mean(predicted.argmax(1) == valid.labels) == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
+
+
+def test_averaged_weights_are_what_is_validated_and_kept(project):
+    folder = run("optimizer=sgd_cosine", "optimizer.build.ema_momentum=0.9", "optimizer.build.learning_rate=0.02")
+    history = pd.read_csv(folder / "history.csv")
+    valid = read_arrays("data/resized/rgb", "sample").split("valid")
+    predicted = models.load(folder / "model.keras").predict(evaluation_batches(valid, 16), verbose=0)
+    assert np.mean(predicted.argmax(1) == valid.labels) == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
+    assert history["learning_rate"].iloc[-1] < 1e-4
+
+
+def test_never_reads_test(project):
+    for file in project.glob("data/resized/rgb/test.*"):
+        file.unlink()
+    run()
+
+
+def test_a_finished_run_is_skipped_and_rerun_trains_it_again(project):
+    run()
+    shutil.rmtree("out")
+    run()
+    assert len(runs()) == 1
+    run("rerun=true")
+    assert len(runs()) == 2
+
+
+def test_other_images_are_another_run(project):
+    run()
+    shutil.rmtree("data/resized/rgb")
+    write_arrays(project / "data/resized/rgb", seed=1)
+    run()
+    assert len(runs()) == 2
+
+
+def test_row_18_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(project):
+    with pytest.raises(UserError, match=r"loss became .* in epoch 1; lower optimizer.build.learning_rate"):
+        run("optimizer.build.learning_rate=1e38")
+    (failed,) = runs("FAILED")
+    assert "epoch 1" in failed.data.tags["error"]
+    assert not runs()
+    assert not Path("out").exists()
+
+
+def test_row_21_the_same_seed_with_the_deterministic_flag_gives_equal_weights_and_history(project):
+    def weights(folder: Path) -> list[np.ndarray]:
+        return models.load(folder / "model.keras").get_weights()
+
+    dropout = "model.build.layers=[{conv: 4},norm,{dropout: 0.5},flatten]"
+    first = run("deterministic=true", dropout, output="a")
+    second = run("deterministic=true", dropout, "rerun=true", output="b")
+    other = run("deterministic=true", dropout, "seed=1", output="c")
+    assert (first / "history.csv").read_text() == (second / "history.csv").read_text()
+    assert all(np.array_equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+    assert (first / "history.csv").read_text() != (other / "history.csv").read_text()
+
+
+def start(folder: Path, *overrides: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipeline.train", *TINY, "output=out", *overrides]
+    return subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+
+
+def wait_for(pattern: str, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not list(Path().glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline, f"no {pattern}"
+        time.sleep(0.01)
+
+
+# Long enough to be cut in the middle; dropout and momentum must be restored as well as weights.
+CUT = ("epochs=60", "deterministic=true", "model.build.layers=[{conv: 4},norm,{dropout: 0.5},flatten]")
+
+
+def test_rows_15_and_30_a_killed_training_resumes_and_ends_with_the_uninterrupted_history(project, tmp_path):
+    process = start(project, *CUT)
+    wait_for("checkpoints/*/epoch_0000[3-9]", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(runs("RUNNING")) == 1
+    open_store("mlruns", "sample").reap()
+    assert len(runs("KILLED")) == 1  # row 30
+    resumed = run(*CUT)
+    (finished,) = runs()
+    assert not runs("KILLED") and not runs("RUNNING")  # the same run went on
+    client = open_store("mlruns", "sample").client
+    steps = [point.step for point in client.get_metric_history(finished.info.run_id, "val_accuracy")]
+    assert sorted(set(steps)) == list(range(1, 61))
+    uninterrupted = run(*CUT, "rerun=true", output="whole")
+    assert (resumed / "history.csv").read_text() == (uninterrupted / "history.csv").read_text()
+
+
+def test_row_17_sigterm_keeps_the_checkpoint_and_marks_the_run_killed(project):
+    process = start(project, *CUT)
+    wait_for("checkpoints/*/epoch_*", process)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 143
+    assert len(runs("KILLED")) == 1
+    assert list(project.glob("checkpoints/*/epoch_*"))
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs=0", "epochs=0: expected a whole number of at least 1"),
+        ("batch_size=x", "batch_size=x: expected a whole number of at least 1"),
+        ("seed=-1", "seed=-1: expected a whole number from 0"),
+        ("data=own", "holds the data set 'sample', but data=own was asked for"),
+    ],
+)
+def test_a_wrong_value_is_named_before_any_work(project, override, message):
+    with pytest.raises(UserError, match=message):
+        run(override)
+    assert not runs("RUNNING") and not runs("FAILED")
