@@ -45,20 +45,20 @@ class Checkpoints:
         for old in self._found()[2:]:
             shutil.rmtree(old)
 
-    def restore(self, model: keras.Model) -> tuple[State, str] | None:
-        """Set `model` and its optimizer to the newest sound checkpoint; returns its state and run id, None if none.
+    def run_id(self) -> str | None:
+        """The MLflow run that the newest sound checkpoint is of; None when there is none."""
+        newest = self._newest()
+        return newest[1]["run_id"] if newest else None
 
-        A checkpoint that is cut short, altered or of another config is passed over for the one before it.
-        """
-        for folder in self._found():
-            about = self._sound(folder)
-            if about is None:
-                continue
-            model.optimizer.build(model.trainable_variables)
-            _assign(model.variables, _read(folder / "model.npz"))
-            _assign(model.optimizer.variables, _read(folder / "optimizer.npz"))
-            return State(about["epoch"], about["history"], _read(folder / "best.npz")), about["run_id"]
-        return None
+    def restore(self, model: keras.Model) -> State | None:
+        """Set `model` and its optimizer to the newest sound checkpoint, and return its state; None without one."""
+        if not (newest := self._newest()):
+            return None
+        folder, about = newest
+        model.optimizer.build(model.trainable_variables)
+        _assign(model.variables, _read(folder / "model.npz"))
+        _assign(model.optimizer.variables, _read(folder / "optimizer.npz"))
+        return State(about["epoch"], about["history"], _read(folder / "best.npz"))
 
     def remove(self) -> None:
         """Forget every checkpoint of the run: it is finished."""
@@ -66,6 +66,13 @@ class Checkpoints:
 
     def _found(self) -> list[Path]:
         return sorted(self.folder.glob("epoch_*"), reverse=True)
+
+    def _newest(self) -> tuple[Path, dict] | None:
+        """The newest checkpoint that is not cut short, altered or of another config: if need be, the one before."""
+        for folder in self._found():
+            if about := self._sound(folder):
+                return folder, about
+        return None
 
     def _sound(self, folder: Path) -> dict | None:
         try:

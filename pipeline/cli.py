@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
@@ -29,7 +29,7 @@ def run(step: str) -> None:
         print(help_page(step))
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     main = importlib.import_module(f"pipeline.{step}").main
     mistakes: list[UserError] = []
 
@@ -46,19 +46,25 @@ def run(step: str) -> None:
     except KeyboardInterrupt:
         print(f"pipeline.{step}: interrupted; the same command goes on from what was finished", file=sys.stderr)
         sys.exit(130)
-    except MissingMandatoryValue as error:
-        _fail(step, f"{error.full_key or error.msg}: no value given; see python -m pipeline.{step} --help")
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__
-        text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
-        text = text.partition("Config search path")[0].strip()
-        _fail(step, text + f" (see python -m pipeline.{step} --help)")
     except Exception as error:
-        if not (jobs := sweep.read_log()):
-            raise
-        _end_sweep(step, jobs, error)
+        if jobs := sweep.read_log():
+            _end_sweep(step, jobs, error)
+        _fail(step, config_mistake(error) + f" (see python -m pipeline.{step} --help)")
     if mistakes:
         _fail(step, str(mistakes[0]))
+
+
+def config_mistake(error: Exception) -> str:
+    """What is wrong with the overrides, as Hydra says it; raises `error` when it is about something else."""
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key or error.msg}: no value given"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not a valid override, {error.message.splitlines()[0]}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = error.__cause__
+        text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+        return text.partition("Config search path")[0].strip()
+    raise error
 
 
 def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from pipeline.arrays import Arrays
@@ -21,7 +22,12 @@ VALID_BATCH = 256  # images per step on valid; changes nothing but speed
 
 def build_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     """The architecture that `values["model"]` describes, for images of the arrays' size and channels, untrained."""
-    return instantiate(values["model"]["build"], size=arrays.size, channels=arrays.channels, _convert_="all")
+    try:
+        return instantiate(values["model"]["build"], size=arrays.size, channels=arrays.channels, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"model={values['model']['name']}: {error}") from error
 
 
 def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras.optimizers.Optimizer:
@@ -38,15 +44,16 @@ def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras
     return optimizer
 
 
-def compiled_model(values: Mapping[str, Any], arrays: Arrays, images: int) -> keras.Model:
-    """The model with seeded weights, its optimizer and loss, ready to fit `images` training images."""
+def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
+    """The model with seeded weights, its optimizer and loss, ready to fit the arrays' training images."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(values["seed"])
     if values["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     model = build_model(values, arrays)
+    steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
-        build_optimizer(values["optimizer"], steps_per_epoch(images, values["batch_size"]), values["epochs"]),
+        build_optimizer(values["optimizer"], steps, values["epochs"]),
         keras.losses.CategoricalCrossentropy(label_smoothing=values["label_smoothing"]),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=values["model"]["jit_compile"],

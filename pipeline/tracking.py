@@ -38,20 +38,21 @@ class Store:
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a run and return its id; the process is noted in it, so that its death can be told later."""
         run_id = self.client.create_run(self.experiment_id, run_name=name).info.run_id
-        self.client.log_batch(
-            run_id,
-            params=[Param(key, str(value)) for key, value in params.items()],
-            tags=[RunTag(key, str(value)) for key, value in (tags | _process_tags()).items()],
-        )
+        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        self.tag(run_id, {**tags, **_process_tags()})
         return run_id
 
-    def resume(self, run_id: str) -> bool:
-        """Set a run that was cut off RUNNING again under this process; False when there is none to go on with."""
-        if run_id not in {run.info.run_id for run in self._search("status != 'FINISHED'")}:
-            return False
+    def status(self, run_id: str) -> str | None:
+        """RUNNING, FINISHED, FAILED or KILLED; None when the experiment has no such run."""
+        return next((run.info.status for run in self._search("") if run.info.run_id == run_id), None)
+
+    def resume(self, run_id: str) -> None:
+        """Set a run that was cut off RUNNING again, under this process."""
         self.client.update_run(run_id, status="RUNNING")
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in _process_tags().items()])
-        return True
+        self.tag(run_id, _process_tags())
+
+    def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        self.client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         now = int(time.time() * 1000)

@@ -16,14 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import pandas as pd
 import tensorflow as tf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import cli, models, tracking
-from pipeline.arrays import read_arrays
+from pipeline.arrays import Arrays, read_arrays
 from pipeline.checkpoint import Checkpoints, State
 from pipeline.config import config_hash, flatten, identity, run_name
 from pipeline.errors import UserError
@@ -50,8 +49,15 @@ def main(cfg: DictConfig) -> None:
             log.info("%s: finished already as MLflow run %s; rerun=true trains it again", name, done[0].info.run_id)
             return
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
-        model, state, run_id = _prepare(values, arrays, checkpoints, store, name, point)
+        run_id = _run_id(store, checkpoints, name, flatten(values), point | {"command": command()})
         with tracking.running(store, run_id):
+            model = compiled_model(values, arrays)
+            store.tag(run_id, {"parameters": model.count_params(), **_images(arrays)})
+            if state := checkpoints.restore(model):
+                log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
+                store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log
+            else:
+                state = State(0, [], [])
             fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id, values))
             figures = summary(state)
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
@@ -97,25 +103,20 @@ def _check(values: Mapping[str, Any]) -> None:
         raise UserError(f"seed={values['seed']}: expected a whole number from 0 to 2147483647")
 
 
-def _prepare(values, arrays, checkpoints, store, name, point) -> tuple[keras.Model, State, str]:
-    """The model to go on with: from the run's checkpoint when there is one, else new, under a new MLflow run."""
-    train = arrays.split("train")
-    model = compiled_model(values, arrays, len(train.images))
-    if restored := checkpoints.restore(model):
-        state, run_id = restored
-        if store.resume(run_id):
-            store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log
-            log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
-            return model, state, run_id
-        model = compiled_model(values, arrays, len(train.images))  # the store is another one: begin anew
-    tags = point | {
-        "command": command(),
-        "git_commit": tracking.git_commit(),
-        "parameters": model.count_params(),
-        "train_images": len(train.images),
-        "valid_images": len(arrays.split("valid").images),
-    }
-    return model, State(0, [], []), store.start(name, flatten(values), tags)
+def _run_id(store: tracking.Store, checkpoints: Checkpoints, name: str, params: dict, tags: dict) -> str:
+    """The MLflow run to go on with: the one its checkpoint is of, when that was cut off, else a new one."""
+    before = checkpoints.run_id()
+    status = store.status(before) if before else None
+    if status == "FINISHED":
+        checkpoints.remove()  # killed after the end, before this line
+    elif status:
+        store.resume(before)
+        return before
+    return store.start(name, params, tags | {"git_commit": tracking.git_commit()})
+
+
+def _images(arrays: Arrays) -> dict[str, int]:
+    return {f"{name}_images": len(arrays.split(name).images) for name in ("train", "valid")}
 
 
 def _epoch_done(model, checkpoints, store, run_id, values, state: State) -> None:

@@ -100,15 +100,15 @@ def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_pa
     assert (status(store, dead), status(store, living)) == ("KILLED", "RUNNING")
 
 
-def test_a_finished_run_is_not_resumed_and_a_killed_one_is(tmp_path):
+def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     store = open_store(tmp_path, "sample")
-    finished, killed = store.start("a", {}, {}), store.start("b", {}, {})
-    store.end(finished, "FINISHED")
-    store.end(killed, "KILLED")
-    assert not store.resume(finished)
-    assert store.resume(killed)
-    assert status(store, killed) == "RUNNING"
-    assert not store.resume("no such run")
+    run_id = store.start("a", {}, {})
+    store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
+    store.end(run_id, "KILLED")
+    store.resume(run_id)
+    assert store.reap() == 0
+    assert store.status(run_id) == "RUNNING"
+    assert store.status("no such run") is None
 
 
 def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from conftest import TINY, composed, write_arrays
 from pipeline import models, train
 from pipeline.arrays import read_arrays
 from pipeline.batches import evaluation_batches
+from pipeline.checkpoint import Checkpoints, State
 from pipeline.errors import UserError
 from pipeline.tracking import open_store
 
@@ -151,6 +153,19 @@ def test_rows_15_and_30_a_killed_training_resumes_and_ends_with_the_uninterrupte
     assert sorted(set(steps)) == list(range(1, 61))
     uninterrupted = run(*CUT, "rerun=true", output="whole")
     assert (resumed / "history.csv").read_text() == (uninterrupted / "history.csv").read_text()
+
+
+def test_killed_after_the_end_a_rerun_begins_anew(project):
+    run(*CUT[1:])
+    (finished,) = runs()
+    checkpoints = Checkpoints(
+        next(project.glob("checkpoints/*.lock")).with_suffix(""), finished.data.tags["config_hash"]
+    )
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd")
+    checkpoints.save(model, State(2, [], []), finished.info.run_id)
+    run(*CUT[1:], "rerun=true")
+    assert len(runs()) == 2
 
 
 def test_row_17_sigterm_keeps_the_checkpoint_and_marks_the_run_killed(project):

@@ -1,0 +1,113 @@
+"""What a person meets at the shell: help, one line for a mistake and exit status 2, sweeps that go on."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import absl.logging
+import pytest
+from conftest import TINY
+from hydra.core.global_hydra import GlobalHydra
+
+from pipeline import cli, sweep
+from pipeline.tracking import open_store
+
+# Two lines of TensorFlow's native code about a missing driver, which no setting of it turns off.
+NATIVE = re.compile(r"WARNING: All log messages before absl::InitializeLog|I0000 .* cudart_stub")
+
+
+def shell(monkeypatch, capfd, step: str, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of `python -m pipeline.<step>`, run in this process to save the imports."""
+    GlobalHydra.instance().clear()
+    # Hydra closes all log handlers, and absl's one then closes its stream unless it is the real stderr: here, pytest's.
+    absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+    monkeypatch.setenv(sweep.LOG_VARIABLE, "")  # set, so that it is restored afterwards, and then taken away
+    monkeypatch.delenv(sweep.LOG_VARIABLE)
+    monkeypatch.setattr(sys, "argv", [f"pipeline/{step}.py", *arguments])
+    capfd.readouterr()
+    try:
+        cli.run(step)
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    out, err = capfd.readouterr()
+    return code, out, "".join(line for line in err.splitlines(keepends=True) if not NATIVE.match(line))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["model=compcat", "optimizer=sgd"], ["model/compcat", "compact", "model_2_best"]),
+        (["optimizer=sgd"], ["model", "compact", "model_2_best"]),
+        ([*TINY, "epoch=3"], ["epoch"]),
+        ([*TINY, "epochs=0"], ["epochs=0", "at least 1"]),
+        ([*TINY, "optimizer.learning_rate=1"], ["learning_rate"]),
+        ([*TINY, "epochs=[1"], ["epochs=[1"]),
+    ],
+)
+def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monkeypatch, capfd, arguments, named):
+    code, out, err = shell(monkeypatch, capfd, "train", *arguments)
+    assert code == 2
+    assert all(word in err for word in named)
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+    assert not out and not Path("mlruns").exists()
+
+
+def test_help_names_every_choice_with_what_it_is(project, monkeypatch, capfd):
+    code, out, _ = shell(monkeypatch, capfd, "train", "--help")
+    assert code == 0
+    for file in cli.CONF.glob("model/*.yaml"):
+        assert f"{file.stem} " in out
+        assert file.read_text().splitlines()[0].startswith("# "), f"{file} does not say what it is in its first line"
+    assert "batch_size: 128" in out
+    assert len(max(out.splitlines(), key=len)) < 160
+
+
+def test_cfg_job_shows_the_resolved_run_and_does_nothing(project, monkeypatch, capfd):
+    code, out, _ = shell(monkeypatch, capfd, "train", *TINY, "--cfg", "job")
+    assert code == 0
+    assert "learning_rate: 0.01" in out
+    assert not Path("mlruns").exists()
+
+
+def test_a_sweep_trains_every_combination_and_says_how_far_it_is(project, monkeypatch, capfd):
+    code, _, err = shell(
+        monkeypatch, capfd, "train", "-m", *TINY[:2], "optimizer=adam,sgd", "batch_size=8,16", "epochs=1"
+    )
+    assert code == 0
+    store = open_store("mlruns", "sample")
+    finished = store.finished({})
+    assert len(finished) == 4
+    assert "sweep: 1 done, 0 running, 0 failed, 3 left, expected end" in err
+    assert "sweep: 4 done, 0 running, 0 failed, 0 left" in err
+    # a rerun finds each of them finished
+    assert (
+        shell(monkeypatch, capfd, "train", "-m", *TINY[:2], "optimizer=adam,sgd", "batch_size=8,16", "epochs=1")[0] == 0
+    )
+    assert len(store.finished({})) == 4
+    folders = [json.loads(file.read_text())["run_id"] for file in Path("multirun").glob("*/train/run.json")]
+    assert sorted(folders) == sorted(run.info.run_id for run in finished)
+
+
+def test_row_23_one_job_fails_the_others_finish_and_each_failure_is_listed(project, monkeypatch, capfd):
+    layers = "model.build.layers=[flatten],[nonsense],[flatten,norm],[{dens: 3}]"
+    code, _, err = shell(monkeypatch, capfd, "train", "-m", "model=model_2_best", layers, *TINY[2:])
+    assert code == 1
+    store = open_store("mlruns", "sample")
+    assert len(store.finished({})) == 2
+    failed = [line for line in err.splitlines() if line.startswith("  failed: ")]
+    assert len(failed) == 2
+    assert "nonsense is not a layer" in failed[0]
+    assert "{'dens': 3} is not a layer" in failed[1]
+    assert "2 done, 0 running, 2 failed, 0 left" in err
+
+
+def test_a_step_run_from_a_shell_ends_with_status_2_and_no_traceback(tmp_path):
+    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "pipeline.rank", "top=x=y"]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr

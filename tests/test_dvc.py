@@ -1,0 +1,153 @@
+"""dvc.yaml tracks what each step reads: the choices Hydra composes, and no more than that."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import composed
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from hydra.core.hydra_config import HydraConfig
+
+from pipeline.config import config_hash, identity
+
+ROOT = Path(__file__).resolve().parents[1]
+TRACKED = ("conf", "pipeline", ".dvc/config", ".dvcignore", "dvc.yaml", "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def stages():
+    with Repo(ROOT) as repo:
+        yield {stage.addressing: stage for stage in repo.index.stages}
+
+
+def overrides(stage) -> tuple[str, list[str]]:
+    """The step and the Hydra overrides of a stage's command."""
+    python, flag, module, *rest = stage.cmd.split()
+    assert (python, flag) == ("python", "-m")
+    return module.removeprefix("pipeline."), rest
+
+
+def test_every_choice_that_a_step_composes_is_tracked_by_its_stage(stages):
+    for name, stage in stages.items():
+        step, rest = overrides(stage)
+        composed(step, *rest)
+        chosen = HydraConfig.get().runtime.choices
+        files = {f"conf/{group}/{choice}.yaml" for group, choice in chosen.items() if not group.startswith("hydra/")}
+        tracked = {dep.def_path for dep in stage.deps if isinstance(dep, ParamsDependency)}
+        assert tracked >= files | {f"conf/{step}.yaml"}, name
+
+
+# How a step is started, tracked, resumed and shown may change without a step running again; the rest decides results.
+FREE = {"checkpoint", "cli", "config", "errors", "files", "progress", "sweep", "tracking"}
+
+
+def test_every_module_that_decides_a_result_is_a_dependency_of_its_stage(stages):
+    for name, stage in stages.items():
+        step, _ = overrides(stage)
+        tracked = {Path(dep.def_path).stem for dep in stage.deps if str(dep.def_path).startswith("pipeline/")}
+        assert tracked == modules(step), name
+
+
+def modules(step: str) -> set[str]:
+    """The step's module and those of the project it imports, and they import, without the FREE ones."""
+    found, left = set(), {step}
+    while left:
+        module = left.pop()
+        found.add(module)
+        for node in ast.walk(ast.parse((ROOT / f"pipeline/{module}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
+                names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+                left |= set(names) - found - FREE
+    return found
+
+
+def test_dvc_and_the_command_line_give_one_choice_the_same_config_hash(stages):
+    for name, stage in stages.items():
+        if not name.startswith("train@"):
+            continue
+        _, rest = overrides(stage)
+        by_hand = [word for word in rest if not word.startswith(("output=", "rerun="))]
+        assert config_hash(identity(composed("train", *rest))) == config_hash(identity(composed("train", *by_hand)))
+        other = [*by_hand, "optimizer.build.learning_rate=0.5"]
+        assert config_hash(identity(composed("train", *other))) != config_hash(identity(composed("train", *rest)))
+
+
+def test_paths_in_dvc_yaml_are_those_of_conf(stages):
+    cfg = composed("train", "model=compact", "optimizer=sgd")
+    outs = {str(out.def_path) for stage in stages.values() for out in stage.outs}
+    assert {cfg.paths.clean, cfg.paths.sample, f"{cfg.paths.resized}/rgb"} <= outs
+    assert any(out.startswith(f"{cfg.paths.reports}/") for out in outs)
+
+
+@pytest.fixture
+def reproduced(tmp_path):
+    """A copy of the project whose stages DVC believes to have run: their outputs are stand-ins."""
+    for name in TRACKED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, tmp_path / name)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    with Repo(tmp_path) as repo:
+        for stage in repo.index.stages:
+            for out in stage.outs:
+                path = Path(out.fs_path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.suffix:
+                    path.write_text("{}")
+                else:
+                    path.mkdir(exist_ok=True)
+                    (path / "file").write_text("x")
+    dvc(tmp_path, "commit", "-f", "-q")
+    assert changed(tmp_path) == set()
+    return tmp_path
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def changed(folder: Path) -> set[str]:
+    with Repo(folder) as repo:
+        return set(repo.status())
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_editing_a_value_reruns_only_what_depends_on_it_and_a_comment_nothing(reproduced):
+    compact = reproduced / "conf/model/compact.yaml"
+    edit(compact, "# A small residual net", "# A very small residual net")
+    edit(reproduced / "params.yaml", "# Every combination", "# Each combination")
+    assert changed(reproduced) == set()
+    edit(compact, "dropout: 0.3", "dropout: 0.4")
+    (train,) = (name.split(":")[-1] for name in changed(reproduced))
+    assert train.startswith("train@compact-")
+    with Repo(reproduced) as repo:
+        graph = repo.index.graph
+        stage = next(stage for stage in graph if stage.addressing == train)
+        downstream = {
+            other.name.split("@")[0] for other in graph if stage is not other and reaches(graph, other, stage)
+        }
+        models = {other.addressing for other in graph if reaches(graph, other, stage) and "@" in other.addressing}
+    assert downstream >= {"evaluate", "rank"}
+    assert all("compact" in name for name in models)
+
+
+def reaches(graph, start, goal) -> bool:
+    """Whether `start` depends on `goal`, directly or through others."""
+    return start is goal or any(reaches(graph, following, goal) for following in graph.successors(start))
+
+
+def test_a_pyc_beside_the_code_reruns_nothing(reproduced):
+    cache = reproduced / "pipeline/__pycache__"
+    cache.mkdir(exist_ok=True)
+    (cache / "train.cpython-311.pyc").write_bytes(b"x")
+    assert changed(reproduced) == set()

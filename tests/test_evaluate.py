@@ -1,0 +1,87 @@
+"""An evaluation is of the images its run was chosen on, and batch size changes nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TINY, composed, write_arrays
+
+from pipeline import evaluate, models, train
+from pipeline.arrays import read_arrays
+from pipeline.errors import UserError
+from pipeline.labels import LABELS
+from pipeline.tracking import open_store
+
+
+@pytest.fixture
+def trained(project) -> Path:
+    train.main(composed("train", *TINY, "output=out"))
+    return project / "out"
+
+
+def evaluated(*overrides: str) -> Path:
+    evaluate.main(composed("evaluate", "run=out", *overrides))
+    return Path("out/evaluate")
+
+
+def test_figures_are_those_of_the_predictions_and_are_tracked(trained):
+    folder = evaluated()
+    figures = json.loads((folder / "metrics.json").read_text())
+    table = pd.read_parquet(folder / "predictions.parquet")
+    for name in ("valid", "test"):
+        rows = table[table["split"] == name]
+        accuracy = (rows[list(LABELS)].to_numpy().argmax(1) == rows["label"]).mean()
+        assert figures[name]["accuracy"] == pytest.approx(accuracy)
+        assert figures[name]["accuracy_low"] <= accuracy <= figures[name]["accuracy_high"]
+    about = json.loads((trained / "train/run.json").read_text())
+    assert figures["valid"]["accuracy"] == pytest.approx(about["best_val_accuracy"], abs=1e-6)
+    tracked = open_store("mlruns", "sample").client.get_run(about["run_id"])
+    assert tracked.data.metrics["test.f1_macro"] == pytest.approx(figures["test"]["f1_macro"])
+    assert sorted(file.name for file in folder.glob("*.png")) == [
+        "learning_curves.png",
+        *(f"{name}_{kind}.png" for name in ("test", "valid") for kind in ("classification", "confusion", "roc")),
+    ]
+
+
+def test_batch_size_one_gives_the_same_figures(trained):
+    for batch_size in (1, 7, 256):
+        evaluated(f"batch_size={batch_size}")
+        report = json.loads(Path("out/evaluate/report.json").read_text())
+        assert report["valid"]["one_by_one"]["images"] == 40
+        assert report["valid"]["one_by_one"]["same_emotion"] == 1
+        assert report["valid"]["one_by_one"]["max_difference"] < 1e-5
+        first = locals().get("first", report["test"]["confusion"])
+        assert report["test"]["confusion"] == first
+
+
+def test_the_probability_column_of_an_emotion_is_that_emotion_by_name(trained):
+    """The study showed classes in the order of folder names under the names of its encoding (its error 1)."""
+    table = pd.read_parquet(evaluated() / "predictions.parquet")
+    rows = table[table["split"] == "valid"]
+    images = read_arrays("data/resized/rgb", "sample").split("valid").images
+    predicted = models.load("out/train/model.keras").predict(np.asarray(images), verbose=0)
+    assert np.allclose(rows["sadness"], predicted[:, 4], atol=1e-5)
+    assert rows["id"].str.split("/").str[1].tolist() == [LABELS[label] for label in rows["label"]]
+
+
+def test_gray_and_colour_are_told_apart(trained):
+    report = json.loads((evaluated() / "report.json").read_text())["test"]
+    slices = report["slices"]
+    assert slices["gray"]["images"] + slices["colour"]["images"] == report["images"] == 40
+    total = np.array(slices["gray"]["confusion"]) + np.array(slices["colour"]["confusion"])
+    assert total.tolist() == report["confusion"]
+
+
+def test_other_images_than_it_was_chosen_on_are_refused(trained):
+    shutil.rmtree("data/resized/rgb")
+    write_arrays(Path("data/resized/rgb"), seed=1)
+    with pytest.raises(UserError, match="was trained and chosen on other images"):
+        evaluated()
+
+
+def test_a_folder_without_a_run_is_named(project):
+    with pytest.raises(UserError, match="run=nowhere: no finished training there"):
+        evaluate.main(composed("evaluate", "run=nowhere"))
