@@ -1,5 +1,6 @@
 """Reads what `resize` wrote: uint8 images memory-mapped, so that a data set larger than memory trains as well."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,12 @@ class Arrays:
         if len(images) == 0:
             raise UserError(f"{self.folder / name}.npy: no image in split {name}; clean kept none, see data/clean")
         return Split(images, index["label"].to_numpy(np.int64), index)
+
+
+def image_set(split: Split) -> str:
+    """SHA-256 in hex of which images a split holds and their labels; the same for rgb and grayscale arrays of them."""
+    rows = "".join(f"{id}\t{label}\n" for id, label in zip(split.index["id"], split.labels, strict=True))
+    return hashlib.sha256(rows.encode()).hexdigest()
 
 
 def read_arrays(folder: str | Path, name: str) -> Arrays:

@@ -33,34 +33,35 @@ def augment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, choice: Mappi
 
 
 def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Sample images [N, H, W, C] bilinearly at `matrices` [N, 8], the projective map from output (x, y) to input."""
+    """Sample uint8 images [N, H, W, C] bilinearly at `matrices` [N, 8], the projective map from output (x, y) to input.
+
+    In float32, because on uint8 the operation cuts fractions off, which would darken an image by half a gray value.
+    """
     shape = tf.shape(images)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
+    pixels = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
         transforms=matrices,
         output_shape=shape[1:3],
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="NEAREST",
     )
+    return _uint8(pixels)
 
 
 def _matrices(draw: Mapping[str, tf.Tensor], choice: Mapping, height: int, width: int) -> tf.Tensor:
     """One output-to-input map per image, float32 [N, 8], about the image's centre.
 
-    Shear and zoom have the meaning they have in `ImageDataGenerator`: shear in degrees ([[1, -sin], [0, cos]] on
-    (row, column)), zoom one factor per axis.
+    Rotation, shear and zoom have the meaning they have in `ImageDataGenerator`: shear in degrees ([[1, -sin], [0, cos]]
+    on (x, y)), zoom one factor per axis. A shift moves the whole result.
     """
     degrees = 3.14159265 / 180
     angle, shear = draw["rotation"] * choice["rotation"] * degrees, draw["shear"] * choice["shear"] * degrees
     zoom_x, zoom_y = 1 + draw["zoom_x"] * choice["zoom"], 1 + draw["zoom_y"] * choice["zoom"]
     mirror = tf.where(draw["flip"] < 0, -1.0, 1.0) if choice["flip"] else tf.ones_like(angle)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    cos_shear, sin_shear = tf.cos(shear), tf.sin(shear)
     # rotation @ shear @ zoom @ mirror on (x, y)
-    a, b = mirror * zoom_x * (cos * cos_shear), zoom_y * -sin
-    c, d = mirror * zoom_x * (sin * cos_shear), zoom_y * cos
-    a, c = a - mirror * zoom_x * sin_shear * -sin, c - mirror * zoom_x * sin_shear * cos
+    a, b = mirror * zoom_x * tf.cos(angle), -zoom_y * tf.sin(angle + shear)
+    c, d = mirror * zoom_x * tf.sin(angle), zoom_y * tf.cos(angle + shear)
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     shift_x = centre_x + draw["shift_x"] * choice["shift"] * width
     shift_y = centre_y + draw["shift_y"] * choice["shift"] * height

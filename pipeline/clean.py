@@ -1,40 +1,44 @@
 """Look at every raw image once and write a manifest: what it is, and whether it is kept or the reason why not.
 
-Nothing is copied or deleted. Set aside are files that can't be decoded, blank images, and images of train whose pixels
-stand in valid, in test or before it in train. Writes data/clean/: manifest.parquet, summary.json and a contact sheet of
-each reason's images.
+Nothing is copied or deleted. Set aside are files that can't be decoded, blank images, placeholders, and images of train
+that stand in valid, in test or before it in train, with the same pixels or as nearly the same picture. Writes
+data/clean/: manifest.parquet, summary.json, report.html and a contact sheet for each reason.
 """
 
 import hashlib
 import json
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from omegaconf import OmegaConf
 
-from pipeline import cli, facts, images, source
-from pipeline.duplicates import duplicates, groups
+from pipeline import cli, survey
+from pipeline.duplicates import duplicates, near_duplicates
 from pipeline.errors import UserError
 from pipeline.files import whole_folder
-from pipeline.images import Decoded, decode
-from pipeline.labels import FOLDERS, LABELS, SPLITS, index_of_folder
-from pipeline.shards import cache_folder, shards, slices
-from pipeline.sheets import sheet
-from pipeline.source import Source, folder_of, open_source, split_of
+from pipeline.images import decode
+from pipeline.labels import FOLDERS, LABELS, SPLITS
+from pipeline.leaks import leaks
+from pipeline.report import page, sheets, summarize, table
+from pipeline.source import folder_of, open_source, split_of
+
+_FACTS = [field for field in survey.SCHEMA if field.name not in ("id", "placeholder", "rejected")]
 
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("split", pa.string()),
         ("label", pa.int8()),  # position in pipeline.labels.LABELS
-        *(facts.SCHEMA.field(name) for name in facts.SCHEMA.names if name != "rejected"),
+        *_FACTS,
         ("kept", pa.bool_()),
-        ("reason", pa.string()),  # "" where kept
+        ("reason", pa.string()),  # "" where kept; see pipeline.report.MEANINGS
         ("note", pa.string()),  # the like of a reason for an image that stays: duplicates in valid and test
         ("of", pa.string()),  # id of the image it duplicates, or ""
+        ("similarity", pa.float32()),  # to that image: 1 for the same pixels, 0 where there is none
         ("other_label", pa.bool_()),  # whether a duplicate of it carries another label
     ]
 )
@@ -43,18 +47,21 @@ SCHEMA = pa.schema(
 def main(cfg) -> None:
     raw = open_source(cfg.source)
     ids = draw(raw.ids(), cfg.limit, cfg.limit_seed)
-    looks = {"max_bytes": cfg.max_bytes, "max_pixels": cfg.max_pixels, "gray_tolerance": cfg.gray_tolerance}
-    depends_on = looks | {"source": raw.fingerprint(), "ids": ids, "shard": cfg.shard}
-    cache = cache_folder(cfg.paths.cache, "clean", depends_on, [source, images, facts])
-    with shards(partial(look, raw, looks), slices(ids, cfg.shard), cache, ".parquet", "clean") as files:
-        manifest = judge(pa.concat_tables(pq.read_table(file) for file in files), cfg.blank_std)
+    refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
+    looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
+    with survey.survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
+        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
         refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
+        manifest = gate(manifest, prints, near, cfg.data.allow, cfg.source)
         refuse_empty(manifest, cfg.source)
         summary = {"name": cfg.data.name, "source": str(cfg.source), "limit": cfg.limit} | summarize(manifest)
+        pictures = sheets(manifest, lambda id: decode(raw.read(id), looks["max_pixels"]).image, **cfg.sheet)
         with whole_folder(cfg.paths.clean) as folder:
             write_manifest(folder / "manifest.parquet", manifest, cfg.data.name)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-            draw_sheets(folder, raw, manifest, cfg.max_pixels, **cfg.sheet)
+            (folder / "report.html").write_text(page(summary, manifest, pictures))
+            for name, picture in pictures.items():
+                picture.save(folder / f"{name}.png")
     print(table(summary))
 
 
@@ -79,47 +86,46 @@ def draw(ids: list[str], limit: int | str, seed: int) -> list[str]:
     return sorted(drawn)
 
 
-def look(raw: Source, looks: dict, ids: list[str], path: Path) -> None:
-    """Write the facts of these images to a Parquet file, one row each; one that can't be read has a reason too."""
-    limits = {name: value for name, value in looks.items() if name != "max_bytes"}
-    rows = []
-    for id in ids:
-        try:
-            size = raw.size(id)
-            large = size > looks["max_bytes"]
-            record = facts.unread("too_many_bytes", size) if large else facts.facts(raw.read(id), **limits)
-        except OSError:
-            record = facts.unread("unreadable")
-        rows.append({"id": id} | record)
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema([("id", pa.string()), *facts.SCHEMA])), path)
+def refuse_strangers(ids: list[str], **lists: list[str]) -> None:
+    """UserError if an id on a person's list is not among `ids`: misspelt, it would silently decide nothing."""
+    for name, listed in lists.items():
+        strangers = sorted(set(listed) - set(ids))
+        if strangers:
+            raise UserError(f"data.{name}: {strangers[0]!r} is not in the source; mend the id or take it off the list")
 
 
-def judge(known: pa.Table, blank_std: float) -> pd.DataFrame:
-    """The manifest: the facts with split and label, and kept, reason, note, of and other_label (see SCHEMA)."""
-    frame = known.to_pandas(types_mapper=_nullable.get)
-    frame["split"] = [split_of(id) for id in frame.id]
-    frame["label"] = [index_of_folder(folder_of(id)) for id in frame.id]
-    frame["reason"] = frame.rejected
-    frame.loc[(frame.reason == "") & (frame["std"] < blank_std).fillna(False), "reason"] = "blank"
-    found = duplicates(frame.loc[frame.reason == "", ["id", "split", "label", "sha256"]])
-    for column, nothing in {"note": "", "of": "", "other_label": False}.items():
-        frame[column] = found[column].reindex(frame.index, fill_value=nothing)
-    frame.loc[found.index, "reason"] = found.reason
-    frame["kept"] = frame.reason == ""
-    return frame[SCHEMA.names]
+def judge(
+    known: pd.DataFrame, prints: np.ndarray, blank_spread: int, near: dict, allow: list[str], deny: list[str]
+) -> pd.DataFrame:
+    """The manifest (SCHEMA): what a survey knows, and kept, reason, note, of, similarity and other_label.
 
-
-_nullable = {
-    pa.int64(): pd.Int64Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
+    allow and deny: ids that a person has decided on. UserError if an image that is to stay can't be decoded, or is an
+    exact duplicate.
+    """
+    allowed, denied = known.id.isin(list(allow)), known.id.isin(list(deny))
+    known["reason"] = known.rejected
+    known.loc[(known.reason == "") & (known.spread <= blank_spread).fillna(False) & ~allowed, "reason"] = "blank"
+    known.loc[(known.reason == "") & known.placeholder.fillna(False) & ~allowed, "reason"] = "placeholder"
+    known.loc[(known.reason == "") & denied, "reason"] = "denied"
+    known = known.assign(note="", of="", similarity=0.0, other_label=False)
+    for search, spared in ((duplicates, []), (lambda rows: near_duplicates(rows, prints[rows.index], near), allow)):
+        rows = known.loc[known.reason == "", ["id", "split", "label", "sha256"]]
+        found = search(rows)
+        found.loc[rows.id.isin(list(spared)) & (found.reason != ""), ["reason", "of", "similarity"]] = ["", "", 0.0]
+        fresh = found.index[(found.of != "") & (known.of[found.index] == "")]
+        for column in ("reason", "note", "of", "similarity"):
+            known.loc[fresh, column] = found.loc[fresh, column]
+        known.loc[found.index, "other_label"] |= found.other_label
+    known["kept"] = known.reason == ""
+    lost = known[allowed & ~known.kept]
+    if len(lost):
+        raise UserError(f"data.allow: {lost.id.iloc[0]!r} can't stay: {lost.reason.iloc[0]}; take it off the list")
+    return known[SCHEMA.names]
 
 
 def bad(manifest: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are no usable image, whatever the others are: all that is set aside but duplicates."""
-    return manifest[~manifest.kept & ~manifest.reason.str.startswith("duplicate")]
+    """The rows that are no usable image, whatever the others are: set aside, but not as a duplicate or by a person."""
+    return manifest[~manifest.kept & ~manifest.reason.str.contains("duplicate") & (manifest.reason != "denied")]
 
 
 def refuse_bad(manifest: pd.DataFrame, max_bad_share: float, path: str) -> None:
@@ -142,66 +148,32 @@ def refuse_empty(manifest: pd.DataFrame, path: str) -> None:
                 raise UserError(f"{path}: no image of {split}/{folder} is left after cleaning; add some")
 
 
-def summarize(manifest: pd.DataFrame) -> dict:
-    """Counts: images, kept, per reason, per note, of exact duplicates, and per split, label, colour and reason."""
-    colour = manifest.gray.map({True: "gray", False: "colour"}).fillna("unknown")
-    label = manifest.label.map(dict(enumerate(LABELS)))
-    each = manifest.groupby([manifest.split, label, colour.rename("colour"), manifest.reason]).size()
-    whole = manifest[manifest.sha256.notna()]
-    return {
-        "images": len(manifest),
-        "kept": int(manifest.kept.sum()),
-        "splits": {
-            split: {"images": len(rows), "kept": int(rows.kept.sum())} for split, rows in manifest.groupby("split")
-        },
-        "reasons": manifest.reason[~manifest.kept].value_counts().sort_index().to_dict(),
-        "notes": manifest.note[manifest.note != ""].value_counts().sort_index().to_dict(),
-        "identical_pixels": groups(whole),
-        "animated": int((manifest.frames > 1).sum()),
-        "counts": [
-            {"split": split, "label": label, "colour": colour, "reason": reason, "images": int(count)}
-            for (split, label, colour, reason), count in each.items()
-        ],
-    }
+def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str], path: str) -> pd.DataFrame:
+    """The manifest once no image kept in train also stands in valid or test, but for near ones that a person allows.
+
+    The search for near duplicates finds almost all of them; another one among what is left finds most of the rest, so
+    it is repeated until it finds none. UserError if it does not come to an end.
+    """
+    for _ in range(5):
+        kept = manifest.kept.to_numpy()
+        found = leaks(manifest[kept], prints[kept], near)
+        found = found[(found.kind == "exact") | ~found.id.isin(list(allow))].set_index("id")
+        if found.empty:
+            return manifest
+        rows = manifest.index[manifest.id.isin(found.index)]
+        ids = manifest.id[rows]
+        of = ids.map(found.of)
+        manifest.loc[rows, "kept"] = False
+        manifest.loc[rows, "of"] = of
+        manifest.loc[rows, "similarity"] = ids.map(found.similarity)
+        manifest.loc[rows, "reason"] = "near_duplicate_of_" + of.map(split_of)
+    raise UserError(f"{path}: {found.index[0]!r} and others of train stand in valid or test too; raise near.tables")
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame, name: str) -> None:
     """Write the manifest as Parquet, with the data set's name in the file's metadata."""
     rows = pa.Table.from_pandas(manifest, SCHEMA, preserve_index=False)
     pq.write_table(rows.replace_schema_metadata({"name": name}), path, compression="zstd")
-
-
-def draw_sheets(
-    folder: Path, raw: Source, manifest: pd.DataFrame, max_pixels: int, images: int, tile: int, columns: int
-) -> None:
-    """Write `removed_<reason>.png` for each reason whose images can be shown; a duplicate beside what it duplicates."""
-    shown = manifest[~manifest.kept & manifest.sha256.notna()]
-    for reason, rows in shown.groupby("reason"):
-        pairs = [
-            [_image(raw, id, max_pixels) for id in (id, of) if id]
-            for id, of in zip(rows.id[:images], rows.of[:images], strict=True)
-        ]
-        sheet(pairs, tile, columns).save(folder / f"removed_{reason}.png")
-
-
-def _image(raw: Source, id: str, max_pixels: int):
-    decoded = decode(raw.read(id), max_pixels)
-    assert isinstance(decoded, Decoded), f"{id} was decodable a moment ago"
-    return decoded.image
-
-
-def table(summary: dict) -> str:
-    """The summary as lines to print."""
-    lines = [f"{summary['name']}: {summary['kept']:,} of {summary['images']:,} images kept"]
-    lines += [f"  {split:6} {n['kept']:8,} of {n['images']:8,}" for split, n in summary["splits"].items()]
-    lines += [f"  removed: {count:8,} {reason}" for reason, count in summary["reasons"].items()]
-    lines += [f"  stays:   {count:8,} {note}" for note, count in summary["notes"].items()]
-    same = summary["identical_pixels"]
-    lines += [
-        f"  identical pixels: {same['groups']:,} groups, {same['surplus']:,} surplus images, "
-        f"{same['across_splits']:,} groups across splits, {same['other_label']:,} with more than one label"
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import UserError
 
 # Where things lie and whether to do them again changes no result: the same choices have the same hash under
 # `dvc repro`, `dvc exp run` and a sweep.
@@ -19,7 +22,10 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 
 def config_hash(values: Mapping[str, Any]) -> str:
-    """SHA-256 in hex of `values`, whatever the order of their keys."""
+    """SHA-256 in hex of `values`, whatever the order of their keys; UserError for NaN or infinity."""
+    for key, value in flatten(values).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{key}={value}: expected a finite number")
     return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 

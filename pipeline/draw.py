@@ -18,22 +18,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+from PIL import Image
 
 from pipeline import cli
+from pipeline.camera import backdrop, photograph
+from pipeline.dirt import NEAR, blank, not_an_image, placeholder, repeat, truncated
 from pipeline.errors import UserError
-from pipeline.faces import UNITS, Shot, draw_face, muted, random_person
+from pipeline.faces import UNITS, action_units, random_person, random_shot
 from pipeline.files import whole_folder
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.progress import progress
+from pipeline.sketch import draw_face
 
 ROOT = "MMAFEDB"
-NEAR = ("recompressed", "resized", "mirrored", "cropped", "brightened")
 
 
 @dataclass(frozen=True)
@@ -178,16 +179,13 @@ def content(picture: Picture, values: Mapping) -> bytes:
     if fault == "empty":
         return b""
     if fault == "not_an_image":
-        return f"<html><body><h1>404 Not Found</h1><p>Picture {picture.number} is gone.</p></body></html>\n".encode()
+        return not_an_image(picture.number)
     if fault == "blank":
-        shade = (255, 0, 128)[picture.nth % 3]
-        side = values["camera"]["size"][0] + 5 * picture.nth  # so no two are the same
-        image = Image.new("L", (side, side), shade)
-        return _jpeg(image if picture.nth % 2 else image.convert("RGB"), 90)
+        return blank(picture.nth, values["camera"]["size"][0])
     if fault == "placeholder":
-        return _jpeg(card(picture.nth, values["camera"]["size"][0] + 7 * picture.nth, rng), 90)
+        return placeholder(picture.nth, values["camera"]["size"][0], rng)
     if picture.of is not None:
-        return repeat(content(picture.of, values), picture)
+        return repeat(content(picture.of, values), fault, picture.nth)
     camera = values["camera"]
     if fault == "dark_face":
         size = camera["size"][0] if picture.nth % 4 else camera["size"][1]
@@ -196,113 +194,15 @@ def content(picture: Picture, values: Mapping) -> bytes:
     side = low if rng.random() < camera["smallest_share"] else int(rng.integers(low, high + 1))
     drawing = face(picture, side * camera["supersampling"], values, rng)
     data = photograph(drawing, side, camera, rng)
-    return data[: int(len(data) * rng.uniform(0.5, 0.65))] if fault == "truncated" else data
+    return truncated(data, rng) if fault == "truncated" else data
 
 
 def face(picture: Picture, side: int, values: Mapping, rng: np.random.Generator) -> Image.Image:
     """The drawing of a picture's person with its folder's emotion, RGB, `side` pixels a side."""
     person = random_person(np.random.default_rng((values["seed"], 2, picture.person)))
-    view = values["view"]
-    shot = Shot(
-        *(rng.uniform(-view[name], view[name]) for name in ("yaw", "pitch", "roll")),
-        rng.uniform(*view["zoom"]), *rng.uniform(-view["shift"], view["shift"], 2),
-        rng.uniform(-view["azimuth"], view["azimuth"]), rng.uniform(*view["elevation"]), rng.uniform(*view["ambient"]),
-        tuple(rng.uniform(-view["gaze"], view["gaze"], 2)),
-    )  # fmt: skip
+    shot = random_shot(values["view"], rng)
     units = action_units(values["emotions"][picture.folder], values["expression"], rng)
     return draw_face(person, units, shot, backdrop(side, rng), rng)
-
-
-def action_units(prototype: Mapping, expression: Mapping, rng: np.random.Generator) -> dict[str, float]:
-    """One showing of an emotion: the intensity (0..1) of each action unit that is there."""
-    strength = rng.uniform(*expression["strength"])
-    units = {}
-    for unit, (intensity, probability) in prototype.items():
-        if rng.random() < probability:
-            units[unit] = float(np.clip(strength * intensity + rng.normal(0, expression["jitter"]), 0.05, 1))
-    if rng.random() < expression["stray"]:
-        stray = str(rng.choice(UNITS))
-        units[stray] = max(units.get(stray, 0.0), rng.uniform(*expression["stray_intensity"]))
-    return units
-
-
-def backdrop(side: int, rng: np.random.Generator) -> Image.Image:
-    """A background: two colours that run into each other, often with blurred things in it."""
-    corners = np.array([[muted(rng.uniform(15, 240, 3)) for _ in range(2)] for _ in range(2)], np.uint8)
-    small = Image.fromarray(corners).resize((64, 64), Image.Resampling.BICUBIC)
-    pen = ImageDraw.Draw(small)
-    for _ in range(int(rng.integers(0, 7))):
-        x, y, w, h = rng.uniform(-10, 64, 2).tolist() + rng.uniform(6, 45, 2).tolist()
-        shape = pen.rectangle if rng.random() < 0.6 else pen.ellipse
-        shape((x, y, x + w, y + h), muted(rng.uniform(10, 245, 3)))
-    return small.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4))).resize((side, side), Image.Resampling.BICUBIC)
-
-
-def photograph(drawing: Image.Image, side: int, camera: Mapping, rng: np.random.Generator) -> bytes:
-    """A JPEG of the drawing, `side` pixels a side: blurred, exposed, noisy, gray or not, as `camera` says."""
-    radius = rng.uniform(*camera["blur"]) / 100 * side
-    kind = rng.random()
-    gray = kind < camera["gray_share"] + camera["gray_colour_share"]
-    image = drawing.convert("L") if gray else drawing
-    image = image.resize((side, side), Image.Resampling.LANCZOS).filter(ImageFilter.GaussianBlur(radius))
-    values = np.asarray(image, np.float32)
-    exposure, contrast = rng.uniform(*camera["exposure"]), rng.uniform(*camera["contrast"])
-    values = (values * exposure - 128 * exposure) * contrast + 128 * exposure
-    values = values + rng.normal(0, rng.uniform(*camera["noise"]), values.shape)
-    image = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-    image = image.convert("RGB") if gray and kind >= camera["gray_share"] else image
-    return _jpeg(image, int(rng.integers(camera["quality"][0], camera["quality"][1] + 1)))
-
-
-def repeat(data: bytes, picture: Picture) -> bytes:
-    """The file `data` once more: pixel by pixel the same (at times with other bytes), or altered as the fault says."""
-    if picture.fault not in NEAR:
-        if picture.nth % 2:
-            return data
-        comment = f"copy {picture.nth}".encode()  # as a COM segment, which changes the bytes and no pixel
-        return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
-    image = Image.open(BytesIO(data))
-    side = image.width
-    if picture.fault == "recompressed":
-        return _jpeg(image, 40)
-    if picture.fault == "resized":
-        image = image.resize((round(0.8 * side),) * 2, Image.Resampling.BICUBIC)
-    elif picture.fault == "mirrored":
-        image = ImageOps.mirror(image)
-    elif picture.fault == "cropped":
-        image = ImageOps.crop(image, max(1, round(0.04 * side)))
-    else:
-        image = image.point(lambda value: min(255, round(1.2 * value)))
-    return _jpeg(image, 90)
-
-
-def card(nth: int, side: int, rng: np.random.Generator) -> Image.Image:
-    """The `nth` card that stands for a missing photo: words, a warning triangle, three dots, or a camera."""
-    light = int(rng.integers(215, 256))
-    image = Image.new("RGB", (160, 160), (light, light, min(255, light + 6)))
-    pen, ink = ImageDraw.Draw(image), (int(rng.integers(70, 150)),) * 3
-    kind = nth % 4
-    if kind == 0:
-        words = ("photo moved\nor deleted", "image not\navailable", "no longer\navailable")[nth // 4 % 3]
-        pen.multiline_text((80, 80), words, ink, ImageFont.load_default(21), anchor="mm", align="center")
-    elif kind == 1:
-        pen.polygon(((80, 30), (135, 125), (25, 125)), (226, 176, 40), ink, 5)
-        pen.text((80, 92), "!", ink, ImageFont.load_default(60), anchor="mm")
-    elif kind == 2:
-        for x in (45, 80, 115):
-            pen.ellipse((x - 11, 69, x + 11, 91), ink)
-    else:
-        pen.rounded_rectangle((28, 52, 132, 120), 10, ink)
-        pen.rectangle((60, 40, 100, 55), ink)
-        pen.ellipse((57, 63, 103, 109), ink, image.getpixel((0, 0)), 7)
-        pen.line((24, 134, 136, 32), (200, 60, 60), 7)
-    return image.resize((side, side), Image.Resampling.LANCZOS)
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    file = BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

@@ -1,88 +1,81 @@
-"""What is known of one image from its bytes alone: a record of plain values. Pure, one decode."""
+"""What is known of one image from its bytes alone: a record of plain values. Pure, one decode.
+
+Figures of luminance are taken on the image at 48x48, the size that models see, so that they compare across sizes.
+"""
 
 import hashlib
-from functools import cache
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 from pipeline.images import Rejected, decode, is_gray
 
-SCHEMA = pa.schema(
-    [
-        ("bytes", pa.int64()),
-        ("format", pa.string()),  # by content
-        ("mode", pa.string()),  # Pillow's name of the stored pixels
-        ("width", pa.int32()),  # upright
-        ("height", pa.int32()),
-        ("frames", pa.int32()),  # over 1: animated, the first one is used
-        ("gray", pa.bool_()),  # decided from the pixels
-        ("sha256", pa.string()),  # hex, of the upright RGB pixels and their shape
-        ("phash", pa.uint64()),
-        ("mean", pa.float32()),  # of luminance, 0 to 255
-        ("std", pa.float32()),
-        ("rejected", pa.string()),  # "" or a reason of pipeline.images
-    ]
-)
+SIDE = 48  # pixels, of the small gray image that figures, placeholders and fingerprints are taken from
 
-_UNKNOWN = dict.fromkeys(SCHEMA.names)
+UNKNOWN = dict.fromkeys(("bytes", "format", "mode", "width", "height", "frames", "gray", "sha256", "small"))
 
 
 def facts(data: bytes, max_pixels: int, gray_tolerance: int) -> dict:
-    """The record of SCHEMA for the bytes of one image; of one that can't be decoded only `bytes` and `rejected`."""
+    """The record of one image: UNKNOWN's keys and `rejected`, "" or a reason of pipeline.images.
+
+    bytes; format by content; mode as stored; width and height upright; frames, over 1 for an animation; gray, decided
+    from the pixels; sha256 of the pixels; small, uint8 [48, 48] luminance. What could not be decoded has `bytes` only.
+    """
     decoded = decode(data, max_pixels)
     if isinstance(decoded, Rejected):
-        return _UNKNOWN | {"bytes": len(data), "rejected": decoded.reason}
-    rgb, luminance = decoded.rgb, decoded.image.convert("L")
-    mean, std = moments(np.array(luminance.histogram()))
+        return unread(decoded.reason, len(data))
+    image = decoded.image
+    pixels = np.asarray(image)
+    luminance = image if image.mode == "L" else image.convert("L")
+    if luminance.size != (SIDE, SIDE):
+        luminance = luminance.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    small = pixels if luminance is image else np.asarray(luminance)
     return {
         "bytes": len(data),
         "format": decoded.format,
         "mode": decoded.mode,
-        "width": decoded.image.width,
-        "height": decoded.image.height,
+        "width": image.width,
+        "height": image.height,
         "frames": decoded.frames,
-        "gray": decoded.mode == "L" or is_gray(rgb, gray_tolerance),
-        "sha256": pixel_hash(rgb),
-        "phash": perceptual_hash(luminance),
-        "mean": mean,
-        "std": std,
+        "gray": image.mode == "L" or is_gray(pixels, gray_tolerance),
+        "sha256": pixel_hash(pixels),
+        "small": small,
         "rejected": "",
     }
 
 
 def unread(reason: str, size: int | None = None) -> dict:
-    """The record of an image whose bytes were not looked at, for this reason."""
-    return _UNKNOWN | {"bytes": size, "rejected": reason}
+    """The record of an image whose pixels are not known, for this reason."""
+    return UNKNOWN | {"bytes": size, "rejected": reason}
 
 
-def pixel_hash(rgb: np.ndarray) -> str:
-    """SHA-256 hex of uint8 [H, W, 3] and its shape: equal for equal pixels, however they are stored."""
-    return hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
+def pixel_hash(pixels: np.ndarray) -> str:
+    """SHA-256 hex of uint8 [H, W] gray or [H, W, 3] RGB and the shape: equal for equal pixels, however stored.
 
-
-def moments(counts: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation, 0 to 255, of luminance with the histogram `counts` [256]."""
-    levels, total = np.arange(256), counts.sum()
-    mean = counts @ levels / total
-    return float(mean), float(np.sqrt(max(counts @ levels**2 / total - mean**2, 0.0)))
-
-
-def perceptual_hash(luminance: Image.Image) -> int:
-    """64-bit pHash of a mode-L image, as ImageHash's `phash`: which of the 8x8 lowest DCT terms exceed their median.
-
-    Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, section 3.2.1; one matrix product
-    here, since ImageHash takes longer for it than decoding a 48x48 JPEG does. Bit 63 is the first term.
+    RGB whose channels are equal has the hash of that gray.
     """
-    pixels = np.asarray(luminance.resize((32, 32), Image.Resampling.LANCZOS), np.float32)
-    terms = _dct_rows() @ pixels @ _dct_rows().T
-    ordered = np.sort(terms, axis=None)
-    bits = terms > (ordered[31] + ordered[32]) / 2
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    if pixels.ndim == 3 and is_gray(pixels, 0):
+        pixels = pixels[..., 0]
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-@cache
-def _dct_rows() -> np.ndarray:
-    """The first 8 rows of the 32-point DCT-II."""
-    return np.cos(np.pi / 32 * np.outer(np.arange(8), np.arange(32) + 0.5)).astype(np.float32)
+def histograms(small: np.ndarray) -> np.ndarray:
+    """int64 [N, 256]: how many pixels of each uint8 [N, 48, 48] have each luminance."""
+    rows = np.arange(len(small), dtype=np.int64)[:, None] * 256
+    return np.bincount((small.reshape(len(small), -1) + rows).ravel(), minlength=len(small) * 256).reshape(-1, 256)
+
+
+def figures(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures of histograms [N, 256] of luminance, each float32 [N].
+
+    mean and std, 0 to 255. spread, the lightest minus the darkest luminance after 2 % of the pixels at either end are
+    left out, 0 to 255. entropy, 0 to 8 bits (Shannon, 1948).
+    """
+    levels, share = np.arange(256), counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    mean = share @ levels
+    variance = np.maximum(share @ levels**2 - mean**2, 0)
+    reached = share.cumsum(1)
+    spread = (reached < 0.98).sum(1) - (reached < 0.02).sum(1)
+    logarithm = np.log2(share, where=share > 0, out=np.zeros_like(share))
+    found = {"mean": mean, "std": np.sqrt(variance), "spread": spread, "entropy": -(share * logarithm).sum(1)}
+    return {name: values.astype(np.float32) for name, values in found.items()}

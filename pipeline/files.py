@@ -1,7 +1,9 @@
 """Files and folders that are whole or absent: written beside their place, flushed to disk, then renamed into it."""
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,13 +43,18 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     try:
         with _named_disk_errors(path):
             yield beside
-            for file in beside.rglob("*"):
-                if file.is_file():
-                    _fsync(file)
+            for entry in (*beside.rglob("*"), beside):
+                _fsync(entry)
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            shutil.rmtree(old, ignore_errors=True)  # of a killed process that had the same id, as in a container
             if path.exists():
                 os.rename(path, old)
-            os.rename(beside, path)
+            try:
+                os.rename(beside, path)
+            except BaseException:
+                if old.exists():
+                    os.rename(old, path)
+                raise
             _fsync(path.parent)
             shutil.rmtree(old, ignore_errors=True)
     finally:
@@ -73,7 +80,8 @@ def _named_disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        # numpy.save raises an error of its own, without a number
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or re.fullmatch(r"\d+ requested and \d+ written", str(error)):
             raise UserError(
                 f"{path}: the disk is full; free some space and run again, earlier outputs are intact"
             ) from error

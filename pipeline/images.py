@@ -1,4 +1,4 @@
-"""From the bytes of one image file to upright RGB pixels, or to the reason why not. Pure: no files, no state.
+"""From the bytes of one image file to upright pixels, or to the reason why not. Pure: no files, no state.
 
 The format is decided by content: JPEG, PNG, WEBP, GIF or BMP, whatever the file is called. The header is read first and
 an image of too many pixels is refused before any is decoded.
@@ -11,14 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image
-
-REASONS = {
-    "zero_bytes": "the file is empty",
-    "not_an_image": "the content is no JPEG, PNG, WEBP, GIF or BMP",
-    "truncated": "the file ends before the image does",
-    "corrupt": "the content starts as an image and can't be decoded",
-    "too_many_pixels": "width times height is over max_pixels",
-}
 
 _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "BMP": b"BM"}
 
@@ -42,8 +34,9 @@ _ORIENTED = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 class Decoded:
     """An image that could be decoded.
 
-    image: Pillow image, mode RGB, upright. format: as found in the content, such as "JPEG". mode: Pillow's name of the
-    stored pixels, such as "L" or "CMYK". frames: 1, or more for an animation, of which `image` is the first.
+    image: Pillow image, upright, of mode L where gray is stored without a palette, else of mode RGB. format: as found
+    in the content, such as "JPEG". mode: Pillow's name of the stored pixels, such as "L" or "CMYK". frames: 1, or more
+    for an animation, of which `image` is the first.
     """
 
     image: Image.Image
@@ -54,21 +47,24 @@ class Decoded:
     @property
     def rgb(self) -> np.ndarray:
         """uint8 [height, width, 3]."""
-        return np.asarray(self.image)
+        return np.asarray(self.image.convert("RGB"))
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """An image that could not be decoded; `reason` is a key of REASONS."""
+    """An image that could not be decoded.
+
+    reason: zero_bytes, not_an_image, truncated, corrupt or too_many_pixels; pipeline.report.MEANINGS explains them.
+    """
 
     reason: str
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
-    """First frame of `data` as upright RGB. Never raises for any bytes.
+    """First frame of `data`, upright, as RGB or gray. Never raises for any bytes.
 
-    Gray, palette and 1-bit images become RGB; 16-bit ones are scaled to 8 (their high byte), CMYK converted, what is
-    transparent laid on white, and orientation 1 to 8 of EXIF or XMP applied.
+    Palette images become RGB and 1-bit ones gray; 16-bit ones are scaled to 8 (their high byte), CMYK converted, what
+    is transparent laid on white, and orientation 1 to 8 of EXIF or XMP applied.
     """
     format = sniff(data)
     if format is None:
@@ -84,7 +80,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
             image.load()
             if format in _END_IGNORED and not _ends(data, format):
                 return Rejected("truncated")
-            return Decoded(_upright(_to_rgb(image), image), format, mode, frames)
+            return Decoded(_upright(_to_eight_bits(image), image), format, mode, frames)
     except Image.DecompressionBombError:
         return Rejected("too_many_pixels")
     except MemoryError:
@@ -133,21 +129,21 @@ def _pixels_of_webp(data: bytes) -> int:
     return (width & 0x3FFF) * (height & 0x3FFF)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit gray, which convert() would saturate at 255
         high_byte = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(high_byte).convert("RGB")
+        return Image.fromarray(high_byte)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+    return image.convert("L" if image.mode in ("L", "1") else "RGB")
 
 
-def _upright(rgb: Image.Image, stored: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, stored: Image.Image) -> Image.Image:
     if not _ORIENTED & stored.info.keys():
-        return rgb
+        return image
     try:
         orientation = stored.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # a damaged EXIF block is no reason to lose the pixels
-        return rgb
-    return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
+        return image
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

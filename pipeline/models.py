@@ -22,23 +22,29 @@ def layer_stack(layers: Sequence[str | Mapping], size: int, channels: int) -> ke
     """A plain stack of `layers`, then the softmax over the emotions.
 
     An entry is `pool` (2x2 max), `norm` (batch normalisation), `flatten`, `{conv: filters}` (3x3, ReLU; `padding:
-    valid` instead of same), `{dense: units}` (ReLU) or `{dropout: rate}`. Raises UserError for any other entry.
+    valid` instead of same), `{dense: units}` (ReLU) or `{dropout: rate}`. Raises UserError for any other entry, for one
+    that does not fit what comes before it, and when no `flatten` ends the image.
     """
     image = keras.Input((size, size, channels), dtype="uint8", name="image")
     x = kl.Rescaling(1 / 255, name="scale")(image)
     for position, entry in enumerate(layers, 1):
-        x = _layer(entry, position)(x)
+        try:
+            x = _layer(entry, position)(x)
+        except ValueError as error:  # Keras's, for a size that does not fit or a padding it does not know
+            raise UserError(f"model.build.layers, entry {position}: {entry}: {str(error).splitlines()[0]}") from error
+    if len(x.shape) != 2:
+        raise UserError("model.build.layers: an image is left at their end; add flatten")
     return keras.Model(image, _emotions(x), name="layer_stack")
 
 
 def _layer(entry: str | Mapping, position: int) -> keras.Layer:
     match {entry: None} if isinstance(entry, str) else dict(entry):
-        case {"conv": filters, **rest} if set(rest) <= {"padding"}:
+        case {"conv": int(filters), **rest} if set(rest) <= {"padding"}:
             padding = rest.get("padding", "same")
             return kl.Conv2D(filters, 3, padding=padding, activation="relu", name=f"conv_{position}")
-        case {"dense": units, **rest} if not rest:
+        case {"dense": int(units), **rest} if not rest:
             return kl.Dense(units, activation="relu", name=f"dense_{position}")
-        case {"dropout": rate, **rest} if not rest:
+        case {"dropout": int() | float() as rate, **rest} if not rest:
             return kl.Dropout(rate, name=f"dropout_{position}")
         case {"pool": None}:
             return kl.MaxPooling2D(2, name=f"pool_{position}")
@@ -116,11 +122,13 @@ def load(path: str | Path) -> keras.Model:
     """A model written by `save`; UserError when it is none, or its outputs are not `LABELS` in order."""
     try:
         with zipfile.ZipFile(path) as archive:
-            labels = json.loads(archive.read("labels.json"))
+            labels = tuple(json.loads(archive.read("labels.json")))
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: is not a model this project saved ({reason}); train it again") from error
-    if tuple(labels) != LABELS:
-        raise UserError(f"{path}: its outputs are {labels}, expected {list(LABELS)} in this order; train it again")
+    if labels != LABELS:
+        raise UserError(
+            f"{path}: its outputs are {list(labels)}, expected {list(LABELS)} in this order; train it again"
+        )
     return model

@@ -65,6 +65,7 @@ def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, path: Path) -
         name="micro-average",
         ax=axes,
         plot_chance_level=True,
+        chance_level_kw={"color": "gray", "linestyle": ":"},
         curve_kwargs={"color": "black", "linestyle": "--"},
     )
     axes.set(title=f"{title}: ROC, one emotion against the rest")

@@ -1,10 +1,12 @@
-"""Rank a data set's finished runs by best accuracy on valid: top, bottom, mean, median; writes reports/ranking.csv.
+"""Rank an experiment's finished runs by best accuracy on valid, with intervals and what cannot be told from the best.
 
-Reads MLflow and nothing else. Only FINISHED runs count, only the newest of equal ones, and only runs that were
-validated on the same images are ranked together: those of the newest run. Test plays no part.
+Reads MLflow and nothing else; writes reports/ranking.csv and ranking.json. Only FINISHED runs count, only the newest of
+equal ones, and only runs that were validated on the same images are ranked together: those of the newest run. Runs that
+differ in nothing but the seed are one entry, ranked by their mean. Test plays no part.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import DictConfig
 
-from pipeline import cli, tracking
+from pipeline import cli, compare, predictions, tracking
+from pipeline.config import config_hash
 from pipeline.errors import UserError
 from pipeline.files import whole_file, write_json
 
@@ -20,22 +23,39 @@ log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> None:
-    store = tracking.open_store(cfg.paths.tracking, cfg.data.name)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study)
     store.reap()
-    table, left_out = ranking([row(run) for run in store.finished({})])
+    rows = [row(run) for run in store.finished({})]
+    table, left_out = ranking([each for each in rows if not each["apart"]])
+    apart = [each for each in rows if each["apart"]]
     if table.empty:
-        raise UserError(f"data={cfg.data.name}: no finished run to rank in {cfg.paths.tracking}; train one first")
+        raise UserError(f"study={cfg.study}: no finished run to rank in {cfg.paths.tracking}; train one first")
+    table = beside_best(table, lambda run_id: predictions.correct(store, run_id), cfg.confidence)
     reports = Path(cfg.paths.reports)
     with whole_file(reports / "ranking.csv") as beside:
         table.to_csv(beside, index=False)
-    write_json(reports / "ranking.json", statistics(table))
+    about = {
+        "study": cfg.study,
+        "confidence": cfg.confidence,
+        "valid_images": int(table["valid_images"].max()),
+        "valid_digest": table["valid_digest"].iloc[0],
+        "left_out": left_out,
+        "apart": [{key: each[key] for key in ("run", "best_val_accuracy", "valid_images", "apart")} for each in apart],
+        "cautions": sorted({each["caution"] for each in rows if each["caution"]}),
+    }
+    write_json(reports / "ranking.json", statistics(table) | about)
     print(page(table, cfg.top, cfg.bottom, left_out))
-    log.info("%d runs ranked; see %s", len(table), reports / "ranking.csv")
+    for each in about["apart"]:
+        print(f"Not ranked: {each['run']}, {each['best_val_accuracy']:.4f}: {each['apart']}.")
+    for caution in about["cautions"]:
+        print(f"Caution: {caution}.")
+    log.info("%d entries ranked; see %s", len(table), reports / "ranking.csv")
 
 
 def row(run: Run) -> dict[str, Any]:
     """What the ranking shows of a FINISHED MLflow run."""
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
+    choices = config_hash({key: value for key, value in params.items() if key != "seed"})
     return {
         "run": run.info.run_name,
         "model": params["model.name"],
@@ -43,17 +63,22 @@ def row(run: Run) -> dict[str, Any]:
         "channels": params["channels.name"],
         "batch_size": int(params["batch_size"]),
         "data": params["data.name"],
+        "balance": params.get("balance.name", "none"),
         "augment": params["augment.name"],
         "epochs": int(params["epochs"]),
         "best_epoch": int(metrics["best_epoch"]),
         "best_val_accuracy": metrics["best_val_accuracy"],
         "valid_images": int(tags["valid_images"]),
         "parameters": int(tags["parameters"]),
-        "seed": int(params["seed"]),
-        "valid_digest": tags["valid_digest"],
+        "seed": int(params["seed"]) if "seed" in params else None,  # a published history does not say
+        # rgb and grayscale arrays of the same images differ in valid_digest and agree in valid_set
+        "valid_digest": tags.get("valid_set", tags["valid_digest"]),
         "point": (tags["config_hash"], tags["train_digest"], tags["valid_digest"]),
+        "choices": (choices, tags["train_digest"], tags["valid_digest"]),
         "ended": run.info.end_time,
         "run_id": run.info.run_id,
+        "apart": tags.get("apart", ""),
+        "caution": tags.get("caution", ""),
         "command": tags["command"],
     }
 
@@ -61,7 +86,8 @@ def row(run: Run) -> dict[str, Any]:
 def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:
     """Rows (newest first) as a table with `rank` from 1, and how many were left out for other validation images.
 
-    Of runs with equal config and data the newest counts. Runs with equal accuracy share a rank (1, 2, 2, 4).
+    Of runs with equal config and data the newest counts; runs that differ in the seed alone are one entry. Entries with
+    equal accuracy share a rank (1, 2, 2, 4).
     """
     table = pd.DataFrame(rows)
     if table.empty:
@@ -69,11 +95,74 @@ def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:
     table = table.sort_values("ended", ascending=False, kind="stable").drop_duplicates("point")
     comparable = table[table["valid_digest"] == table["valid_digest"].iloc[0]]
     left_out = len(table) - len(comparable)
-    comparable = comparable.sort_values(["best_val_accuracy", "run"], ascending=[False, True], kind="stable")
-    rank = comparable["best_val_accuracy"].rank(ascending=False, method="min").astype(int)
-    comparable = comparable.drop(columns=["point", "ended", "valid_digest"])
-    comparable.insert(0, "rank", rank)
-    return comparable.reset_index(drop=True), left_out
+    entries = _entries(comparable).sort_values(["best_val_accuracy", "run"], ascending=[False, True], kind="stable")
+    entries.insert(0, "rank", entries["best_val_accuracy"].rank(ascending=False, method="min").astype(int))
+    return entries.reset_index(drop=True), left_out
+
+
+def _entries(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per point, whatever its seeds: best_val_accuracy is their mean, the rest is of the seed that did best.
+
+    Adds `seeds` (how many), `spread` (highest less lowest accuracy) and `sd` (sample standard deviation), the last two
+    NaN for one seed, and `run_ids`, separated by spaces.
+    """
+    groups = table.sort_values("best_val_accuracy", ascending=False, kind="stable").groupby("choices", sort=False)
+    entries = groups.head(1).set_index("choices")
+    accuracy = groups["best_val_accuracy"]
+    entries["best_val_accuracy"] = accuracy.mean()
+    entries["seeds"] = groups.size()
+    entries["spread"] = (accuracy.max() - accuracy.min()).where(entries["seeds"] > 1)
+    entries["sd"] = accuracy.std()
+    entries["run_ids"] = groups["run_id"].agg(" ".join)
+    entries["seed"] = entries["seed"].astype("Int64")
+    return entries.reset_index(drop=True).drop(columns=["point", "ended", "apart", "caution"])
+
+
+def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None], confidence: float) -> pd.DataFrame:
+    """A ranking with the interval of every accuracy (`low`, `high`) and whether it can be told from the best.
+
+    `correct` gives for a run id which images of valid, by id, it got right, or None. `tied_with_best` is true when the
+    p-value, adjusted for comparing with everyone at once, is at least 1 - confidence; `compared_by` names the test. The
+    best was picked for being highest, so even a difference that passes is a little too large.
+    """
+    right = [_shares([correct(run_id) for run_id in ids.split()]) for ids in table["run_ids"]]
+    tests = [_test(table.iloc[0], right[0], table.iloc[number], right[number]) for number in range(1, len(table))]
+    low, high = compare.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
+    p_values = [1.0, *compare.holm([p_value for p_value, _ in tests])]
+    added = {
+        "low": low,
+        "high": high,
+        "tied_with_best": [p_value >= 1 - confidence for p_value in p_values],
+        "p_value": p_values,
+        "compared_by": ["", *(name for _, name in tests)],
+    }
+    front = ["rank", "run", "model", "optimizer", "channels", "batch_size", "data", "epochs", "best_epoch"]
+    front += ["best_val_accuracy", "low", "high", "seeds", "spread", "sd", "tied_with_best", "p_value", "compared_by"]
+    table = table.assign(**added)
+    return table[front + [column for column in table if column not in front]]
+
+
+def _shares(right: list[pd.Series | None]) -> pd.Series | None:
+    """Of each image the share of seeds that got it right; None unless all are known and on the same images."""
+    if any(each is None or not each.index.equals(right[0].index) for each in right):
+        return None
+    return sum(each.astype(float) for each in right) / len(right)
+
+
+def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[float, str]:
+    if best_right is None or other_right is None or not best_right.index.equals(other_right.index):
+        return (
+            compare.two_proportions(
+                best["best_val_accuracy"],
+                other["best_val_accuracy"],
+                best["valid_images"],
+                other["valid_images"],
+            ),
+            "two proportions",
+        )
+    if best["seeds"] == other["seeds"] == 1:
+        return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
+    return compare.paired_over_images(best_right.to_numpy(), other_right.to_numpy()), "paired t over images"
 
 
 def statistics(table: pd.DataFrame) -> dict[str, Any]:
@@ -88,23 +177,23 @@ def statistics(table: pd.DataFrame) -> dict[str, Any]:
 
 def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     """The ranking as text for a terminal."""
-    shown = ["rank", "run", "best_val_accuracy", "best_epoch", "epochs", "parameters", "seed"]
+    shown = ["rank", "run", "best_val_accuracy", "low", "high", "tied_with_best", "best_epoch", "epochs", "seeds"]
+    shown = table[[column for column in shown if column in table]]
     figures = statistics(table)
-    lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(table[shown].head(top))]
+    lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(shown.head(top))]
     if len(table) > top:
-        lines += [
-            "",
-            f"Bottom {min(bottom, len(table) - top)}",
-            _text(table[shown].tail(min(bottom, len(table) - top))),
-        ]
+        lines += ["", f"Bottom {min(bottom, len(table) - top)}", _text(shown.tail(min(bottom, len(table) - top)))]
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
+    if "tied_with_best" in table:
+        lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
     if left_out:
         lines.append(f"{left_out} finished runs were validated on other images and are not ranked with these.")
     return "\n".join(lines)
 
 
 def _text(table: pd.DataFrame) -> str:
-    return table.to_string(index=False, formatters={"best_val_accuracy": "{:.4f}".format, "parameters": "{:,}".format})
+    figures = dict.fromkeys(("best_val_accuracy", "low", "high"), "{:.4f}".format)
+    return table.to_string(index=False, formatters=figures | {"tied_with_best": {True: "yes", False: ""}.get})
 
 
 if __name__ == "__main__":

@@ -81,14 +81,13 @@ def stack(raw: Source, max_pixels: int, size: int, channels: int, ids: list[str]
 
 
 def resized(image: Image.Image, size: int, channels: int) -> np.ndarray:
-    """An RGB image of any shape as uint8 [size, size, channels]; channels 3: RGB, 1: ITU-R 601 luminance.
+    """An image of any shape, mode L or RGB, as uint8 [size, size, channels]; channels 3: RGB, 1: ITU-R 601 luminance.
 
     Bicubic with a kernel as wide as the reduction (Pillow's), which does not alias, keeps more detail than a box and
     rings less at edges than Lanczos. An image of that size already keeps its pixels. Proportions are not kept, as in
     the study: face crops are nearly square.
     """
-    if channels == 1:
-        image = image.convert("L")
+    image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(image).reshape(size, size, channels)

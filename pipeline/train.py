@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import cli, models, tracking
-from pipeline.arrays import Arrays, read_arrays
+from pipeline.arrays import Arrays, image_set, read_arrays
 from pipeline.checkpoint import Checkpoints, State
 from pipeline.config import config_hash, flatten, identity, run_name
 from pipeline.errors import UserError
@@ -115,8 +115,9 @@ def _run_id(store: tracking.Store, checkpoints: Checkpoints, name: str, params: 
     return store.start(name, params, tags | {"git_commit": tracking.git_commit()})
 
 
-def _images(arrays: Arrays) -> dict[str, int]:
-    return {f"{name}_images": len(arrays.split(name).images) for name in ("train", "valid")}
+def _images(arrays: Arrays) -> dict[str, Any]:
+    train, valid = arrays.split("train"), arrays.split("valid")
+    return {"train_images": len(train.images), "valid_images": len(valid.images), "valid_set": image_set(valid)}
 
 
 def _epoch_done(model, checkpoints, store, run_id, values, state: State) -> None:

@@ -15,14 +15,16 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline import draw
 from pipeline.cli import CONF
+from pipeline.dirt import NEAR
 from pipeline.errors import UserError
-from pipeline.faces import UNITS, draw_face, random_person
+from pipeline.faces import UNITS, Shot, random_person
 from pipeline.labels import FOLDERS, SPLITS, index_of_folder
+from pipeline.sketch import draw_face
 
 SMALL = ["images={train:130,valid:40,test:40}", "camera.supersampling=1"]
 CLEAN = [
     *(f"dirt.{fault}=0" for fault in ("truncated", "not_an_image", "empty", "blank", "placeholder", "valid_in_test")),
-    *(f"dirt.{fault}={{train:0,valid:0,test:0}}" for fault in ("dark_face", "exact_duplicate", *draw.NEAR)),
+    *(f"dirt.{fault}={{train:0,valid:0,test:0}}" for fault in ("dark_face", "exact_duplicate", *NEAR)),
     "dirt.other_label=0",
 ]
 
@@ -166,7 +168,7 @@ def test_only_planted_duplicates_have_the_same_pixels(sample):
 
 def test_near_duplicates_are_near(sample):
     for row in truth(sample):
-        if row["fault"] in draw.NEAR:
+        if row["fault"] in NEAR:
             copy, original = (Image.open(sample / draw.ROOT / row[key]).convert("L") for key in ("id", "of"))
             if row["fault"] == "mirrored":
                 copy = ImageOps.mirror(copy)
@@ -227,7 +229,7 @@ def edges(images):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_an_action_unit_shows(unit):
-    shot = draw.Shot(0, 0, 0, 0.5, 0, 0, 30, 30, 0.6, (0, 0))
+    shot = Shot(0, 0, 0, 0.5, 0, 0, 30, 30, 0.6, (0, 0))
     backdrop = Image.new("RGB", (96, 96), "gray")
 
     def at(units):

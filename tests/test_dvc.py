@@ -132,11 +132,11 @@ def test_editing_a_value_reruns_only_what_depends_on_it_and_a_comment_nothing(re
     assert train.startswith("train@compact-")
     with Repo(reproduced) as repo:
         graph = repo.index.graph
-        stage = next(stage for stage in graph if stage.addressing == train)
+        stage = next(stage for stage in graph if stage.name == train)
         downstream = {
             other.name.split("@")[0] for other in graph if stage is not other and reaches(graph, other, stage)
         }
-        models = {other.addressing for other in graph if reaches(graph, other, stage) and "@" in other.addressing}
+        models = {other.name for other in graph if reaches(graph, other, stage) and "@" in other.name}
     assert downstream >= {"evaluate", "rank"}
     assert all("compact" in name for name in models)
 

@@ -99,6 +99,15 @@ def test_other_images_are_another_run(project):
     assert len(runs()) == 2
 
 
+def test_runs_in_both_channel_modes_are_known_to_be_of_the_same_validation_images(project):
+    write_arrays(project / "data/resized/grayscale", channels=1)
+    run(output="rgb")
+    run("channels=grayscale", output="gray")
+    tags = [each.data.tags for each in runs()]
+    assert tags[0]["valid_set"] == tags[1]["valid_set"]
+    assert [each.info.run_name for each in runs()] == ["model_2_best_sgd_grayscale_8", "model_2_best_sgd_rgb_8"]
+
+
 def test_row_18_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(project):
     with pytest.raises(UserError, match=r"loss became .* in epoch 1; lower optimizer.build.learning_rate"):
         run("optimizer.build.learning_rate=1e38")

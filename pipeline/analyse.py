@@ -1,0 +1,151 @@
+"""Analyse an experiment's finished runs: figures and tables over all of them, and a diagram of each architecture.
+
+Reads MLflow, and for the class counts what clean wrote; writes reports/figures/ and reports/tables/. The runs are those
+that `rank` ranks: finished, validated on the same images, seeds of one point as one entry.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from pipeline import cli, compare, curves, histories, rank, tracking
+from pipeline.errors import UserError
+from pipeline.files import whole_folder
+from pipeline.labels import LABELS, SPLITS
+
+log = logging.getLogger(__name__)
+
+MEASURES = {"accuracy": "highest", "val_accuracy": "highest", "loss": "lowest", "val_loss": "lowest"}
+
+
+def main(cfg: DictConfig) -> None:
+    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    table, _ = rank.ranking([row for row in map(rank.row, store.finished({})) if not row["apart"]])
+    if table.empty:
+        raise UserError(f"study={cfg.study}: no finished run to analyse in {cfg.paths.tracking}; train one first")
+    table["low"], table["high"] = compare.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
+    history = histories.read(store, table["run_id"].tolist())
+    log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
+
+    tables = compared(table, history, cfg.choices, cfg.confidence)
+    counts = class_counts(Path(cfg.paths.clean), cfg.data.name)
+    with whole_folder(Path(cfg.paths.reports) / "tables") as folder:
+        for name, each in tables.items():
+            each.to_csv(folder / f"{name}.csv", index=False)
+        if counts is not None:
+            counts.to_csv(folder / "class_counts.csv")
+    with whole_folder(Path(cfg.paths.reports) / "figures") as folder:
+        for name, figure in figures(table, history, tables, cfg):
+            figure.savefig(folder / f"{name}.png", dpi=110)
+        if counts is not None:
+            curves.class_counts(counts).savefig(folder / "class_counts.png", dpi=110)
+        diagrams(sorted(table["model"].unique()), cfg.size, folder)
+    log.info("see %s and %s", Path(cfg.paths.reports) / "figures", Path(cfg.paths.reports) / "tables")
+
+
+def compared(
+    table: pd.DataFrame, history: pd.DataFrame, choices: Sequence[str], confidence: float
+) -> dict[str, pd.DataFrame]:
+    """Tables by name: extremes, per_run, main_effects, and rgb_vs_grayscale where both were run.
+
+    `table` is a ranking, `history` has a row per run and epoch.
+    """
+    tables = {
+        "per_run": per_run(table, history),
+        "main_effects": compare.main_effects(table, choices, "best_val_accuracy", confidence),
+    }
+    tables["extremes"] = extremes(tables["per_run"])
+    same = [*(choice for choice in choices if choice != "channels"), "data", "epochs"]
+    pairs = compare.pairs(table, "channels", "rgb", "grayscale", same)
+    if len(pairs):
+        accuracy = (pairs[f"best_val_accuracy_{channels}"] for channels in ("rgb", "grayscale"))
+        tables["rgb_vs_grayscale"] = pd.DataFrame([compare.paired_difference(*accuracy, confidence)])
+        tables["rgb_vs_grayscale_pairs"] = pairs[[*same, "best_val_accuracy_rgb", "best_val_accuracy_grayscale"]]
+    return tables
+
+
+def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Each entry's highest accuracy and lowest loss on train and valid, whatever the epoch."""
+    grouped = history.groupby("run_id")
+    columns = {
+        f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
+        for measure, kind in MEASURES.items()
+    }
+    return table[["rank", "run", "run_id", "model"]].join(pd.DataFrame(columns), on="run_id")
+
+
+def extremes(best: pd.DataFrame) -> pd.DataFrame:
+    """For each measure the run that did best in it and the one that did worst, with mean and median over all."""
+    rows = []
+    for column in (f"{kind}_{measure}" for measure, kind in MEASURES.items()):
+        values = best[column]
+        if values.isna().all():
+            continue
+        high, low = best.loc[values.idxmax()], best.loc[values.idxmin()]
+        rows.append(
+            {
+                "measure": column,
+                "max": high[column],
+                "max_run": high["run"],
+                "min": low[column],
+                "min_run": low["run"],
+                "mean": values.mean(),
+                "median": values.median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.DataFrame], cfg: DictConfig):
+    """Yield name and Figure, one at a time: a hundred at once would fill the memory."""
+    chosen = history.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")
+    yield "top_and_bottom", curves.top_and_bottom(table, cfg.top, cfg.bottom)
+    yield "histogram", curves.histogram(table["best_val_accuracy"], cfg.bins)
+    if len(history):
+        yield "heatmap", curves.heatmap(history, table)
+        yield "boxes", curves.boxes(tables["per_run"])
+    if len(tables["main_effects"]):
+        yield "main_effects", curves.effects(tables["main_effects"])
+    if "rgb_vs_grayscale" in tables:
+        summary = tables["rgb_vs_grayscale"].iloc[0].to_dict()
+        yield (
+            "rgb_vs_grayscale",
+            curves.differences(tables["rgb_vs_grayscale_pairs"], summary, "rgb", "grayscale"),
+        )
+    yield from curves.learning_grids(chosen)
+
+
+def class_counts(clean: Path, data: str) -> pd.DataFrame | None:
+    """Images by split, before and after cleaning (rows), and emotion (columns); None when clean holds other data."""
+    try:
+        if json.loads((clean / "summary.json").read_text())["name"] != data:
+            return None
+        manifest = pd.read_parquet(clean / "manifest.parquet", columns=["split", "label", "kept"])
+    except FileNotFoundError:
+        return None
+    rows = {}
+    for split in SPLITS:
+        part = manifest[manifest["split"] == split]
+        for name, some in (("as given", part), ("kept", part[part["kept"]])):
+            rows[f"{split}, {name}"] = some["label"].value_counts().reindex(range(len(LABELS)), fill_value=0)
+    counts = pd.DataFrame(rows).T
+    counts.columns = list(LABELS)
+    return counts.rename_axis("images")
+
+
+def diagrams(models: Sequence[str], size: int, folder: Path) -> None:
+    """Draw each architecture that conf/model/ still defines, for colour images, as <model>.svg."""
+    from pipeline import diagram  # here: TensorFlow takes seconds to import, and the rest does without
+
+    for name in models:
+        file = cli.CONF / "model" / f"{name}.yaml"
+        if file.exists():
+            (folder / f"architecture_{name}.svg").write_text(diagram.draw(file, size))
+
+
+if __name__ == "__main__":
+    cli.run("analyse")

@@ -1,0 +1,37 @@
+"""Say what is wrong with any folder or .zip in the MMAFEDB layout, and fail if its train leaks into valid or test.
+
+Reads the source as it is, writes nothing. Needs no training and no cleaning before it.
+"""
+
+from omegaconf import OmegaConf
+
+from pipeline import cli
+from pipeline.clean import draw, judge
+from pipeline.errors import UserError
+from pipeline.leaks import leaks
+from pipeline.report import summarize, table
+from pipeline.source import open_source
+from pipeline.survey import survey
+
+
+def main(cfg) -> None:
+    raw = open_source(cfg.source)
+    looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
+    with survey(raw, draw(raw.ids(), cfg.limit, cfg.limit_seed), looks, cfg.shard, cfg.paths.cache) as (known, prints):
+        manifest = judge(known, prints, cfg.blank_spread, near, allow=[], deny=[])
+        pictures = manifest.sha256.notna().to_numpy() & (manifest.reason != "blank").to_numpy()
+        found = leaks(manifest[pictures], prints[pictures], near)
+    print(table({"name": str(cfg.source)} | summarize(manifest)))
+    for leak in found.itertuples():
+        if leak.Index < cfg.show:
+            print(f"  leak: {leak.id} shows the same as {leak.of} ({leak.kind}, {leak.similarity:.3f})")
+    if len(found):
+        exact = int((found.kind == "exact").sum())
+        raise UserError(
+            f"{cfg.source}: {len(found):,} images of train stand in valid or test too ({exact:,} exactly, "
+            f"{len(found) - exact:,} nearly); python -m pipeline.clean leaves them out"
+        )
+
+
+if __name__ == "__main__":
+    cli.run("audit")

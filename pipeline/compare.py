@@ -1,0 +1,146 @@
+"""Can two accuracies be told apart? Intervals, tests of pairs, and effects of choices; pure numpy and scipy."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+
+def wilson(share: np.ndarray, images: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high end of the interval of an accuracy 0..1 measured on so many images.
+
+    Wilson score interval (Wilson 1927, J. Am. Stat. Assoc. 22), recommended over the textbook one by Brown, Cai &
+    DasGupta 2001, Statistical Science 16. It says what other images might have given, not what another seed might.
+    """
+    z = stats.norm.ppf((1 + confidence) / 2)
+    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
+    half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    return centre - half, centre + half
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """p-value that two models are equally often right; bool [N] each says which of the same N images they got right.
+
+    McNemar's test with the mid-p value: Edwards 1948, Psychometrika 13, for the test; Fagerland, Lydersen & Laake 2013,
+    BMC Medical Research Methodology 13:91, for mid-p, which is neither as timid as the exact test nor too bold.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    fewer, discordant = min(only_first, only_second), only_first + only_second
+    if discordant == 0:
+        return 1.0
+    p_fewer = stats.binom.pmf(fewer, discordant, 0.5)
+    if only_first == only_second:
+        return float(1 - p_fewer / 2)
+    return float(2 * stats.binom.cdf(fewer, discordant, 0.5) - p_fewer)
+
+
+def paired_over_images(first: np.ndarray, second: np.ndarray) -> float:
+    """p-value that two entries of several seeds are equally often right, as shares of seeds [N] for the same N images.
+
+    Student's paired t over images; for one seed each it is McNemar's test without its exactness.
+    """
+    if np.allclose(first, second):
+        return 1.0
+    return float(stats.ttest_rel(first, second).pvalue)
+
+
+def two_proportions(first: float, second: float, images_first: int, images_second: int) -> float:
+    """p-value that two accuracies are equal when it is unknown which images each got right: pooled z-test.
+
+    Agresti 2002, "Categorical Data Analysis", sec. 3.1.2. On the same images it is cautious: a pair's test, which knows
+    that both models get the same easy images right, tells more apart.
+    """
+    pooled = (first * images_first + second * images_second) / (images_first + images_second)
+    error = np.sqrt(pooled * (1 - pooled) * (1 / images_first + 1 / images_second))
+    return float(2 * stats.norm.sf(abs(first - second) / error)) if error else 1.0
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p-values adjusted for having asked so many questions at once (Holm 1979, Scand. J. Statistics 6)."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float) -> dict[str, float]:
+    """Mean of first - second over pairs of otherwise equal runs, its t interval (Student 1908) and p-value; the median.
+
+    With fewer than two pairs, or all differences equal, interval and p-value are NaN: nothing tells how they vary.
+    """
+    difference = np.asarray(first, float) - np.asarray(second, float)
+    figures = {
+        "pairs": len(difference),
+        "higher": int((difference > 0).sum()),
+        "mean": float(difference.mean()),
+        "median": float(np.median(difference)),
+    }
+    if len(difference) < 2 or np.ptp(difference) == 0:
+        return figures | {"low": np.nan, "high": np.nan, "p_value": np.nan}
+    test = stats.ttest_1samp(difference, 0)
+    low, high = test.confidence_interval(confidence)
+    return figures | {"low": float(low), "high": float(high), "p_value": float(test.pvalue)}
+
+
+def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, confidence: float) -> pd.DataFrame:
+    """How far each value of each choice lies from the mean of all, with the other choices held equal.
+
+    Least squares on deviation-coded choices (Montgomery, "Design and Analysis of Experiments", ch. 5 and 15: a grid
+    with holes, as when two batch sizes were run in one channel mode only, needs the fit rather than plain means). Rows:
+    choice, value, runs, mean, effect, low, high. The interval is Student's t from the scatter that the choices leave
+    unexplained, so interactions widen it. When the grid cannot separate two choices, or leaves no run over to judge the
+    scatter by, `effect` is the plain difference from the mean and the interval is NaN.
+    """
+    choices = [choice for choice in choices if table[choice].nunique() > 1]
+    coded = {choice: _deviations(table[choice]) for choice in choices}
+    y = table[measure].to_numpy(float)
+    design = np.column_stack([np.ones(len(y)), *(columns for _, columns in coded.values())])
+    freedom = len(y) - design.shape[1]
+    separable = freedom > 0 and np.linalg.matrix_rank(design) == design.shape[1]
+    if separable:
+        inverse = np.linalg.inv(design.T @ design)
+        coefficients = inverse @ design.T @ y
+        variance = ((y - design @ coefficients) ** 2).sum() / freedom
+        t = stats.t.ppf((1 + confidence) / 2, freedom)
+    rows, position = [], 1
+    for choice, (values, columns) in coded.items():
+        width = columns.shape[1]
+        for number, value in enumerate(values):
+            chosen = table[choice] == value
+            row = {"choice": choice, "value": value, "runs": int(chosen.sum()), "mean": float(y[chosen].mean())}
+            effect, half = float(y[chosen].mean() - y.mean()), np.nan
+            if separable:
+                weights = np.zeros(design.shape[1])
+                weights[position : position + width] = np.eye(width)[number] if number < width else -1
+                effect, half = float(weights @ coefficients), float(t * np.sqrt(variance * weights @ inverse @ weights))
+            rows.append(row | {"effect": effect, "low": effect - half, "high": effect + half})
+        position += width
+    return pd.DataFrame(rows, columns=["choice", "value", "runs", "mean", "effect", "low", "high"])
+
+
+def _deviations(column: pd.Series) -> tuple[list, np.ndarray]:
+    """The values of a choice in order, and its deviation coding [runs, values - 1]: the last is minus the rest."""
+    values = sorted(column.unique())
+    coded = np.eye(len(values))[[values.index(value) for value in column]]
+    return values, coded[:, :-1] - coded[:, -1:]
+
+
+def pairs(table: pd.DataFrame, choice: str, first: object, second: object, same: Sequence[str]) -> pd.DataFrame:
+    """Runs with `choice` first beside those with second that are equal in `same`: columns of both, by suffix."""
+    sides = [table[table[choice] == value].drop_duplicates(list(same)) for value in (first, second)]
+    return sides[0].merge(sides[1], on=list(same), suffixes=(f"_{first}", f"_{second}"))
+
+
+def fullest_bin(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Counts, edges and the number of the first fullest bin of a histogram."""
+    counts, edges = np.histogram(values, bins)
+    return counts, edges, int(counts.argmax())
+
+
+def combinations_missing(table: pd.DataFrame, choices: Sequence[str]) -> int:
+    """How many combinations of the values that occur were not run."""
+    whole = itertools.product(*(table[choice].unique() for choice in choices))
+    return len(set(whole) - set(table[list(choices)].itertuples(index=False, name=None)))

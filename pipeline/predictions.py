@@ -1,0 +1,38 @@
+"""What evaluation left in MLflow for a run: its predictions, image by image, and its other files."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from pipeline.labels import LABELS
+from pipeline.tracking import Store
+
+PREDICTIONS = "evaluate/predictions.parquet"
+
+
+def artifact(store: Store, run_id: str, path: str) -> Path | None:
+    """A run's file on this machine, fetched first when the store is a server; None when the run has none."""
+    listed = store.client.list_artifacts(run_id, str(PurePosixPath(path).parent))
+    if path not in {file.path for file in listed}:
+        return None
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each
+    return Path(store.client.download_artifacts(run_id, path))
+
+
+def valid(store: Store, run_id: str) -> pd.DataFrame | None:
+    """Predictions on valid, a row per image: id (the index), label 0..6, gray, and a probability per emotion.
+
+    Rows of test are left in the file: what they hold must not reach a choice between runs. None when the run was not
+    evaluated.
+    """
+    file = artifact(store, run_id, PREDICTIONS)
+    if file is None:
+        return None
+    return pd.read_parquet(file, filters=[("split", "==", "valid")]).drop(columns="split").set_index("id").sort_index()
+
+
+def correct(store: Store, run_id: str) -> pd.Series | None:
+    """Which images of valid, by id, the run got right (bool); None when it was not evaluated."""
+    table = valid(store, run_id)
+    return None if table is None else table[list(LABELS)].to_numpy().argmax(1) == table["label"]

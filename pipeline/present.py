@@ -1,0 +1,146 @@
+"""Write reports/index.html: one page, complete in itself, that tells a person what the runs of an experiment show.
+
+Reads what `rank` and `analyse` wrote, and from MLflow what `evaluate` left of the best run. The page loads nothing from
+a network. Its words are in present.html.j2 beside this module.
+"""
+
+import base64
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from omegaconf import DictConfig
+
+from pipeline import cli, histories, mistakes, plots, predictions, tracking
+from pipeline.errors import UserError
+from pipeline.files import whole_file
+
+log = logging.getLogger(__name__)
+
+TEMPLATE = Path(__file__).with_suffix(".html.j2")
+KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+PUBLISHED = cli.CONF.parent / "docs" / "published_runs.csv"
+
+
+def main(cfg: DictConfig) -> None:
+    reports = Path(cfg.paths.reports)
+    about, table, tables = read_reports(reports, cfg.study)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    context = {
+        "about": about,
+        "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
+        "axis": axis(table),
+        "tables": {name: each.to_dict("records") for name, each in tables.items()},
+        "figures": {file.stem: embed(file) for file in sorted((reports / "figures").iterdir())},
+        "data": table["data"].iloc[0],
+        "best": best(store, table.iloc[0], Path(cfg.paths.resized), cfg.faces),
+    }
+    with whole_file(reports / "index.html") as beside:
+        beside.write_text(render(context))
+    log.info("%s: %d entries; open %s in a browser", cfg.study, len(table), reports / "index.html")
+
+
+def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
+    """ranking.json, ranking.csv and the tables of analyse by name; UserError unless they are of this study's runs."""
+    again = f"run python -m pipeline.rank and python -m pipeline.analyse for study={study} first"
+    try:
+        about = json.loads((reports / "ranking.json").read_text())
+        table = pd.read_csv(reports / "ranking.csv", keep_default_na=False, na_values=[""])
+        tables = {file.stem: pd.read_csv(file) for file in sorted((reports / "tables").glob("*.csv"))}
+        analysed = tables["per_run"]["run_id"].tolist()
+    except (FileNotFoundError, KeyError) as error:
+        raise UserError(f"{reports}: {getattr(error, 'filename', None) or error} is not there; {again}") from None
+    if about["study"] != study or analysed != table["run_id"].tolist():
+        raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
+    return about, table, tables
+
+
+def published(file: Path) -> dict[tuple, float]:
+    """Best accuracies that the study published, by model, optimizer, channels and batch size; {} without the file."""
+    if not file.exists():
+        return {}
+    figures = pd.read_csv(file).query("data == 'augment'")
+    figures["model"] = figures["model"].replace("model_4_best_nodroupout_nobatchn", "model_4_best_nodropout_nobatchn")
+    keys = figures[["model", "optimizer", "channels", "batch_size"]].itertuples(index=False, name=None)
+    return dict(zip(keys, figures["best_val_accuracy"], strict=True))
+
+
+def rows(table: pd.DataFrame, beside: dict[tuple, float]) -> list[dict[str, Any]]:
+    """The ranking's rows with what was published for the same model, optimizer, channels and batch size, or None."""
+    found = []
+    for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+        key = (row["model"], row["optimizer"], row["channels"], row["batch_size"])
+        found.append(row | {"published": beside.get(key)})
+    return found
+
+
+def axis(table: pd.DataFrame) -> dict[str, float]:
+    """Ends of the scale of intervals: a few runs that did not learn must not press the rest together."""
+    low, high = table["low"].quantile(0.05), table["high"].max()
+    return {"low": max(low - 0.1 * (high - low), table["low"].min()), "high": high}
+
+
+def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> dict[str, Any]:
+    """What there is to show of the best run: curves, pictures and figures of its evaluation, its worst mistakes."""
+    run_id = row["run_id"]
+    pictures = {}
+    for split in ("valid", "test"):
+        for kind in ("confusion", "classification", "roc"):
+            file = predictions.artifact(store, run_id, f"evaluate/{split}_{kind}.png")
+            pictures[f"{split}_{kind}"] = file and embed(file)
+    report = predictions.artifact(store, run_id, "evaluate/report.json")
+    return {
+        "run": row["run"],
+        "command": row["command"],
+        "curves": curves(store, run_id, row["run"]),
+        "pictures": pictures,
+        "report": json.loads(report.read_text()) if report else None,
+        "faces": worst_faces(store, row, resized, faces),
+    }
+
+
+def curves(store: tracking.Store, run_id: str, title: str) -> str | None:
+    """The run's learning curves as a data URI, drawn from MLflow; None when it logged no epoch."""
+    history = histories.read(store, [run_id])
+    if history.empty:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "curves.png"
+        plots.learning_curves(history, title, file)
+        return embed(file)
+
+
+def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> list[dict[str, Any]] | str:
+    """The faces of valid that the run was most surely wrong about, or why none can be shown."""
+    table = predictions.valid(store, row["run_id"])
+    if table is None:
+        return "the run was not evaluated here"
+    digest = store.client.get_run(row["run_id"]).data.tags["valid_digest"]
+    return mistakes.with_faces(mistakes.worst(table, faces), resized / row["channels"], digest)
+
+
+def embed(file: Path) -> str:
+    """A picture file as a data URI."""
+    return f"data:{KINDS[file.suffix]};base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page; a name that the template uses and the context lacks is an error, and text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f} %"
+    environment.filters["points"] = lambda share, digits=1: f"{100 * share:+.{digits}f}"
+    return environment.get_template(TEMPLATE.name).render(context)
+
+
+if __name__ == "__main__":
+    cli.run("present")

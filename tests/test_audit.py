@@ -1,0 +1,33 @@
+"""The gate on its own: any source, nothing written, an error exactly if train leaks into valid or test."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from trees import encoded, picture, tree, write, zipped
+
+from pipeline import audit, cli
+from pipeline.errors import UserError
+
+
+def audited(source, cache):
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        audit.main(compose("audit", [f"source={source}", f"paths.cache={cache}"]))
+
+
+def test_a_source_without_leaks_passes(tmp_path, capsys):
+    raw = tree(tmp_path / "raw")
+    write(raw, "train/sad/again.jpg", (raw / "train/sad/0.jpg").read_bytes())  # within train: no leak
+    write(raw, "train/sad/bad.jpg", b"")
+    audited(raw, tmp_path / "cache")
+    assert "42 of 44 images kept" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "raw"]
+
+
+@pytest.mark.parametrize(("quality", "kind"), [(None, "1 exactly, 0 nearly"), (40, "0 exactly, 1 nearly")])
+def test_a_leak_fails_and_is_named(tmp_path, capsys, quality, kind):
+    raw = tree(tmp_path / "raw")
+    write(raw, "valid/sad/x.png", encoded(picture(900), "PNG"))
+    data = encoded(picture(900), "BMP") if quality is None else encoded(picture(900), quality=quality)
+    write(raw, "train/fear/y.jpg", data)
+    with pytest.raises(UserError, match=f"1 images of train stand in valid or test too .{kind}"):
+        audited(zipped(raw, tmp_path / "raw.zip"), tmp_path / "cache")
+    assert "leak: train/fear/y.jpg shows the same as valid/sad/x.png" in capsys.readouterr().out

@@ -1,0 +1,142 @@
+"""What the study concluded from its numbers and must not be concluded again."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import composed
+from published import write_histories
+
+from pipeline import import_histories, rank, tracking
+from pipeline.labels import LABELS
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """A folder with all 98 published runs in mlruns/ and their ranking in reports/."""
+    folder = tmp_path_factory.mktemp("published")
+    places = [f"paths.tracking={folder}/mlruns", f"paths.reports={folder}/reports"]
+    histories = write_histories(folder / "histories")
+    import_histories.main(composed("import_histories", f"folder={histories}", *places[:1]))
+    rank.main(composed("rank", "study=published", *places))
+    return folder
+
+
+def about(folder: Path) -> dict:
+    return json.loads((folder / "reports/ranking.json").read_text())
+
+
+def test_the_published_ranking_comes_out_as_it_was_published(published):
+    table, figures = pd.read_csv(published / "reports/ranking.csv"), about(published)
+    assert figures["runs"] == 96
+    assert (figures["mean"], figures["median"]) == pytest.approx((0.5652485278745493, 0.5673431754112244), abs=1e-15)
+    first, last = table.iloc[0], table.iloc[-1]
+    assert (first["run"], first["best_val_accuracy"]) == ("model_2_best_sgd_rgb_128", 0.5928241014480591)
+    assert last["run"] == "model_4_best_nodropout_nobatchn_sgd_grayscale_32"
+    assert last["best_val_accuracy"] == 0.33660054206848145
+
+
+def test_wrong_2_figures_from_the_test_folder_are_said_to_be_so(published):
+    assert "validated on the test folder" in " ".join(about(published)["cautions"])
+
+
+def test_wrong_3_runs_validated_on_135_images_of_one_class_are_never_ranked(published):
+    table, apart = pd.read_csv(published / "reports/ranking.csv"), about(published)["apart"]
+    assert not table["run"].str.contains("balanced").any()
+    assert {each["best_val_accuracy"] for each in apart} == {0.7555555701255798, 0.7185184955596924}
+    assert all("135 images, all of one class" in each["apart"] for each in apart)
+
+
+def test_wrong_3_every_published_accuracy_is_a_fraction_of_the_images_it_is_said_to_be_of(published):
+    table = pd.read_csv(published / "reports/ranking.csv")
+    right = table["best_val_accuracy"] * table["valid_images"]
+    assert (right - right.round()).abs().max() < 0.003
+    assert about(published)["valid_images"] == 17344
+
+
+def test_wrong_5_a_runs_label_comes_from_the_choices_that_trained_it():
+    cfg = composed("train", "model=model_1_concept", "optimizer=rmsprop")
+    assert cfg.optimizer.build._target_.rsplit(".")[-1].lower() == cfg.optimizer.name == "rmsprop"
+    for name in ("adam", "rmsprop", "sgd"):
+        optimizer = composed("train", "model=model_1_concept", f"optimizer={name}").optimizer
+        assert optimizer.build._target_.rsplit(".")[-1].lower() == optimizer.name == name
+
+
+def test_wrong_6_the_top_of_the_published_ranking_is_not_called_a_winner(published):
+    table = pd.read_csv(published / "reports/ranking.csv")
+    top = table.head(10)
+    assert top["best_val_accuracy"].max() - top["best_val_accuracy"].min() < 0.005
+    assert top["tied_with_best"].all()
+    assert (top["low"].max() < top["high"].min()) and (top["high"] - top["low"]).mean() == pytest.approx(
+        0.0146, abs=4e-4
+    )
+    assert not table.tail(20)["tied_with_best"].any()
+    assert set(table["compared_by"].dropna()) == {"two proportions"}
+
+
+def write_run(store, name: str, seed: int, accuracy: float, right: np.ndarray | None = None, **params) -> str:
+    """A finished run of 1,000 images of valid, with predictions when it is told which it got right."""
+    flat = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment")}
+    values = flat | {"batch_size": 8, "epochs": 1, "seed": seed} | params
+    tags = {"config_hash": f"{values}", "train_digest": "t", "valid_digest": "v", "valid_images": "1000"}
+    run_id = store.start(name, values, tags | {"parameters": "1", "command": "c"})
+    store.log_metrics(run_id, {"best_epoch": 1, "best_val_accuracy": accuracy})
+    if right is not None:
+        write_predictions(store, run_id, right)
+    store.end(run_id, "FINISHED")
+    return run_id
+
+
+def write_predictions(store, run_id: str, right: np.ndarray) -> None:
+    folder = Path("predictions") / run_id
+    folder.mkdir(parents=True)
+    predicted = np.eye(len(LABELS))[np.where(right, 3, 4)]
+    valid = pd.DataFrame(predicted, columns=list(LABELS)).assign(split="valid", id=np.arange(len(right)), label=3)
+    # A row of test that would turn every comparison round, were it read.
+    test = pd.concat([valid.head(1)] * 5000).assign(split="test", label=np.where(right[0], 0, 3))
+    pd.concat([valid, test]).to_parquet(folder / "predictions.parquet")
+    store.log_files(run_id, folder, "evaluate")
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tracking.open_store("mlruns", "sample")
+
+
+def ranked() -> pd.DataFrame:
+    rank.main(composed("rank"))
+    return pd.read_csv("reports/ranking.csv").set_index("run")
+
+
+def test_wrong_6_runs_on_the_same_images_are_compared_in_pairs(store):
+    best = np.arange(1000) < 600
+    worse = best & (np.arange(1000) % 20 > 0)  # 30 of the 600 are lost, none is won
+    write_run(store, "best", 0, 0.6, best)
+    write_run(store, "worse", 0, 0.57, worse, batch_size=16)
+    write_run(store, "not_evaluated", 0, 0.57, None, batch_size=32)
+    table = ranked()
+    assert table.loc["worse", "compared_by"] == "McNemar mid-p"
+    assert not table.loc["worse", "tied_with_best"]
+    assert table.loc["not_evaluated", "compared_by"] == "two proportions"
+    assert table.loc["not_evaluated", "tied_with_best"]
+
+
+def test_wrong_6_seeds_of_one_point_are_one_entry_ranked_by_its_mean(store):
+    right = np.arange(1000)
+    for seed, share in enumerate((0.9, 0.3, 0.6)):
+        write_run(store, "lucky_once", seed, share, right < share * 1000)
+        time.sleep(0.002)
+    write_run(store, "steady", 0, 0.7, right < 700, batch_size=16)
+    table = ranked()
+    assert table.index.tolist() == ["steady", "lucky_once"]
+    lucky = table.loc["lucky_once"]
+    assert (lucky["seeds"], lucky["best_val_accuracy"], lucky["spread"]) == pytest.approx((3, 0.6, 0.6))
+    assert lucky["sd"] == pytest.approx(0.3)
+    assert len(lucky["run_ids"].split()) == 3
+    assert lucky["compared_by"] == "paired t over images"
+    assert pd.isna(table.loc["steady", "spread"])

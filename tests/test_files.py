@@ -1,0 +1,165 @@
+"""Files and folders are whole or absent, whatever happens while they are written."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.files import whole_file, whole_folder, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def content(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def python(code, *command):
+    return subprocess.run([*command, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_file_is_there_when_the_block_ends_and_not_before(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    with whole_file(path) as beside:
+        beside.write_text("a,b")
+        assert not path.exists()
+        assert beside.suffix == ".csv"
+        assert beside.parent == path.parent
+        inode = beside.stat().st_ino
+    assert content(tmp_path) == {"new/table.csv": "a,b"}
+    assert path.stat().st_ino == inode  # renamed, not copied: no reader ever sees half of it
+
+
+def test_a_folder_is_there_when_the_block_ends_and_replaces_the_old_one(tmp_path):
+    path = tmp_path / "run"
+    for text in ("first", "second"):
+        with whole_folder(path) as beside:
+            assert list(beside.iterdir()) == []
+            (beside / "sub").mkdir()
+            (beside / "sub" / f"{text}.txt").write_text(text)
+            assert not (path / "sub" / f"{text}.txt").exists()
+        assert content(tmp_path) == {f"run/sub/{text}.txt": text}
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("old", [False, True])
+def test_an_error_leaves_the_old_version_and_nothing_else(tmp_path, error, old):
+    if old:
+        (tmp_path / "f.txt").write_text("old")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "f.txt").write_text("old")
+    before = content(tmp_path)
+    with pytest.raises(type(error)), whole_file(tmp_path / "f.txt") as beside:
+        beside.write_text("half")
+        raise error
+    with pytest.raises(type(error)), whole_folder(tmp_path / "run") as beside:
+        (beside / "f.txt").write_text("half")
+        raise error
+    assert content(tmp_path) == before
+    assert len(list(tmp_path.iterdir())) == len(before)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_kill_leaves_the_old_version_and_no_new_one_and_the_next_run_succeeds(tmp_path, old):
+    if old:
+        (tmp_path / "f.txt").write_text("old")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "f.txt").write_text("old")
+    for kind, name in (("whole_file", "f.txt"), ("whole_folder", "run")):
+        write = "beside" if kind == "whole_file" else "(beside / 'f.txt')"
+        killed = python(
+            f"import os, signal; from pathlib import Path; from pipeline.files import {kind}\n"
+            f"with {kind}({str(tmp_path / name)!r}) as beside:\n"
+            f"    {write}.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        assert killed.returncode == -signal.SIGKILL
+    visible = {name: text for name, text in content(tmp_path).items() if not name.startswith(".")}
+    assert visible == ({"f.txt": "old", "run/f.txt": "old"} if old else {})
+    with whole_file(tmp_path / "f.txt") as beside:
+        beside.write_text("new")
+    with whole_folder(tmp_path / "run") as beside:
+        (beside / "f.txt").write_text("new")
+    assert (tmp_path / "f.txt").read_text() == (tmp_path / "run" / "f.txt").read_text() == "new"
+
+
+def test_what_a_killed_process_of_the_same_id_left_is_no_obstacle(tmp_path):
+    for name in (f".run.{os.getpid()}.old", f".run.{os.getpid()}.partial", "run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "left.txt").write_text("left")
+    with whole_folder(tmp_path / "run") as beside:
+        (beside / "f.txt").write_text("new")
+    assert content(tmp_path) == {"run/f.txt": "new"}
+
+
+def test_a_folder_that_cannot_be_put_into_place_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "f.txt").write_text("old")
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(source).endswith(".partial"):
+            raise OSError(errno.EIO, "broken")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match="broken"), whole_folder(tmp_path / "run") as beside:
+        (beside / "f.txt").write_text("new")
+    assert content(tmp_path) == {"run/f.txt": "old"}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), OSError("100 requested and 64 written")]
+)
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_a_full_disk_is_said_so_and_leaves_the_old_version(tmp_path, error, whole):
+    path = tmp_path / "data"
+    with whole(path) as beside:
+        beside.write_text("old") if whole is whole_file else (beside / "f").write_text("old")
+    before = content(tmp_path)
+    with pytest.raises(UserError, match="data: the disk is full") as raised, whole(path):
+        raise error
+    assert "\n" not in str(raised.value)
+    assert content(tmp_path) == before
+
+
+def test_a_disk_that_is_really_full_is_said_so_by_every_writer(tmp_path):
+    """In a mount namespace of its own, which ends with the process."""
+    script = f"""
+import os, subprocess
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", {str(tmp_path)!r}], check=True)
+import numpy as np
+from pipeline.errors import UserError
+from pipeline.files import whole_file
+big = np.zeros(1_000_000, np.uint8)
+plain = lambda path, data: path.write_bytes(data.tobytes())
+for name, write in (("x.npy", np.save), ("x.npz", np.savez), ("x", plain)):
+    try:
+        with whole_file({str(tmp_path)!r} + "/" + name) as beside:
+            write(beside, big)
+    except UserError as error:
+        print(error, os.listdir({str(tmp_path)!r}))
+"""
+    probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if not shutil.which("unshare") or subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    done = python(script, "unshare", "-rm")
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert all("the disk is full" in line and line.endswith("[]") for line in lines)
+
+
+def test_json_is_whole_and_has_no_nan(tmp_path):
+    write_json(tmp_path / "a.json", {"x": [1, 2.5]})
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(tmp_path / "a.json", {"x": value})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, 2.5]}
+    assert len(list(tmp_path.iterdir())) == 1

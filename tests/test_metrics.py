@@ -1,0 +1,155 @@
+"""Figures against scikit-learn, intervals against resampled images and the binomial."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
+
+from pipeline.labels import LABELS
+from pipeline.metrics import CLASSES, evaluate_split, intervals, scores
+
+MACRO = {"labels": CLASSES, "average": "macro", "zero_division": 0}
+
+
+def predictions(count, seed=0, absent=()):
+    """Labels (no image of the classes `absent`) and probabilities that are right for about 6 of 10."""
+    generator = np.random.default_rng(seed)
+    shares = np.array([0.0 if index in absent else weight for index, weight in enumerate((1, 1, 1, 5, 2, 1, 5))])
+    labels = generator.choice(7, count, p=shares / shares.sum())
+    logits = generator.normal(0, 1, (count, 7)) + 2.2 * np.eye(7)[labels]
+    probabilities = np.exp(logits)
+    return labels, probabilities / probabilities.sum(1, keepdims=True)
+
+
+def confusion_of(labels, predicted):
+    matrix = np.zeros((7, 7), int)
+    np.add.at(matrix, (labels, predicted), 1)
+    return matrix
+
+
+def report(labels, probabilities, gray, resamples=500):
+    return evaluate_split(labels, probabilities, gray, resamples, 0.95, np.random.default_rng(0))
+
+
+def test_scores_are_those_of_scikit_learn():
+    labels, probabilities = predictions(800)
+    predicted = probabilities.argmax(1)
+    one_hot = np.eye(7)[labels]
+    assert scores(labels, probabilities) == pytest.approx(
+        {
+            "accuracy": accuracy_score(labels, predicted),
+            "precision_macro": precision_score(labels, predicted, **MACRO),
+            "recall_macro": recall_score(labels, predicted, **MACRO),
+            "f1_macro": f1_score(labels, predicted, **MACRO),
+            "auc_micro": roc_auc_score(one_hot.ravel(), probabilities.ravel()),
+            "auc_macro": roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
+        }
+    )
+
+
+def test_a_perfect_and_a_constant_classifier():
+    labels = np.arange(70) % 7
+    assert set(scores(labels, np.eye(7)[labels]).values()) == {1.0}
+    constant = scores(labels, np.tile(np.eye(7)[3], (70, 1)))
+    assert constant["accuracy"] == pytest.approx(1 / 7)
+    assert constant["precision_macro"] == pytest.approx(1 / 49)
+    assert constant["auc_macro"] == pytest.approx(0.5)
+
+
+def test_a_class_without_an_image_counts_as_zero_and_leaves_out_auc():
+    labels, probabilities = predictions(300, absent=(1,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = report(labels, probabilities, np.ones(300, bool))
+    assert not {"auc_micro", "auc_macro"} & set(found["scores"])
+    assert found["per_class"]["disgust"]["recall"] == 0
+    assert found["per_class"]["disgust"]["support"] == 0
+    assert found["scores"]["f1_macro"] == pytest.approx(f1_score(labels, probabilities.argmax(1), **MACRO))
+    low, high = found["intervals"]["f1_macro"]
+    assert low < found["scores"]["f1_macro"] < high
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_resample_has_the_figures_that_scikit_learn_gives_its_images(seed):
+    labels, probabilities = predictions(60, seed)  # so few that a class is at times without an image
+    confusion = confusion_of(labels, probabilities.argmax(1))
+    found = intervals(confusion, 1, 0.95, np.random.default_rng(seed))
+    cells = np.random.default_rng(seed).multinomial(60, confusion.ravel() / 60)
+    drawn, predicted = np.divmod(np.repeat(np.arange(49), cells), 7)
+    assert found["accuracy"] == pytest.approx((accuracy_score(drawn, predicted),) * 2)
+    assert found["f1_macro"] == pytest.approx((f1_score(drawn, predicted, **MACRO),) * 2)
+
+
+def test_intervals_are_those_of_resampling_the_images_themselves():
+    labels, probabilities = predictions(400)
+    predicted = probabilities.argmax(1)
+    generator = np.random.default_rng(5)
+    drawn = [generator.integers(0, 400, 400) for _ in range(600)]
+    found = intervals(confusion_of(labels, predicted), 10_000, 0.95, np.random.default_rng(0))
+    for name, figure in (
+        ("accuracy", accuracy_score),
+        ("f1_macro", lambda a, b: f1_score(a, b, **MACRO)),
+    ):
+        expected = np.quantile([figure(labels[rows], predicted[rows]) for rows in drawn], [0.025, 0.975])
+        assert found[name] == pytest.approx(expected, abs=0.012)
+
+
+@pytest.mark.parametrize(("count", "share"), [(1000, 0.6), (17_356, 0.59), (500, 0.9)])
+def test_the_interval_of_accuracy_is_about_wilsons(count, share):
+    hits = round(count * share)
+    confusion = np.zeros((7, 7), int)
+    confusion[3, 3], confusion[3, 6] = hits, count - hits
+    z = 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    found = intervals(confusion, 10_000, 0.95, np.random.default_rng(0))["accuracy"]
+    assert found == pytest.approx((middle - half, middle + half), abs=0.15 * half)
+
+
+def test_intervals_cover_their_figures_and_narrow_with_more_images():
+    widths = []
+    for count in (200, 3200):
+        labels, probabilities = predictions(count)
+        found = report(labels, probabilities, np.ones(count, bool))
+        for name in ("accuracy", "f1_macro"):
+            low, high = found["intervals"][name]
+            assert 0 <= low < found["scores"][name] < high <= 1
+        low, high = found["intervals"]["accuracy"]
+        widths.append(high - low)
+    assert 3 < widths[0] / widths[1] < 5.3
+
+
+def test_less_confidence_is_a_narrower_interval_and_the_same_seed_the_same():
+    confusion = confusion_of(*[part if part.ndim == 1 else part.argmax(1) for part in predictions(300)])
+    wide, narrow, again = (
+        intervals(confusion, 2000, confidence, np.random.default_rng(1))["accuracy"] for confidence in (0.99, 0.5, 0.99)
+    )
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+    assert wide == again
+
+
+def test_slices_are_the_gray_and_the_coloured_images():
+    labels, probabilities = predictions(300)
+    gray = np.arange(300) % 3 == 0
+    found = report(labels, probabilities, gray)
+    assert {name: part["images"] for name, part in found["slices"].items()} == {"gray": 100, "colour": 200}
+    for name, rows in (("gray", gray), ("colour", ~gray)):
+        assert found["slices"][name]["scores"] == scores(labels[rows], probabilities[rows])
+    both = np.array(found["slices"]["gray"]["confusion"]) + np.array(found["slices"]["colour"]["confusion"])
+    assert both.tolist() == found["confusion"]
+
+
+def test_a_slice_without_an_image_is_left_out():
+    labels, probabilities = predictions(50)
+    assert set(report(labels, probabilities, np.ones(50, bool))["slices"]) == {"gray"}
+    assert set(report(labels, probabilities, np.zeros(50, bool))["slices"]) == {"colour"}
+
+
+def test_rows_of_the_confusion_matrix_are_true_emotions():
+    labels, predicted = np.array([0, 0, 0, 4]), np.array([0, 6, 6, 5])
+    found = report(labels, np.eye(7)[predicted], np.ones(4, bool))
+    assert np.array(found["confusion"])[0].tolist() == [1, 0, 0, 0, 0, 0, 2]
+    assert np.array(found["confusion"])[4].tolist() == [0, 0, 0, 0, 0, 1, 0]
+    assert list(found["per_class"]) == list(LABELS)
+    assert found["per_class"]["anger"]["recall"] == pytest.approx(1 / 3)

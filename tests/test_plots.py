@@ -1,0 +1,97 @@
+"""Pictures are written, can be opened, and tell their lines apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline import plots
+from pipeline.labels import LABELS
+from pipeline.metrics import evaluate_split
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Every figure that is drawn from now on."""
+    drawn = []
+
+    class Kept(plots.Figure):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            drawn.append(self)
+
+    monkeypatch.setattr(plots, "Figure", Kept)
+    return drawn
+
+
+def predictions(absent=None):
+    generator = np.random.default_rng(0)
+    labels = np.arange(140) % 7
+    labels = labels[labels != absent]
+    probabilities = generator.dirichlet(np.ones(7), len(labels)) + 0.3 * np.eye(7)[labels]
+    return labels, probabilities / probabilities.sum(1, keepdims=True)
+
+
+def assert_picture(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert 400 <= min(image.size) <= max(image.size) <= 1400
+        assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_learning_curves_mark_the_best_epoch(tmp_path, figures):
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "accuracy": [0.3, 0.5, 0.7],
+            "val_accuracy": [0.3, 0.5, 0.4],
+            "loss": [2, 1.5, 1],
+            "val_loss": [2, 1.6, 1.9],
+        }
+    )
+    plots.learning_curves(history, "a run", tmp_path / "curves.png")
+    assert_picture(tmp_path / "curves.png")
+    for axes in figures[0].axes:
+        lines = {line.get_label(): line for line in axes.lines}
+        assert lines["best epoch (2)"].get_xdata()[0] == 2
+        assert {"train", "valid"} < set(lines)
+
+
+def test_one_epoch_can_be_drawn(tmp_path):
+    row = {"epoch": [1], "accuracy": [0.3], "val_accuracy": [0.3], "loss": [2.0], "val_loss": [2.0]}
+    plots.learning_curves(pd.DataFrame(row), "a run", tmp_path / "curves.png")
+    assert_picture(tmp_path / "curves.png")
+
+
+def test_confusion_shows_shares_of_each_true_emotion(tmp_path, figures):
+    matrix = np.diag([10, 20, 30, 40, 50, 60, 0])
+    matrix[0, 6] = 30
+    plots.confusion(matrix, "a run", tmp_path / "confusion.png")
+    assert_picture(tmp_path / "confusion.png")
+    (axes,) = figures[0].axes
+    assert [text.get_text() for text in axes.texts[:7]] == ["0.25", "0.00", "0.00", "0.00", "0.00", "0.00", "0.75"]
+    assert [text.get_text() for text in axes.texts[-7:]] == ["0.00"] * 7  # no image of the class, and no NaN
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(LABELS)
+    assert "240 images" in axes.get_title()
+
+
+@pytest.mark.parametrize("absent", [None, 1])
+def test_classification_shows_each_emotion_with_its_images(tmp_path, figures, absent):
+    labels, probabilities = predictions(absent)
+    report = evaluate_split(labels, probabilities, np.ones(len(labels), bool), 10, 0.95, np.random.default_rng(0))
+    plots.classification(report["per_class"], "a run", tmp_path / "classification.png")
+    assert_picture(tmp_path / "classification.png")
+    names = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
+    assert names == [f"{label} ({0 if index == absent else 20})" for index, label in enumerate(LABELS)]
+
+
+@pytest.mark.parametrize("absent", [None, 1])
+def test_roc_draws_the_emotions_that_have_images_and_the_micro_average(tmp_path, figures, absent):
+    plots.roc(*predictions(absent), "a run", tmp_path / "roc.png")
+    assert_picture(tmp_path / "roc.png")
+    lines = {line.get_label().split(" (")[0]: line for line in figures[0].axes[0].lines}
+    expected = {label for index, label in enumerate(LABELS) if index != absent}
+    assert set(lines) == expected | {"micro-average", "Chance level"}
+    styles = {(line.get_color(), line.get_linestyle()) for line in lines.values()}
+    assert len(styles) == len(lines)
+    assert (lines["Chance level"].get_color(), lines["Chance level"].get_linestyle()) == ("gray", ":")

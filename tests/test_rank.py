@@ -1,0 +1,148 @@
+"""The ranking: by the best accuracy on valid of finished runs, on the same images, each point once."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import composed
+from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
+
+from pipeline import rank, tracking
+from pipeline.errors import UserError
+
+PARAMS = {"model.name": "m", "optimizer.name": "sgd", "channels.name": "rgb", "batch_size": "128",
+          "data.name": "sample", "augment.name": "study", "epochs": "50", "seed": "0"}  # fmt: skip
+
+
+def tags(point, valid="valid"):
+    return {"valid_images": "70", "parameters": "14261319", "valid_set": valid, "valid_digest": valid,
+            "train_digest": "train", "config_hash": point, "command": "python -m pipeline.train ..."}  # fmt: skip
+
+
+def finished(name, accuracy, ended=0, point=None, valid="valid", **params):
+    """A FINISHED run whose accuracy on valid was highest in epoch 7 and 0.01 in the end."""
+    metrics = {"val_accuracy": 0.01, "best_val_accuracy": accuracy, "best_epoch": 7}
+    params = PARAMS | {"model.build": point or name} | params
+    data = RunData(
+        [Metric(key, value, 0, 0) for key, value in metrics.items()],
+        [Param(*item) for item in params.items()],
+        [RunTag(*item) for item in tags(point or name, valid).items()],
+    )
+    return Run(RunInfo(name, "1", "user", "FINISHED", 0, ended, "active", run_name=name), data)
+
+
+def ranking(*runs):
+    return rank.ranking([rank.row(run) for run in runs])
+
+
+def ranked(*runs):
+    return dict(ranking(*runs)[0][["run", "rank"]].itertuples(index=False))
+
+
+def test_the_best_is_first():
+    table, left_out = ranking(finished("a", 0.4), finished("b", 0.6), finished("c", 0.5))
+    assert table["run"].tolist() == ["b", "c", "a"]
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert left_out == 0
+
+
+def test_ties_share_a_rank_and_stand_by_name():
+    assert list(ranked(finished("d", 0.2), finished("c", 0.5), finished("b", 0.5), finished("a", 0.9)).items()) == [
+        ("a", 1),
+        ("b", 2),
+        ("c", 2),
+        ("d", 4),
+    ]
+
+
+def test_of_equal_runs_the_newest_counts_even_if_it_is_worse():
+    runs = [
+        finished("old", 0.9, ended=1, point="p"),
+        finished("new", 0.5, ended=2, point="p"),
+        finished("other", 0.7, ended=1),
+    ]
+    assert ranked(*runs) == ranked(*reversed(runs)) == {"other": 1, "new": 2}
+
+
+def test_runs_validated_on_other_images_than_the_newest_are_left_out_and_counted():
+    runs = [
+        finished("few", 0.75, ended=1, valid="135 of one class"),
+        finished("a", 0.5, ended=2),
+        finished("b", 0.6, ended=3),
+    ]
+    table, left_out = ranking(*runs)
+    assert table["run"].tolist() == ["b", "a"]
+    assert left_out == 1
+    assert "1 finished runs were validated on other images" in rank.page(table, 10, 5, left_out)
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_entry_with_their_mean():
+    runs = [
+        finished("seed_0", 0.4, point="p0", **{"model.build": "same", "seed": "0"}),
+        finished("seed_1", 0.8, point="p1", **{"model.build": "same", "seed": "1"}),
+        finished("other", 0.7),
+    ]
+    table, _ = ranking(*runs)
+    assert table["run"].tolist() == ["other", "seed_1"]
+    assert table["best_val_accuracy"].tolist() == pytest.approx([0.7, 0.6])
+    assert table["seeds"].tolist() == [1, 2]
+
+
+def test_no_runs_are_an_empty_ranking():
+    table, left_out = rank.ranking([])
+    assert table.empty
+    assert left_out == 0
+
+
+def test_the_best_value_counts_and_not_the_last():
+    found = rank.row(finished("m_sgd_rgb_128", 0.9))
+    assert (found["best_val_accuracy"], found["best_epoch"]) == (0.9, 7)
+    assert (found["run"], found["batch_size"], found["parameters"]) == ("m_sgd_rgb_128", 128, 14_261_319)
+
+
+def test_statistics_are_over_all_runs():
+    table, _ = ranking(finished("a", 0.1), finished("b", 0.2), finished("c", 0.6), finished("d", 0.9))
+    assert rank.statistics(table) == pytest.approx(
+        {"runs": 4, "best_run": "d", "mean": 0.45, "median": 0.4, "max": 0.9, "min": 0.1}
+    )
+
+
+def test_the_page_shows_top_and_bottom_without_showing_a_run_twice():
+    table, _ = ranking(*(finished(f"run_{n:02}", n / 100) for n in range(1, 13)))
+    names = [f"run_{n:02}" for n in range(12, 0, -1)]
+    for top, bottom, shown in ((10, 5, names), (3, 5, names[:3] + names[-5:]), (20, 5, names)):
+        page = rank.page(table, top, bottom, 0)
+        assert [word for word in page.split() if word.startswith("run_")] == shown
+    assert "Bottom" not in rank.page(table, 12, 5, 0)
+    assert "Top 12 of 12" in rank.page(table, 20, 5, 0)
+    assert "mean 0.0650  median 0.0650  max 0.1200  min 0.0100" in rank.page(table, 10, 5, 0)
+
+
+def test_only_finished_runs_are_ranked_and_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    cfg = composed("rank", f"paths.tracking={tmp_path / 'mlruns'}", f"paths.reports={tmp_path / 'reports'}")
+    with pytest.raises(UserError, match=r"study=sample: no finished run to rank in .*mlruns; train one first"):
+        rank.main(cfg)
+    assert not (tmp_path / "reports").exists()
+    store = tracking.open_store(tmp_path / "mlruns", "sample")
+    for name, best, last, status in (
+        ("peaked", 0.9, 0.4, "FINISHED"),
+        ("steady", 0.7, 0.7, "FINISHED"),
+        ("crashed", 0.99, 0.99, "FAILED"),
+        ("killed", 0.98, 0.98, "KILLED"),
+        ("running", 0.97, 0.97, None),
+    ):
+        run = store.start(name, PARAMS | {"model.build": name}, tags(name))
+        store.log_metrics(run, {"val_accuracy": best}, 1)
+        store.log_metrics(run, {"val_accuracy": last}, 2)
+        store.log_metrics(run, {"best_val_accuracy": best, "best_epoch": 1})
+        if status:
+            store.end(run, status)
+    rank.main(cfg)
+    table = pd.read_csv(tmp_path / "reports/ranking.csv")
+    assert list(table[["rank", "run", "best_val_accuracy"]].itertuples(index=False, name=None)) == [
+        (1, "peaked", 0.9),
+        (2, "steady", 0.7),
+    ]
+    assert json.loads((tmp_path / "reports/ranking.json").read_text())["best_run"] == "peaked"
+    assert "Top 2 of 2" in capsys.readouterr().out
