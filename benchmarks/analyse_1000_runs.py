@@ -30,7 +30,7 @@ def main(runs: int, epochs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = {"make": timed(make_runs, f"{folder}/mlruns", runs, epochs)}
         places = [f"paths.tracking={folder}/mlruns", f"paths.reports={folder}/reports"]
-        for step in ("rank", "analyse", "present"):
+        for step in ("rank", "analyse", "report"):
             command = [sys.executable, "-m", f"pipeline.{step}", "study=synthetic", *places]
             seconds[step] = timed(subprocess.run, command, cwd=root, check=True, stdout=subprocess.DEVNULL)
     print(json.dumps({"runs": runs, "epochs": epochs, "cores": os.cpu_count(), "seconds": seconds}, indent=2))

@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline import cli, compare, curves, histories, rank, tracking
+from pipeline import cli, rank, tracking
 from pipeline.errors import UserError
 from pipeline.files import whole_folder
 from pipeline.labels import LABELS, SPLITS
+from pipeline.reporting import compare, curves, histories
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def class_counts(clean: Path, data: str) -> pd.DataFrame | None:
 
 def diagrams(models: Sequence[str], size: int, folder: Path) -> None:
     """Draw each architecture that conf/model/ still defines, for colour images, as <model>.svg."""
-    from pipeline import diagram  # here: TensorFlow takes seconds to import, and the rest does without
+    from pipeline.reporting import diagram  # here: TensorFlow takes seconds to import, and the rest does without
 
     for name in models:
         file = cli.CONF / "model" / f"{name}.yaml"

@@ -8,10 +8,10 @@ from omegaconf import OmegaConf
 from pipeline import cli
 from pipeline.clean import draw, judge
 from pipeline.errors import UserError
-from pipeline.leaks import leaks
-from pipeline.report import summarize, table
-from pipeline.source import open_source
-from pipeline.survey import survey
+from pipeline.images.leaks import leaks
+from pipeline.images.page import summarize, table
+from pipeline.images.source import open_source
+from pipeline.images.survey import survey
 
 
 def main(cfg) -> None:

@@ -16,15 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from pipeline import cli, survey
-from pipeline.duplicates import duplicates, near_duplicates
+from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.files import whole_folder
-from pipeline.images import decode
+from pipeline.images import survey
+from pipeline.images.decode import decode
+from pipeline.images.duplicates import duplicates, near_duplicates
+from pipeline.images.leaks import leaks
+from pipeline.images.page import page, sheets, summarize, table
+from pipeline.images.source import folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
-from pipeline.leaks import leaks
-from pipeline.report import page, sheets, summarize, table
-from pipeline.source import folder_of, open_source, split_of
 
 _FACTS = [field for field in survey.SCHEMA if field.name not in ("id", "placeholder", "rejected")]
 
@@ -35,7 +36,7 @@ SCHEMA = pa.schema(
         ("label", pa.int8()),  # position in pipeline.labels.LABELS
         *_FACTS,
         ("kept", pa.bool_()),
-        ("reason", pa.string()),  # "" where kept; see pipeline.report.MEANINGS
+        ("reason", pa.string()),  # "" where kept; see pipeline.images.page.MEANINGS
         ("note", pa.string()),  # the like of a reason for an image that stays: duplicates in valid and test
         ("of", pa.string()),  # id of the image it duplicates, or ""
         ("similarity", pa.float32()),  # to that image: 1 for the same pixels, 0 where there is none

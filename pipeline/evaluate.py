@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import cli, metrics, models, plots, tracking
-from pipeline.arrays import Split, read_arrays
-from pipeline.batches import evaluation_batches
+from pipeline import cli, metrics, plots, tracking
 from pipeline.config import flatten
 from pipeline.errors import UserError
 from pipeline.files import whole_folder, write_json
 from pipeline.labels import LABELS
+from pipeline.learning import models
+from pipeline.learning.arrays import Split, read_arrays
+from pipeline.learning.batches import evaluation_batches
 
 log = logging.getLogger(__name__)
 

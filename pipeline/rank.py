@@ -14,10 +14,11 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import DictConfig
 
-from pipeline import cli, compare, predictions, tracking
+from pipeline import cli, tracking
 from pipeline.config import config_hash
 from pipeline.errors import UserError
 from pipeline.files import whole_file, write_json
+from pipeline.reporting import compare, predictions
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +126,12 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
     p-value, adjusted for comparing with everyone at once, is at least 1 - confidence; `compared_by` names the test. The
     best was picked for being highest, so even a difference that passes is a little too large.
     """
-    right = [_shares([correct(run_id) for run_id in ids.split()]) for ids in table["run_ids"]]
-    tests = [_test(table.iloc[0], right[0], table.iloc[number], right[number]) for number in range(1, len(table))]
+    (best, *others) = (entry for _, entry in table.iterrows())
+    best_right = _shares(best, correct)
+    # When the best was not evaluated, nothing can be paired with it and no other file needs to be fetched.
+    tests = [
+        _test(best, best_right, other, None if best_right is None else _shares(other, correct)) for other in others
+    ]
     low, high = compare.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
     p_values = [1.0, *compare.holm([p_value for p_value, _ in tests])]
     added = {
@@ -142,8 +147,9 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
     return table[front + [column for column in table if column not in front]]
 
 
-def _shares(right: list[pd.Series | None]) -> pd.Series | None:
-    """Of each image the share of seeds that got it right; None unless all are known and on the same images."""
+def _shares(entry: pd.Series, correct: Callable[[str], pd.Series | None]) -> pd.Series | None:
+    """Of each image the share of the entry's seeds that got it right; None unless all are known and of equal images."""
+    right = [correct(run_id) for run_id in entry["run_ids"].split()]
     if any(each is None or not each.index.equals(right[0].index) for each in right):
         return None
     return sum(each.astype(float) for each in right) / len(right)

@@ -1,119 +1,147 @@
-"""What cleaning found, for people: a summary, lines to print, and a page with a contact sheet for each reason."""
+"""Write reports/index.html: one page, complete in itself, that tells a person what the runs of an experiment show.
+
+Reads what `rank` and `analyse` wrote, and from MLflow what `evaluate` left of the best run. The page loads nothing from
+a network. Its words are in the Jinja template reporting/page.html.
+"""
 
 import base64
-import html
-import io
-from collections.abc import Callable
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
 
+import jinja2
 import pandas as pd
-from PIL import Image
+from omegaconf import DictConfig
 
-from pipeline.duplicates import groups
-from pipeline.labels import LABELS, SPLITS
-from pipeline.sheets import sheet
+from pipeline import cli, plots, tracking
+from pipeline.errors import UserError
+from pipeline.files import whole_file
+from pipeline.reporting import histories, mistakes, predictions
 
-MEANINGS = {
-    "zero_bytes": "the file is empty",
-    "not_an_image": "the content is no JPEG, PNG, WEBP, GIF or BMP",
-    "truncated": "the file ends before the image does",
-    "corrupt": "the content starts as an image and can't be decoded",
-    "too_many_pixels": "width times height is over max_pixels; not decoded",
-    "too_many_bytes": "the file is over max_bytes; not read",
-    "unreadable": "the file or zip entry can't be read",
-    "blank": "nothing on it",
-    "placeholder": "computer graphics without a face, such as a note that the photo is gone",
-    "denied": "on the deny list",
-    "duplicate_of_test": "the same pixels stand in test",
-    "duplicate_of_valid": "the same pixels stand in valid",
-    "duplicate_in_train": "the same pixels stand in train under a lower id",
-    "duplicate_in_test": "the same pixels stand in test under a lower id",
-    "duplicate_in_valid": "the same pixels stand in valid under a lower id",
-    "near_duplicate_of_test": "the same picture stands in test",
-    "near_duplicate_of_valid": "the same picture stands in valid",
-    "near_duplicate_in_train": "the same picture stands in train",
-    "near_duplicate_in_test": "the same picture stands in test",
-    "near_duplicate_in_valid": "the same picture stands in valid",
-}
+log = logging.getLogger(__name__)
+
+TEMPLATE = Path(__file__).parent / "reporting" / "page.html"
+KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+PUBLISHED = cli.CONF.parent / "docs" / "published_runs.csv"
 
 
-def summarize(manifest: pd.DataFrame) -> dict:
-    """Counts: images, kept, per reason, per note, of exact duplicates, and per split, label, colour and reason."""
-    colour = manifest.gray.map({True: "gray", False: "colour"}).fillna("unknown")
-    label = manifest.label.map(dict(enumerate(LABELS)))
-    each = manifest.groupby([manifest.split, label, colour.rename("colour"), manifest.reason]).size()
-    by_split = manifest.groupby("split").kept
-    return {
-        "images": len(manifest),
-        "kept": int(manifest.kept.sum()),
-        "splits": {
-            split: {"images": int(by_split.size()[split]), "kept": int(by_split.sum()[split])} for split in SPLITS
-        },
-        "reasons": manifest.reason[~manifest.kept].value_counts().sort_index().to_dict(),
-        "notes": manifest.note[manifest.note != ""].value_counts().sort_index().to_dict(),
-        "identical_pixels": groups(manifest[manifest.sha256.notna()]),
-        "other_label": int(manifest.other_label.sum()),
-        "animated": int((manifest.frames > 1).sum()),
-        "counts": [
-            {"split": split, "label": label, "colour": colour, "reason": reason, "images": int(count)}
-            for (split, label, colour, reason), count in each.items()
-        ],
+def main(cfg: DictConfig) -> None:
+    reports = Path(cfg.paths.reports)
+    about, table, tables = read_reports(reports, cfg.study)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    context = {
+        "about": about,
+        "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
+        "axis": axis(table),
+        "tables": {name: each.to_dict("records") for name, each in tables.items()},
+        "figures": {file.stem: embed(file) for file in sorted((reports / "figures").iterdir())},
+        "data": table["data"].iloc[0],
+        "best": best(store, table.iloc[0], Path(cfg.paths.resized), cfg.faces),
     }
+    with whole_file(reports / "index.html") as beside:
+        beside.write_text(render(context))
+    log.info("%s: %d entries; open %s in a browser", cfg.study, len(table), reports / "index.html")
 
 
-def table(summary: dict) -> str:
-    """The summary as lines to print."""
-    lines = [f"{summary['name']}: {summary['kept']:,} of {summary['images']:,} images kept"]
-    lines += [f"  {split:6} {n['kept']:8,} of {n['images']:8,}" for split, n in summary["splits"].items()]
-    lines += [f"  removed: {count:8,} {reason}" for reason, count in summary["reasons"].items()]
-    lines += [f"  stays:   {count:8,} {note}" for note, count in summary["notes"].items()]
-    same = summary["identical_pixels"]
-    lines += [
-        f"  identical pixels: {same['groups']:,} groups, {same['surplus']:,} surplus images, "
-        f"{same['across_splits']:,} groups across splits, {same['other_label']:,} with more than one label"
-    ]
-    return "\n".join(lines)
+def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
+    """ranking.json, ranking.csv and the tables of analyse by name; UserError unless they are of this study's runs."""
+    again = f"run python -m pipeline.rank and python -m pipeline.analyse for study={study} first"
+    try:
+        about = json.loads((reports / "ranking.json").read_text())
+        table = pd.read_csv(reports / "ranking.csv", keep_default_na=False, na_values=[""])
+        tables = {file.stem: pd.read_csv(file) for file in sorted((reports / "tables").glob("*.csv"))}
+        analysed = tables["per_run"]["run_id"].tolist()
+    except (FileNotFoundError, KeyError) as error:
+        raise UserError(f"{reports}: {getattr(error, 'filename', None) or error} is not there; {again}") from None
+    if about["study"] != study or analysed != table["run_id"].tolist():
+        raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
+    return about, table, tables
 
 
-def sheets(
-    manifest: pd.DataFrame, image: Callable[[str], Image.Image], images: int, tile: int, columns: int
-) -> dict[str, Image.Image]:
-    """A contact sheet for each reason and note whose images can be shown; a duplicate beside what it duplicates.
+def published(file: Path) -> dict[tuple, float]:
+    """Best accuracies that the study published, by model, optimizer, channels and batch size; {} without the file."""
+    if not file.exists():
+        return {}
+    figures = pd.read_csv(file).query("data == 'augment'")
+    figures["model"] = figures["model"].replace("model_4_best_nodroupout_nobatchn", "model_4_best_nodropout_nobatchn")
+    keys = figures[["model", "optimizer", "channels", "batch_size"]].itertuples(index=False, name=None)
+    return dict(zip(keys, figures["best_val_accuracy"], strict=True))
 
-    image: gives the picture of an id. images: at most so many on a sheet, the most doubtful first: the least similar.
-    """
-    shown = manifest[manifest.sha256.notna()]
-    found = {}
-    for column, title in (("reason", "removed"), ("note", "stays")):
-        for name, rows in shown[shown[column] != ""].groupby(column):
-            rows = rows.sort_values(["similarity", "id"]).head(images)
-            pairs = [[image(id) for id in (id, of) if id] for id, of in zip(rows.id, rows.of, strict=True)]
-            found[f"{title}_{name}"] = sheet(pairs, tile, columns)
+
+def rows(table: pd.DataFrame, beside: dict[tuple, float]) -> list[dict[str, Any]]:
+    """The ranking's rows with what was published for the same model, optimizer, channels and batch size, or None."""
+    found = []
+    for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+        key = (row["model"], row["optimizer"], row["channels"], row["batch_size"])
+        found.append(row | {"published": beside.get(key)})
     return found
 
 
-def page(summary: dict, manifest: pd.DataFrame, pictures: dict[str, Image.Image]) -> str:
-    """A page of HTML that needs no other file: the counts, and each reason with its sheet and its first ids."""
-    parts = [f"<h1>{html.escape(summary['name'])}: {summary['kept']:,} of {summary['images']:,} images kept</h1>"]
-    parts.append(f"<p>Source: {html.escape(summary['source'])}; limit: {summary['limit']}</p>")
-    counts = pd.DataFrame(summary["counts"])
-    counts["reason"] = counts.reason.replace("", "kept")
-    wide = counts.pivot_table("images", ["split", "label", "colour"], "reason", "sum", 0)
-    parts.append(wide.reset_index().to_html(index=False, border=0))
-    for column, title in (("reason", "removed"), ("note", "stays")):
-        for name, rows in manifest[manifest[column] != ""].groupby(column):
-            parts.append(f"<h2>{title}: {name} ({len(rows):,})</h2><p>{MEANINGS[name]}</p>")
-            picture = pictures.get(f"{title}_{name}")
-            if picture is not None:
-                parts.append(f'<img alt="{name}" src="data:image/jpeg;base64,{_encoded(picture)}">')
-            of = [f" &rarr; {html.escape(of)}" if of else "" for of in rows.of[:200]]
-            ids = [html.escape(id) + of for id, of in zip(rows.id[:200], of, strict=True)]
-            parts.append(f"<details><summary>ids</summary><p>{'<br>'.join(ids)}</p></details>")
-    style = "body{font:15px sans-serif;margin:2em}td,th{padding:2px 10px;text-align:right}img{max-width:100%}"
-    body = "\n".join(parts)
-    return f'<!doctype html><meta charset="utf-8"><title>Cleaning report</title><style>{style}</style>\n{body}\n'
+def axis(table: pd.DataFrame) -> dict[str, float]:
+    """Ends of the scale of intervals: a few runs that did not learn must not press the rest together."""
+    low, high = table["low"].quantile(0.05), table["high"].max()
+    return {"low": max(low - 0.1 * (high - low), table["low"].min()), "high": high}
 
 
-def _encoded(picture: Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=75)
-    return base64.b64encode(file.getvalue()).decode()
+def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> dict[str, Any]:
+    """What there is to show of the best run: curves, pictures and figures of its evaluation, its worst mistakes."""
+    run_id = row["run_id"]
+    pictures = {}
+    for split in ("valid", "test"):
+        for kind in ("confusion", "classification", "roc"):
+            file = predictions.artifact(store, run_id, f"evaluate/{split}_{kind}.png")
+            pictures[f"{split}_{kind}"] = file and embed(file)
+    report = predictions.artifact(store, run_id, "evaluate/report.json")
+    return {
+        "run": row["run"],
+        "command": row["command"],
+        "curves": curves(store, run_id, row["run"]),
+        "pictures": pictures,
+        "report": json.loads(report.read_text()) if report else None,
+        "faces": worst_faces(store, row, resized, faces),
+    }
+
+
+def curves(store: tracking.Store, run_id: str, title: str) -> str | None:
+    """The run's learning curves as a data URI, drawn from MLflow; None when it logged no epoch."""
+    history = histories.read(store, [run_id])
+    if history.empty:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "curves.png"
+        plots.learning_curves(history, title, file)
+        return embed(file)
+
+
+def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> list[dict[str, Any]] | str:
+    """The faces of valid that the run was most surely wrong about, or why none can be shown."""
+    table = predictions.valid(store, row["run_id"])
+    if table is None:
+        return "the run was not evaluated here"
+    digest = store.client.get_run(row["run_id"]).data.tags["valid_digest"]
+    return mistakes.with_faces(mistakes.worst(table, faces), resized / row["channels"], digest)
+
+
+def embed(file: Path) -> str:
+    """A picture file as a data URI."""
+    return f"data:{KINDS[file.suffix]};base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page; a name that the template uses and the context lacks is an error, and text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f} %"
+    environment.filters["points"] = lambda share, digits=1: f"{100 * share:+.{digits}f}"
+    return environment.get_template(TEMPLATE.name).render(context)
+
+
+if __name__ == "__main__":
+    cli.run("report")

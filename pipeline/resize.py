@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline import cli, images
+from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.files import whole_folder
-from pipeline.images import Decoded, decode
+from pipeline.images import decode as decoding
+from pipeline.images.decode import Decoded, decode
+from pipeline.images.shards import cache_folder, shards, slices
+from pipeline.images.source import Source, open_source
 from pipeline.labels import LABELS, SPLITS
-from pipeline.shards import cache_folder, shards, slices
-from pipeline.source import Source, open_source
 
 ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()), ("mean", pa.float32())])
 
@@ -37,7 +38,7 @@ def main(cfg) -> None:
     parts = {split: slices(part.id.tolist(), cfg.shard) for split, part in splits.items()}
     work = partial(stack, raw, max_pixels, cfg.size, cfg.channels.count)
     depends_on = {"source": raw.fingerprint(), "parts": parts, "size": cfg.size, "channels": cfg.channels.count}
-    cache = cache_folder(cfg.paths.cache, "resize", depends_on, [images, sys.modules[__name__]])
+    cache = cache_folder(cfg.paths.cache, "resize", depends_on, [decoding, sys.modules[__name__]])
     dataset = {"name": cfg.data.name, "channels": cfg.channels.name, "size": cfg.size, "counts": {}, "digest": {}}
     sequence = [ids for split in SPLITS for ids in parts[split]]
     with (

@@ -21,13 +21,14 @@ import tensorflow as tf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import cli, models, tracking
-from pipeline.arrays import Arrays, image_set, read_arrays
-from pipeline.checkpoint import Checkpoints, State
+from pipeline import cli, tracking
 from pipeline.config import config_hash, flatten, identity, run_name
 from pipeline.errors import UserError
 from pipeline.files import whole_folder, write_json
-from pipeline.fit import build_model, compiled_model, fit
+from pipeline.learning import models
+from pipeline.learning.arrays import Arrays, image_set, read_arrays
+from pipeline.learning.checkpoint import Checkpoints, State
+from pipeline.learning.fit import build_model, compiled_model, fit
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from trees import cleaned, digests, encoded, picture, tree, write, zipped
 
-from pipeline import clean, cli, survey
+from pipeline import clean, cli
 from pipeline.errors import UserError
+from pipeline.images import survey
 from pipeline.labels import LABELS
 
 

@@ -15,11 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline import draw
 from pipeline.cli import CONF
-from pipeline.dirt import NEAR
+from pipeline.drawing.dirt import NEAR
+from pipeline.drawing.faces import UNITS, Shot, random_person
+from pipeline.drawing.sketch import draw_face
 from pipeline.errors import UserError
-from pipeline.faces import UNITS, Shot, random_person
 from pipeline.labels import FOLDERS, SPLITS, index_of_folder
-from pipeline.sketch import draw_face
 
 SMALL = ["images={train:130,valid:40,test:40}", "camera.supersampling=1"]
 CLEAN = [

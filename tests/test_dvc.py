@@ -41,27 +41,32 @@ def test_every_choice_that_a_step_composes_is_tracked_by_its_stage(stages):
         assert tracked >= files | {f"conf/{step}.yaml"}, name
 
 
-# How a step is started, tracked, resumed and shown may change without a step running again; the rest decides results.
-FREE = {"checkpoint", "cli", "config", "errors", "files", "progress", "sweep", "tracking"}
+# How a step is started, tracked and shown may change without its running again; everything else decides a result.
+FREE = {"cli", "config", "errors", "files", "progress", "sweep", "tracking"}
 
 
 def test_every_module_that_decides_a_result_is_a_dependency_of_its_stage(stages):
     for name, stage in stages.items():
         step, _ = overrides(stage)
-        tracked = {Path(dep.def_path).stem for dep in stage.deps if str(dep.def_path).startswith("pipeline/")}
-        assert tracked == modules(step), name
+        tracked = [Path(dep.def_path) for dep in stage.deps if str(dep.def_path).startswith("pipeline/")]
+        needed = modules(step)
+        missing = {file for file in needed if not any(file == path or path in file.parents for path in tracked)}
+        assert not missing, name
+        unneeded = {path for path in tracked if not any(file == path or path in file.parents for file in needed)}
+        assert not unneeded, name
 
 
-def modules(step: str) -> set[str]:
+def modules(step: str) -> set[Path]:
     """The step's module and those of the project it imports, and they import, without the FREE ones."""
-    found, left = set(), {step}
+    found, left = set(), {Path(f"pipeline/{step}.py")}
     while left:
-        module = left.pop()
-        found.add(module)
-        for node in ast.walk(ast.parse((ROOT / f"pipeline/{module}.py").read_text())):
+        file = left.pop()
+        found.add(file)
+        for node in ast.walk(ast.parse((ROOT / file).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
-                names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
-                left |= set(names) - found - FREE
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                files = {Path(name.replace(".", "/") + ".py") for name in names}
+                left |= {each for each in files if (ROOT / each).is_file() and each.stem not in FREE} - found
     return found
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from conftest import TINY, composed, write_arrays
 
-from pipeline import evaluate, models, train
-from pipeline.arrays import read_arrays
+from pipeline import evaluate, train
 from pipeline.errors import UserError
 from pipeline.labels import LABELS
+from pipeline.learning import models
+from pipeline.learning.arrays import read_arrays
 from pipeline.tracking import open_store
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageOps
 from trees import cleaned
 
-from pipeline.fingerprints import fingerprints
-from pipeline.images import decode
-from pipeline.near import near_pairs
-from pipeline.source import open_source
+from pipeline.images.decode import decode
+from pipeline.images.fingerprints import fingerprints
+from pipeline.images.near import near_pairs
+from pipeline.images.source import open_source
 
 ZIP = os.environ.get("REAL_FACES_ZIP", "")
 HERE = Path(__file__).parent / "real_faces"

@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 from conftest import TINY, composed, write_arrays
 
-from pipeline import models, train
-from pipeline.arrays import read_arrays
-from pipeline.batches import evaluation_batches
-from pipeline.checkpoint import Checkpoints, State
+from pipeline import train
 from pipeline.errors import UserError
+from pipeline.learning import models
+from pipeline.learning.arrays import read_arrays
+from pipeline.learning.batches import evaluation_batches
+from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.tracking import open_store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,1 @@
+"""Raw images: read from folder or zip, decoded, measured, and judged: junk, duplicates, leaks between splits."""

@@ -1,0 +1,149 @@
+"""From the bytes of one image file to upright pixels, or to the reason why not. Pure: no files, no state.
+
+The format is decided by content: JPEG, PNG, WEBP, GIF or BMP, whatever the file is called. The header is read first and
+an image of too many pixels is refused before any is decoded.
+"""
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image
+
+_SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "BMP": b"BM"}
+
+_END_IGNORED = {"PNG", "GIF"}  # their decoders are content once the pixels are there; the others ask for the end
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Where Pillow keeps what may hold an orientation; most face crops have none of them and are spared the search.
+_ORIENTED = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image that could be decoded.
+
+    image: Pillow image, upright, of mode L where gray is stored without a palette, else of mode RGB. format: as found
+    in the content, such as "JPEG". mode: Pillow's name of the stored pixels, such as "L" or "CMYK". frames: 1, or more
+    for an animation, of which `image` is the first.
+    """
+
+    image: Image.Image
+    format: str
+    mode: str
+    frames: int
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """uint8 [height, width, 3]."""
+        return np.asarray(self.image.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An image that could not be decoded.
+
+    reason: zero_bytes, not_an_image, truncated, corrupt or too_many_pixels; see pipeline.images.page.MEANINGS.
+    """
+
+    reason: str
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
+    """First frame of `data`, upright, as RGB or gray. Never raises for any bytes.
+
+    Palette images become RGB and 1-bit ones gray; 16-bit ones are scaled to 8 (their high byte), CMYK converted, what
+    is transparent laid on white, and orientation 1 to 8 of EXIF or XMP applied.
+    """
+    format = sniff(data)
+    if format is None:
+        return Rejected("not_an_image" if data else "zero_bytes")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # a damaged EXIF block, an image half-way to the pixel cap
+            if _pixels_of_webp(data) > max_pixels:
+                return Rejected("too_many_pixels")
+            image = Image.open(io.BytesIO(data), formats=[format])
+            if image.width * image.height > max_pixels:
+                return Rejected("too_many_pixels")
+            mode, frames = image.mode, getattr(image, "n_frames", 1)
+            image.load()
+            if format in _END_IGNORED and not _ends(data, format):
+                return Rejected("truncated")
+            return Decoded(_upright(_to_eight_bits(image), image), format, mode, frames)
+    except Image.DecompressionBombError:
+        return Rejected("too_many_pixels")
+    except MemoryError:
+        raise
+    except Exception:  # decoders let ValueError, SyntaxError, struct.error and others escape on damaged bytes
+        return Rejected("corrupt" if _ends(data, format) else "truncated")
+
+
+def sniff(data: bytes) -> str | None:
+    """Format of an image by its first bytes, or None: "JPEG", "PNG", "WEBP", "GIF", "BMP"."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((format for format, signature in _SIGNATURES.items() if data.startswith(signature)), None)
+
+
+def is_gray(rgb: np.ndarray, tolerance: int) -> bool:
+    """Whether red, green and blue of every pixel of uint8 [H, W, 3] differ by at most `tolerance` (0 to 255)."""
+    red, green, blue = (rgb[..., channel].astype(np.int16) for channel in range(3))
+    return all(np.abs(a - b).max() <= tolerance for a, b in ((red, green), (green, blue), (blue, red)))
+
+
+def _ends(data: bytes, format: str) -> bool:
+    """Whether the bytes reach to what closes an image of this format."""
+    if format == "JPEG":
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # end of image after start of scan
+    if format == "PNG":
+        return b"IEND\xaeB`\x82" in data
+    if format == "GIF":
+        return data.rstrip(b"\0").endswith(b";")
+    start = 4 if format == "WEBP" else 2  # both state their own size
+    stated = int.from_bytes(data[start : start + 4], "little") + (8 if format == "WEBP" else 0)
+    return len(data) >= stated
+
+
+def _pixels_of_webp(data: bytes) -> int:
+    """Width times height in a WEBP header, 0 for other formats: Pillow's decoder takes canvas memory when it opens."""
+    if data[:4] != b"RIFF" or len(data) < 30:
+        return 0
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return (1 + int.from_bytes(data[24:27], "little")) * (1 + int.from_bytes(data[27:30], "little"))
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
+    width, height = struct.unpack("<HH", data[26:30])
+    return (width & 0x3FFF) * (height & 0x3FFF)
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit gray, which convert() would saturate at 255
+        high_byte = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(high_byte)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("L" if image.mode in ("L", "1") else "RGB")
+
+
+def _upright(image: Image.Image, stored: Image.Image) -> Image.Image:
+    if not _ORIENTED & stored.info.keys():
+        return image
+    try:
+        orientation = stored.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a damaged EXIF block is no reason to lose the pixels
+        return image
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

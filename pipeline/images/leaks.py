@@ -1,0 +1,29 @@
+"""The gate between train and what results are measured on: no image of train may also stand in valid or test."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.images.near import near_pairs
+
+
+def leaks(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.DataFrame:
+    """The images of train that show the same as one of valid or test, exactly or nearly.
+
+    images: id, split, label, sha256 of decodable images, with prints, int8 [rows, views, 256], beside. near: see `near`
+    in conf/clean.yaml. Returns a row for each such image: id, of, kind ("exact" or "near"), similarity (1 if exact).
+    """
+    held_out = images[images.split != "train"].drop_duplicates("sha256").set_index("sha256").id
+    train = images[images.split == "train"]
+    exact = train[train.sha256.isin(held_out.index)]
+    rows = [(id, held_out[sha256], "exact", 1.0) for id, sha256 in zip(exact.id, exact.sha256, strict=True)]
+    seen = set(exact.id)
+    order = np.argsort(images.split.to_numpy() == "train", kind="stable")
+    order = order[~images.sha256.iloc[order].duplicated().to_numpy()]
+    ids, splits = images.id.to_numpy()[order], images.split.to_numpy()[order]
+    first, second, cosine = near_pairs(prints[order], int((splits != "train").sum()), **near | {"tables": 0})
+    across = np.nonzero((splits[first] != "train") & (splits[second] == "train"))[0]
+    for pair in across[np.argsort(-cosine[across], kind="stable")]:
+        if ids[second[pair]] not in seen:
+            seen.add(ids[second[pair]])
+            rows.append((ids[second[pair]], ids[first[pair]], "near", float(cosine[pair])))
+    return pd.DataFrame(rows, columns=["id", "of", "kind", "similarity"])

@@ -1,0 +1,119 @@
+"""What cleaning found, for people: a summary, lines to print, and a page with a contact sheet for each reason."""
+
+import base64
+import html
+import io
+from collections.abc import Callable
+
+import pandas as pd
+from PIL import Image
+
+from pipeline.images.duplicates import groups
+from pipeline.images.sheets import sheet
+from pipeline.labels import LABELS, SPLITS
+
+MEANINGS = {
+    "zero_bytes": "the file is empty",
+    "not_an_image": "the content is no JPEG, PNG, WEBP, GIF or BMP",
+    "truncated": "the file ends before the image does",
+    "corrupt": "the content starts as an image and can't be decoded",
+    "too_many_pixels": "width times height is over max_pixels; not decoded",
+    "too_many_bytes": "the file is over max_bytes; not read",
+    "unreadable": "the file or zip entry can't be read",
+    "blank": "nothing on it",
+    "placeholder": "computer graphics without a face, such as a note that the photo is gone",
+    "denied": "on the deny list",
+    "duplicate_of_test": "the same pixels stand in test",
+    "duplicate_of_valid": "the same pixels stand in valid",
+    "duplicate_in_train": "the same pixels stand in train under a lower id",
+    "duplicate_in_test": "the same pixels stand in test under a lower id",
+    "duplicate_in_valid": "the same pixels stand in valid under a lower id",
+    "near_duplicate_of_test": "the same picture stands in test",
+    "near_duplicate_of_valid": "the same picture stands in valid",
+    "near_duplicate_in_train": "the same picture stands in train",
+    "near_duplicate_in_test": "the same picture stands in test",
+    "near_duplicate_in_valid": "the same picture stands in valid",
+}
+
+
+def summarize(manifest: pd.DataFrame) -> dict:
+    """Counts: images, kept, per reason, per note, of exact duplicates, and per split, label, colour and reason."""
+    colour = manifest.gray.map({True: "gray", False: "colour"}).fillna("unknown")
+    label = manifest.label.map(dict(enumerate(LABELS)))
+    each = manifest.groupby([manifest.split, label, colour.rename("colour"), manifest.reason]).size()
+    by_split = manifest.groupby("split").kept
+    return {
+        "images": len(manifest),
+        "kept": int(manifest.kept.sum()),
+        "splits": {
+            split: {"images": int(by_split.size()[split]), "kept": int(by_split.sum()[split])} for split in SPLITS
+        },
+        "reasons": manifest.reason[~manifest.kept].value_counts().sort_index().to_dict(),
+        "notes": manifest.note[manifest.note != ""].value_counts().sort_index().to_dict(),
+        "identical_pixels": groups(manifest[manifest.sha256.notna()]),
+        "other_label": int(manifest.other_label.sum()),
+        "animated": int((manifest.frames > 1).sum()),
+        "counts": [
+            {"split": split, "label": label, "colour": colour, "reason": reason, "images": int(count)}
+            for (split, label, colour, reason), count in each.items()
+        ],
+    }
+
+
+def table(summary: dict) -> str:
+    """The summary as lines to print."""
+    lines = [f"{summary['name']}: {summary['kept']:,} of {summary['images']:,} images kept"]
+    lines += [f"  {split:6} {n['kept']:8,} of {n['images']:8,}" for split, n in summary["splits"].items()]
+    lines += [f"  removed: {count:8,} {reason}" for reason, count in summary["reasons"].items()]
+    lines += [f"  stays:   {count:8,} {note}" for note, count in summary["notes"].items()]
+    same = summary["identical_pixels"]
+    lines += [
+        f"  identical pixels: {same['groups']:,} groups, {same['surplus']:,} surplus images, "
+        f"{same['across_splits']:,} groups across splits, {same['other_label']:,} with more than one label"
+    ]
+    return "\n".join(lines)
+
+
+def sheets(
+    manifest: pd.DataFrame, image: Callable[[str], Image.Image], images: int, tile: int, columns: int
+) -> dict[str, Image.Image]:
+    """A contact sheet for each reason and note whose images can be shown; a duplicate beside what it duplicates.
+
+    image: gives the picture of an id. images: at most so many on a sheet, the most doubtful first: the least similar.
+    """
+    shown = manifest[manifest.sha256.notna()]
+    found = {}
+    for column, title in (("reason", "removed"), ("note", "stays")):
+        for name, rows in shown[shown[column] != ""].groupby(column):
+            rows = rows.sort_values(["similarity", "id"]).head(images)
+            pairs = [[image(id) for id in (id, of) if id] for id, of in zip(rows.id, rows.of, strict=True)]
+            found[f"{title}_{name}"] = sheet(pairs, tile, columns)
+    return found
+
+
+def page(summary: dict, manifest: pd.DataFrame, pictures: dict[str, Image.Image]) -> str:
+    """A page of HTML that needs no other file: the counts, and each reason with its sheet and its first ids."""
+    parts = [f"<h1>{html.escape(summary['name'])}: {summary['kept']:,} of {summary['images']:,} images kept</h1>"]
+    parts.append(f"<p>Source: {html.escape(summary['source'])}; limit: {summary['limit']}</p>")
+    counts = pd.DataFrame(summary["counts"])
+    counts["reason"] = counts.reason.replace("", "kept")
+    wide = counts.pivot_table("images", ["split", "label", "colour"], "reason", "sum", 0)
+    parts.append(wide.reset_index().to_html(index=False, border=0))
+    for column, title in (("reason", "removed"), ("note", "stays")):
+        for name, rows in manifest[manifest[column] != ""].groupby(column):
+            parts.append(f"<h2>{title}: {name} ({len(rows):,})</h2><p>{MEANINGS[name]}</p>")
+            picture = pictures.get(f"{title}_{name}")
+            if picture is not None:
+                parts.append(f'<img alt="{name}" src="data:image/jpeg;base64,{_encoded(picture)}">')
+            of = [f" &rarr; {html.escape(of)}" if of else "" for of in rows.of[:200]]
+            ids = [html.escape(id) + of for id, of in zip(rows.id[:200], of, strict=True)]
+            parts.append(f"<details><summary>ids</summary><p>{'<br>'.join(ids)}</p></details>")
+    style = "body{font:15px sans-serif;margin:2em}td,th{padding:2px 10px;text-align:right}img{max-width:100%}"
+    body = "\n".join(parts)
+    return f'<!doctype html><meta charset="utf-8"><title>Cleaning report</title><style>{style}</style>\n{body}\n'
+
+
+def _encoded(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=75)
+    return base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,113 @@
+"""Look at every image of a source once: its facts as a table and its fingerprints, on all cores, resumable."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.images import decode as decoding
+from pipeline.images import facts, fingerprints, junk, source
+from pipeline.images.shards import cache_folder, shards, slices
+from pipeline.images.source import Source, folder_of, split_of
+from pipeline.labels import index_of_folder
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),  # by content
+        ("mode", pa.string()),  # Pillow's name of the stored pixels
+        ("width", pa.int32()),  # upright
+        ("height", pa.int32()),
+        ("frames", pa.int32()),  # over 1: animated, the first one is used
+        ("gray", pa.bool_()),  # decided from the pixels
+        ("sha256", pa.string()),  # hex, of the upright pixels and their shape
+        ("phash", pa.uint64()),
+        ("mean", pa.float32()),  # of luminance at 48x48, 0 to 255; so are the next three
+        ("std", pa.float32()),
+        ("spread", pa.int16()),
+        ("entropy", pa.float32()),  # bits
+        ("placeholder", pa.bool_()),
+        ("rejected", pa.string()),  # "" or a reason of pipeline.images.decode, unreadable, too_many_bytes
+    ]
+)
+
+
+@contextmanager
+def survey(
+    raw: Source, ids: list[str], looks: dict, shard: int, cache: str
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """The facts of these images, in their order, and their fingerprints.
+
+    Yields a frame of SCHEMA with split and label, and int8 [ids, views, 256] (zeros where undecodable). looks: the keys
+    of `looks` in conf/clean.yaml. What is finished is kept below `cache` until the block ends well.
+    """
+    depends_on = looks | {"source": raw.fingerprint(), "ids": ids, "shard": shard}
+    folder = cache_folder(cache, "clean", depends_on, [source, decoding, facts, fingerprints, junk])
+    with shards(partial(look, raw, looks), slices(ids, shard), folder, ".parquet", "look at images") as files:
+        tables, prints, row = [], np.empty((len(ids), 1 + len(looks["crops"]), fingerprints.SIZE), np.int8), 0
+        for file in files:
+            table = pq.read_table(file)
+            column = table["prints"].combine_chunks()
+            prints[row : row + len(table)] = np.frombuffer(column.buffers()[1], np.int8).reshape(-1, *prints.shape[1:])
+            tables.append(table.drop_columns("prints"))
+            row += len(table)
+        frame = pa.concat_tables(tables).to_pandas(types_mapper=_nullable.get)
+        frame["split"] = [split_of(id) for id in frame.id]
+        frame["label"] = [index_of_folder(folder_of(id)) for id in frame.id]
+        yield frame, prints
+
+
+_nullable = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
+
+def look(raw: Source, looks: dict, ids: list[str], path: Path) -> None:
+    """Write the facts and fingerprints of these images as a Parquet file, one row each."""
+    pq.write_table(measured([_record(raw, looks, id) for id in ids], ids, looks), path)
+
+
+def _record(raw: Source, looks: dict, id: str) -> dict:
+    try:
+        size = raw.size(id)
+        if size > looks["max_bytes"]:
+            return facts.unread("too_many_bytes", size)
+        return facts.facts(raw.read(id), looks["max_pixels"], looks["gray_tolerance"])
+    except OSError:
+        return facts.unread("unreadable")
+
+
+def measured(records: list[dict], ids: list[str], looks: dict) -> pa.Table:
+    """SCHEMA and `prints` (the bytes of a fingerprint) for records of `facts`: what is cheaper for many at once."""
+    known = np.array([record["small"] is not None for record in records])
+    blank = np.zeros((facts.SIDE, facts.SIDE), np.uint8)
+    small = np.stack([record["small"] if record["small"] is not None else blank for record in records])
+    prints = fingerprints.fingerprints(small, looks["crops"])
+    figures = facts.figures(facts.histograms(small))
+    figures["phash"] = fingerprints.perceptual_hashes(small)
+    figures["placeholder"] = np.array(
+        [
+            junk.is_placeholder(image, entropy, std, looks["placeholder"])
+            for image, entropy, std in zip(small, figures["entropy"], figures["std"], strict=True)
+        ]
+    )
+    columns = {"id": ids}
+    for field in list(SCHEMA)[1:]:
+        if field.name in figures:
+            columns[field.name] = pa.array(figures[field.name].astype(field.type.to_pandas_dtype()), mask=~known)
+        else:
+            columns[field.name] = pa.array([record[field.name] for record in records], field.type)
+    flat = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(prints[0].size), len(prints), [None, pa.py_buffer(np.ascontiguousarray(prints))]
+    )
+    return pa.table(columns, SCHEMA).append_column("prints", flat)

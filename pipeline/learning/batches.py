@@ -1,0 +1,72 @@
+"""tf.data batches from memory-mapped arrays: what trains a model, and what it is evaluated on."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.labels import LABELS
+from pipeline.learning.arrays import Split
+from pipeline.learning.augment import augment
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Training steps of one epoch. The incomplete last batch is left out; every epoch shuffles anew."""
+    return max(images // batch_size, 1)
+
+
+def training_batches(
+    split: Split, batch_size: int, choice: Mapping, seed: int, first_epoch: int, epochs: int
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches (uint8 [B, H, W, C], float32 [B, 7]) of the epochs `first_epoch` to `epochs` - 1.
+
+    Order and augmentation of a batch depend on `seed` and its position alone, so that a resumed training sees what an
+    uninterrupted one would have seen.
+    """
+    count = len(split.images)
+    steps = steps_per_epoch(count, batch_size)
+    size = min(batch_size, count)
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(count)
+
+    def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        epoch, position = divmod(int(step), steps)
+        # Sorted within the batch: the memory map is then read in one direction.
+        rows = np.sort(order(epoch)[position * size : (position + 1) * size])
+        rows = np.random.default_rng([seed, int(step)]).permutation(rows)
+        return split.images[rows], split.labels[rows]
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = tf.numpy_function(gather, [step], [tf.uint8, tf.int64], stateful=False)
+        images = tf.ensure_shape(images, (size, *split.images.shape[1:]))
+        labels = tf.one_hot(tf.ensure_shape(labels, (size,)), len(LABELS))
+        return augment(images, labels, tf.stack([seed, tf.cast(step, tf.int32)]), choice)
+
+    return (
+        tf.data.Dataset.range(first_epoch * steps, epochs * steps)
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(2)
+    )
+
+
+def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
+    """Every image of the split once, in its order, with one-hot labels; the last batch may be smaller."""
+    count = len(split.images)
+
+    def gather(start: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        return split.images[start : start + batch_size], split.labels[start : start + batch_size]
+
+    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = tf.numpy_function(gather, [start], [tf.uint8, tf.int64], stateful=False)
+        images = tf.ensure_shape(images, (None, *split.images.shape[1:]))
+        return images, tf.one_hot(tf.ensure_shape(labels, (None,)), len(LABELS))
+
+    return (
+        tf.data.Dataset.range(0, count, batch_size)
+        .map(batch, num_parallel_calls=2, deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+        .prefetch(2)
+    )

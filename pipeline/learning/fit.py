@@ -1,0 +1,128 @@
+"""One fit: the compiled model, its optimizer and schedule, and what is kept after every epoch."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from pipeline.errors import UserError
+from pipeline.learning.arrays import Arrays
+from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
+from pipeline.learning.checkpoint import State
+
+VALID_BATCH = 256  # images per step on valid; changes nothing but speed
+
+
+def build_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
+    """The architecture that `values["model"]` describes, for images of the arrays' size and channels, untrained."""
+    try:
+        return instantiate(values["model"]["build"], size=arrays.size, channels=arrays.channels, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"model={values['model']['name']}: {error}") from error
+
+
+def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras.optimizers.Optimizer:
+    """A file of conf/optimizer/ as an optimizer; with a schedule, its rate warms up and then falls as a cosine to 0."""
+    rate = choice["build"]["learning_rate"]
+    if choice["schedule"]:
+        warmup = min(choice["schedule"]["warmup_epochs"], epochs - 1) * steps
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, decay_steps=epochs * steps - warmup, warmup_target=rate, warmup_steps=warmup
+        )
+    optimizer = instantiate(choice["build"], learning_rate=rate)
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
+    """The model with seeded weights, its optimizer and loss, ready to fit the arrays' training images."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(values["seed"])
+    if values["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
+    model = build_model(values, arrays)
+    steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
+    model.compile(
+        build_optimizer(values["optimizer"], steps, values["epochs"]),
+        keras.losses.CategoricalCrossentropy(label_smoothing=values["label_smoothing"]),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=values["model"]["jit_compile"],
+    )
+    return model
+
+
+def fit(
+    model: keras.Model,
+    arrays: Arrays,
+    values: Mapping[str, Any],
+    state: State,
+    epoch_done: Callable[[State], None],
+) -> None:
+    """Train from `state` on, in place, to `values["epochs"]`; `epoch_done(state)` is called after each epoch.
+
+    Raises UserError, naming the epoch, when the loss is not finite.
+    """
+    train, valid = arrays.split("train"), arrays.split("valid")
+    callbacks = [_Epochs(state, epoch_done)]
+    if model.optimizer.use_ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights())
+    model.fit(
+        training_batches(train, values["batch_size"], values["augment"], values["seed"], state.epoch, values["epochs"]),
+        validation_data=evaluation_batches(valid, VALID_BATCH),
+        steps_per_epoch=steps_per_epoch(len(train.images), values["batch_size"]),
+        initial_epoch=state.epoch,
+        epochs=values["epochs"],
+        callbacks=callbacks,
+        verbose=1 if sys.stdout.isatty() else 2,
+        shuffle=False,
+    )
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Keeps `state` true after every epoch: its history, and the weights of the epoch best on valid so far."""
+
+    def __init__(self, state: State, epoch_done: Callable[[State], None]):
+        super().__init__()
+        self.state = state
+        self.epoch_done = epoch_done
+        self.validated: list[np.ndarray] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._refuse_not_finite("loss", logs["loss"])
+
+    def on_test_end(self, logs=None):
+        # Here the model holds what was validated: under weight averaging, not what training goes on with.
+        self.validated = self.model.get_weights()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": self.epoch, **{key: float(value) for key, value in logs.items()}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["epoch_seconds"] = time.monotonic() - self.started
+        self._refuse_not_finite("val_loss", row["val_loss"])
+        state = self.state
+        if not state.best or row["val_accuracy"] > max(past["val_accuracy"] for past in state.history):
+            state.best = self.validated
+        state.history.append(row)
+        state.epoch = self.epoch
+        self.epoch_done(state)
+
+    def _refuse_not_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise UserError(
+                f"{what} became {value} in epoch {self.epoch}; "
+                "lower optimizer.build.learning_rate or choose another optimizer"
+            )

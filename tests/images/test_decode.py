@@ -1,0 +1,208 @@
+"""Rows 4-9 of the faults: damaged files, wrong names, unusual pixels, orientation, animations, bombs."""
+
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from trees import encoded, picture
+
+from pipeline.images.decode import Decoded, Rejected, decode, is_gray
+
+CAP = 1_000_000
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP"]
+
+
+def pixels(data: bytes) -> np.ndarray:
+    decoded = decode(data, CAP)
+    assert isinstance(decoded, Decoded), decoded
+    assert decoded.rgb.dtype == np.uint8
+    return decoded.rgb
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_cut_anywhere_is_rejected(format):
+    data = encoded(picture(1, size=24), format)
+    assert isinstance(decode(data, CAP), Decoded)
+    reasons = {cut: decode(data[:cut], CAP) for cut in range(len(data))}
+    assert all(isinstance(found, Rejected) for found in reasons.values())
+    assert reasons[0].reason == "zero_bytes"
+    assert reasons[len(data) - 1].reason == "truncated"
+    assert reasons[len(data) // 2].reason == "truncated"
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_cut_of_variants_is_rejected(format):
+    exif = Image.Exif()
+    exif[274] = 6
+    options = {"JPEG": {"progressive": True, "exif": exif}, "PNG": {"exif": exif, "interlace": 1}}[format]
+    data = encoded(picture(1, size=24, colour=True), format, **options)
+    assert isinstance(decode(data, CAP), Decoded)
+    assert all(isinstance(decode(data[:cut], CAP), Rejected) for cut in range(len(data)))
+
+
+def test_random_bytes_and_text_are_no_image():
+    rng = np.random.default_rng(0)
+    assert all(decode(rng.bytes(500), CAP).reason == "not_an_image" for _ in range(50))
+    assert decode(b"this is a letter, not a face\n" * 20, CAP).reason == "not_an_image"
+    assert decode(b"%PDF-1.7 ...", CAP).reason == "not_an_image"
+    assert decode(encoded(picture(1), "TIFF"), CAP).reason == "not_an_image"
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP"])  # in WEBP any bits after the header are an image
+def test_signature_before_random_bytes_is_rejected(format):
+    start = encoded(picture(1), format)[:30]
+    rng = np.random.default_rng(1)
+    assert all(isinstance(decode(start + rng.bytes(900), CAP), Rejected) for _ in range(50))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_damaged_bytes_never_raise(format):
+    data, rng = bytearray(encoded(picture(2, size=32), format)), np.random.default_rng(2)
+    for _ in range(300):
+        damaged = bytearray(data)
+        for place in rng.integers(0, len(data), 4):
+            damaged[place] = rng.integers(0, 256)
+        assert isinstance(decode(bytes(damaged), CAP), Decoded | Rejected)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_format_is_found_in_the_content(format):
+    decoded = decode(encoded(picture(3), format), CAP)
+    assert (decoded.format, decoded.frames, decoded.rgb.shape) == (format, 1, (48, 48, 3))
+
+
+def test_bytes_after_a_jpeg_are_no_fault():
+    data = encoded(picture(3))
+    assert np.array_equal(pixels(data + b"\n<!-- served by a proxy -->" * 999), pixels(data))
+
+
+def test_cmyk_jpeg():
+    wanted = np.asarray(picture(4, colour=True))
+    found = pixels(encoded(Image.fromarray(wanted).convert("CMYK"), "JPEG", quality=100))
+    assert np.abs(found.astype(int) - wanted).mean() < 3  # inverted, the mean is over 60
+
+
+def test_palette_with_transparency_lies_on_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 0, 0])
+    image.putdata([0, 1])
+    for format in ("PNG", "GIF"):
+        assert pixels(encoded(image, format, transparency=1)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+        assert pixels(encoded(image, format)).tolist() == [[[10, 20, 30], [200, 0, 0]]]
+
+
+def test_gray_with_alpha_lies_on_white():
+    image = Image.new("LA", (3, 1))
+    image.putdata([(100, 255), (100, 0), (100, 51)])
+    assert pixels(encoded(image, "PNG"))[0, :, 0].tolist() == [100, 255, 224]
+
+
+def test_colour_with_alpha_lies_on_white():
+    image = Image.new("RGBA", (2, 1))
+    image.putdata([(9, 8, 7, 255), (9, 8, 7, 0)])
+    for format in ("PNG", "WEBP"):
+        assert pixels(encoded(image, format, lossless=True)).tolist() == [[[9, 8, 7], [255, 255, 255]]]
+
+
+def test_one_bit():
+    image = Image.new("1", (2, 1))
+    image.putdata([0, 255])
+    assert pixels(encoded(image, "PNG"))[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_are_scaled_not_saturated(colour, channels):
+    levels = [0, 300, 32768, 40000, 65535]
+    values = [[level] * channels if colour in (0, 2) else [level] * (channels - 1) + [65535] for level in levels]
+    rows = b"\0" + np.array(values, ">u2").tobytes()
+    found = pixels(png(len(levels), 1, 16, colour, rows))[0]
+    assert found[:, 0].tolist() == [0, 1, 128, 156, 255]
+    assert (found == found[:, :1]).all()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_upright(format, orientation):
+    upright = np.zeros((16, 24, 3), np.uint8)
+    upright[:8, :8] = 250  # top left is light
+    upright[8:, 8:16] = 120
+    store = {  # how a camera that is held so has stored it: EXIF 2.32, tag 274
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(store[orientation](upright)))
+    found = pixels(encoded(stored, format, exif=exif, quality=100))
+    assert found.shape == upright.shape
+    assert np.abs(found.astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_damaged_exif_keeps_the_pixels(exif):
+    assert np.array_equal(pixels(encoded(picture(5), exif=exif)), pixels(encoded(picture(5))))
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_animation_gives_its_first_frame(format):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
+    decoded = decode(encoded(frames[0], format, save_all=True, append_images=frames[1:]), CAP)
+    assert decoded.frames == 3
+    assert decoded.rgb[4, 4].tolist() == pytest.approx([250, 0, 0], abs=8)
+
+
+def bombs() -> dict[str, bytes]:
+    side = 9000
+    webp = bytearray(encoded(picture(1), "WEBP", lossless=True))
+    webp[21:25] = (16382 | 16382 << 14).to_bytes(4, "little")  # width and height less one
+    return {
+        "gray": png(side, side, 8, 0, bytes(side * (side + 1))),
+        "huge": png(60_000, 60_000, 8, 2, b""),  # over the size at which Pillow itself raises
+        "webp": bytes(webp),
+    }
+
+
+def test_bombs_are_refused_from_the_header(tmp_path):
+    for name, data in bombs().items():
+        assert len(data) < 81_000
+        (tmp_path / name).write_bytes(data)
+    script = """
+import pathlib, resource, sys
+from pipeline.images.decode import decode
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+for file in pathlib.Path(sys.argv[1]).iterdir():
+    assert decode(file.read_bytes(), 25_000_000).reason == "too_many_pixels", file
+assert peak() - before < 8_000, (before, peak())  # KiB; the smallest takes 81 MB of pixels
+"""
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True)
+
+
+def test_gray_is_decided_from_pixels():
+    gray = np.repeat(np.arange(48, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)
+    assert is_gray(gray, 0)
+    tinted = gray.copy()
+    tinted[..., 2] += 3
+    assert not is_gray(tinted, 2)
+    assert is_gray(tinted, 3)

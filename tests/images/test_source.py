@@ -1,0 +1,155 @@
+"""Rows 1-3 of the faults: a source that is missing, unsafe or not in the layout is refused in one line."""
+
+import pickle
+import stat
+import zipfile
+
+import pytest
+from trees import tree, write, zipped
+
+from pipeline.errors import UserError
+from pipeline.images.source import open_source
+
+
+def refusal(path) -> str:
+    with pytest.raises(UserError) as caught:
+        open_source(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_folder_and_zip_have_the_same_ids_and_bytes(tmp_path):
+    root = tree(tmp_path / "tree")
+    folder, archive = open_source(root), open_source(zipped(root, tmp_path / "a.zip", "deep/MMAFEDB/"))
+    assert folder.ids() == archive.ids() == sorted(folder.ids())
+    assert len(folder.ids()) == 3 * 7 * 2
+    id = "valid/happy/1.jpg"
+    assert folder.read(id) == archive.read(id) == (root / id).read_bytes()
+    assert folder.size(id) == archive.size(id) == len(folder.read(id))
+
+
+@pytest.mark.parametrize("below", ["", "MMAFEDB", "a/b"])
+def test_layout_is_found_below_the_path(tmp_path, below):
+    tree(tmp_path / below)
+    assert open_source(tmp_path).ids()[0] == "test/angry/0.jpg"
+
+
+def test_files_beside_the_layout_are_ignored(tmp_path):
+    root = tree(tmp_path / "MMAFEDB")
+    ids = open_source(tmp_path).ids()
+    for beside in ("../truth.csv", "notes.txt", "train/readme.md", "train/angry/.DS_Store", "train/angry/Thumbs.db"):
+        write(root, beside, b"x")
+    for beside in ("../__MACOSX/train/angry/._1.jpg", "train/.ipynb_checkpoints/1.jpg", "other/folder/1.jpg"):
+        write(root, beside, b"x")
+    assert open_source(tmp_path).ids() == ids
+    assert open_source(zipped(tmp_path, tmp_path.with_suffix(".zip"), "")).ids() == ids
+
+
+def test_source_reads_in_another_process(tmp_path):
+    source = open_source(zipped(tree(tmp_path / "t"), tmp_path / "a.zip"))
+    source.read("train/sad/0.jpg")
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.read("train/sad/0.jpg") == source.read("train/sad/0.jpg")
+    assert copy.ids() == source.ids()
+
+
+def test_fingerprint_tells_a_changed_image(tmp_path):
+    root = tree(tmp_path)
+    before = open_source(root).fingerprint()
+    assert before == open_source(root).fingerprint()
+    write(root, "train/sad/0.jpg", b"other")
+    assert before != open_source(root).fingerprint()
+
+
+def test_missing_source(tmp_path):
+    assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
+
+
+def test_empty_source(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "{train,valid,test}/{angry," in refusal(tmp_path / "empty")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    assert "{train,valid,test}/{angry," in refusal(tmp_path / "empty.zip")
+
+
+@pytest.mark.parametrize("data", [b"", b"plain text", b"PK\x03\x04" + bytes(200)])
+def test_not_a_zip(tmp_path, data):
+    (tmp_path / "a.zip").write_bytes(data)
+    assert "expected a folder or a .zip of {train," in refusal(tmp_path / "a.zip")
+
+
+def test_half_a_zip(tmp_path):
+    whole = zipped(tree(tmp_path / "t"), tmp_path / "a.zip").read_bytes()
+    (tmp_path / "half.zip").write_bytes(whole[: len(whole) // 2])
+    assert "no readable zip" in refusal(tmp_path / "half.zip")
+
+
+def test_encrypted_zip(tmp_path):
+    path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\x01\x02")
+    data[start + 8] |= 1  # the flag in the first central directory entry
+    path.write_bytes(data)
+    assert "is encrypted" in refusal(path)
+
+
+def test_wrong_layout(tmp_path):
+    write(tmp_path, "faces/happy/1.jpg", b"x")
+    assert "no train/, valid/ and test/" in refusal(tmp_path)
+
+
+def test_two_data_sets_in_one(tmp_path):
+    tree(tmp_path / "a")
+    tree(tmp_path / "b")
+    assert "two data sets" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../evil.jpg", "/etc/evil.jpg", "MMAFEDB/train/sad/../../../evil.jpg", "C:/e.jpg"])
+def test_zip_that_leads_out_is_refused_by_name(tmp_path, name):
+    path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a") as out:
+        out.writestr(name, b"x")
+    assert repr(name) in refusal(path)
+
+
+def test_zip_with_a_link_is_refused_by_name(tmp_path):
+    path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
+    entry = zipfile.ZipInfo("MMAFEDB/train/happy/link.jpg")
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as out:
+        out.writestr(entry, "/etc/passwd")
+    assert "'MMAFEDB/train/happy/link.jpg' is a link" in refusal(path)
+
+
+def test_zip_with_a_name_twice_is_refused_by_name(tmp_path):
+    path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a") as out, pytest.warns(UserWarning):
+        out.writestr("MMAFEDB/train/happy/0.jpg", b"x")
+    assert "'MMAFEDB/train/happy/0.jpg' stands in it twice" in refusal(path)
+
+
+def test_unknown_class(tmp_path):
+    write(tree(tmp_path), "train/hapy/1.jpg", b"x")
+    message = refusal(tmp_path)
+    assert "'train/hapy'" in message
+    assert "angry, disgust, fear, happy, neutral, sad, surprise" in message
+
+
+@pytest.mark.parametrize("leave_folder", [True, False])
+def test_class_without_images(tmp_path, leave_folder):
+    tree(tmp_path)
+    for file in (tmp_path / "valid" / "disgust").iterdir():
+        file.unlink()
+    if not leave_folder:
+        (tmp_path / "valid" / "disgust").rmdir()
+    message = refusal(tmp_path)
+    assert "'valid/disgust'" in message
+    assert "angry, disgust, fear, happy, neutral, sad, surprise" in message
+
+
+def test_split_without_images(tmp_path):
+    tree(tmp_path)
+    (tmp_path / "valid").rename(tmp_path / "val")
+    assert "split 'valid' is missing or empty" in refusal(tmp_path)

@@ -1,0 +1,56 @@
+"""Reading resized arrays, and what is said when they are not there or not those asked for."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.learning.arrays import read_arrays
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A gray data set of 14 train images, 7 valid and no test ones."""
+    for split, count in (("train", 14), ("valid", 7), ("test", 0)):
+        np.save(tmp_path / f"{split}.npy", np.full((count, 48, 48, 1), 9, np.uint8))
+        rows = {"id": [f"{split}/{row}.jpg" for row in range(count)], "label": np.arange(count, dtype=np.int8) % 7}
+        pd.DataFrame(rows).to_parquet(tmp_path / f"{split}.parquet")
+    about = {"name": "own", "size": 48, "digest": {"train": "a", "valid": "b", "test": "c"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(about))
+    return tmp_path
+
+
+def test_arrays_say_what_they_are(folder):
+    arrays = read_arrays(folder, "own")
+    assert (arrays.name, arrays.size, arrays.channels, arrays.digest["valid"]) == ("own", 48, 1, "b")
+
+
+def test_a_split_has_a_label_and_a_row_for_each_image(folder):
+    split = read_arrays(str(folder), "own").split("train")
+    assert (split.images.shape, split.images.dtype) == ((14, 48, 48, 1), np.uint8)
+    assert (split.labels.tolist(), split.labels.dtype) == (list(range(7)) * 2, np.int64)
+    assert split.index["id"].iloc[3] == "train/3.jpg"
+
+
+def test_images_are_mapped_and_cannot_be_changed(folder):
+    images = read_arrays(folder, "own").split("valid").images
+    assert isinstance(images, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_no_arrays_says_what_to_run(tmp_path):
+    with pytest.raises(UserError, match=r"none: no resized images there; run `dvc repro`.*pipeline\.resize"):
+        read_arrays(tmp_path / "none", "own")
+
+
+def test_arrays_of_another_data_set_are_refused_by_name(folder):
+    with pytest.raises(UserError, match=r"holds the data set 'own', but data=sample was asked for; pass data=own"):
+        read_arrays(folder, "sample")
+
+
+def test_a_split_without_an_image_is_refused(folder):
+    with pytest.raises(UserError, match=r"test\.npy: no image in split test"):
+        read_arrays(folder, "own").split("test")

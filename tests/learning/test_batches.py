@@ -1,0 +1,109 @@
+"""Batches: evaluation sees every image once; a training's batches depend on its seed and their position alone."""
+
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from pipeline.cli import CONF
+from pipeline.learning.arrays import Split
+from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
+
+NONE, STRONG = (
+    OmegaConf.to_container(OmegaConf.load(CONF / "augment" / f"{name}.yaml")) for name in ("none", "strong")
+)
+
+
+@pytest.fixture(scope="module")
+def split():
+    """22 images; all pixels of the k-th are k, and its class is k modulo 7."""
+    images = np.broadcast_to(np.arange(22, dtype=np.uint8)[:, None, None, None], (22, 6, 6, 3)).copy()
+    return Split(images, np.arange(22) % 7, pd.DataFrame({"label": np.arange(22) % 7}))
+
+
+def numbers(batches):
+    """The images' numbers, a list per batch; on the way, each has its own label."""
+    found = []
+    for images, labels in batches.as_numpy_iterator():
+        found.append(images[:, 0, 0, 0].tolist())
+        assert (images.dtype, labels.dtype) == (np.uint8, np.float32)
+        assert np.array_equal(labels, np.eye(7)[images[:, 0, 0, 0] % 7])
+    return found
+
+
+def epochs(split, first, last, batch_size=5, choice=NONE, seed=3):
+    """The epochs `first` to `last` - 1, each a list of its batches' image numbers."""
+    steps = steps_per_epoch(len(split.images), batch_size)
+    found = numbers(training_batches(split, batch_size, choice, seed, first, last))
+    return [found[start : start + steps] for start in range(0, len(found), steps)]
+
+
+def joined(lists):
+    return list(chain.from_iterable(lists))
+
+
+def content(batches):
+    return [array.tobytes() for pair in batches.as_numpy_iterator() for array in pair]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 11, 22, 100])
+def test_evaluation_sees_every_image_once_in_order(split, batch_size):
+    batches = evaluation_batches(split, batch_size)
+    found = numbers(batches)
+    assert joined(found) == list(range(22))
+    assert {len(batch) for batch in found[:-1]} <= {batch_size}
+    assert len(batches) == len(found)
+
+
+def test_no_image_is_twice_in_an_epoch_and_batches_are_full(split):
+    for epoch in epochs(split, 0, 6):
+        assert [len(batch) for batch in epoch] == [5] * 4
+        assert len(set(joined(epoch))) == 20
+
+
+def test_every_epoch_has_its_own_order_and_leaves_others_out(split):
+    found = [joined(epoch) for epoch in epochs(split, 0, 8)]
+    assert len({tuple(epoch) for epoch in found}) == 8
+    assert len({frozenset(epoch) for epoch in found}) > 1
+    assert set(joined(found)) == set(range(22))
+    assert all(epoch != sorted(epoch) for epoch in found)
+
+
+def test_images_do_not_stay_in_the_same_batch(split):
+    first, second = epochs(split, 0, 2)
+    assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
+
+
+@pytest.mark.parametrize("choice", [NONE, STRONG])
+def test_resumed_epochs_are_those_of_the_uninterrupted_training(split, choice):
+    whole = content(training_batches(split, 5, choice, 3, 0, 4))
+    per_epoch = len(whole) // 4
+    for first in (1, 3):
+        assert content(training_batches(split, 5, choice, 3, first, 4)) == whole[first * per_epoch :]
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others(split):
+    first = content(training_batches(split, 5, STRONG, 3, 0, 2))
+    assert content(training_batches(split, 5, STRONG, 3, 0, 2)) == first
+    assert not set(first[::2]) & set(content(training_batches(split, 5, STRONG, 4, 0, 2))[::2])
+    assert epochs(split, 0, 1, seed=3) != epochs(split, 0, 1, seed=4)
+
+
+def test_fewer_images_than_a_batch_are_one_batch(split):
+    assert steps_per_epoch(22, 100) == 1
+    found = epochs(split, 0, 3, batch_size=100)
+    assert [len(epoch) for epoch in found] == [1, 1, 1]
+    assert all(sorted(epoch[0]) == list(range(22)) for epoch in found)
+
+
+def test_the_largest_seed_that_is_allowed_works(split):
+    assert len(epochs(split, 0, 1, seed=2**31 - 1)) == 1
+
+
+def test_arrays_are_read_from_the_disk_as_they_are(split, tmp_path):
+    np.save(tmp_path / "images.npy", split.images)
+    mapped = Split(np.load(tmp_path / "images.npy", mmap_mode="r"), split.labels, split.index)
+    assert content(training_batches(mapped, 5, NONE, 3, 0, 2)) == content(training_batches(split, 5, NONE, 3, 0, 2))
+    assert content(evaluation_batches(mapped, 5)) == content(evaluation_batches(split, 5))

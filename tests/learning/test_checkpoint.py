@@ -1,0 +1,64 @@
+"""A checkpoint is used only when it is whole and of the same config; else the one before it."""
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.learning.checkpoint import Checkpoints, State
+
+
+def model() -> keras.Model:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    model.compile("adam", "mse")
+    return model
+
+
+def trained(epochs: int) -> keras.Model:
+    made = model()
+    for _ in range(epochs):
+        made.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+    return made
+
+
+@pytest.fixture
+def saved(tmp_path) -> Checkpoints:
+    checkpoints = Checkpoints(tmp_path / "run", "hash")
+    for epoch in (1, 2, 3):
+        state = State(epoch, [{"epoch": e} for e in range(1, epoch + 1)], [np.full(3, epoch)])
+        checkpoints.save(trained(epoch), state, "run id")
+    return checkpoints
+
+
+def test_everything_is_restored_optimizer_and_dropout_seed_too(tmp_path):
+    checkpoints, before, after = Checkpoints(tmp_path / "run", "hash"), trained(2), model()
+    checkpoints.save(before, State(2, [{"epoch": 1}, {"epoch": 2}], before.get_weights()), "run id")
+    state = checkpoints.restore(after)
+    assert (state.epoch, checkpoints.run_id(), len(state.history)) == (2, "run id", 2)
+    pairs = zip(before.variables + before.optimizer.variables, after.variables + after.optimizer.variables, strict=True)
+    assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
+
+
+def test_only_the_newest_two_are_kept(saved):
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["epoch_00002", "epoch_00003"]
+
+
+@pytest.mark.parametrize("file", ["model.npz", "optimizer.npz", "best.npz", "checkpoint.json"])
+def test_row_16_a_truncated_checkpoint_gives_way_to_the_previous_one(saved, file):
+    path = saved.folder / "epoch_00003" / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    state = saved.restore(model())
+    assert state.epoch == 2
+    assert state.best[0][0] == 2
+
+
+def test_row_16_a_checkpoint_killed_while_it_was_written_is_not_seen(saved):
+    (saved.folder / ".epoch_00004.1.partial").mkdir()
+    assert saved.restore(model()).epoch == 3
+
+
+def test_row_22_a_checkpoint_of_another_config_is_refused(saved):
+    assert Checkpoints(saved.folder, "another hash").restore(model()) is None
+
+
+def test_without_a_checkpoint_nothing_is_restored(tmp_path):
+    assert Checkpoints(tmp_path / "none", "hash").restore(model()) is None

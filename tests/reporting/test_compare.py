@@ -1,0 +1,105 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pipeline.reporting import compare
+
+
+def test_wilson_agrees_with_scipy():
+    low, high = compare.wilson(np.array([0.48, 0.0, 1.0]), np.array([200, 10, 10]), 0.95)
+    for number, (right, images) in enumerate([(96, 200), (0, 10), (10, 10)]):
+        expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
+        assert (low[number], high[number]) == pytest.approx((expected.low, expected.high))
+
+
+def outcomes(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which images two models got right, from how many only the one or the other did."""
+    return (
+        np.repeat([True, True, False, False], [both, first, second, neither]),
+        np.repeat([True, False, True, False], [both, first, second, neither]),
+    )
+
+
+def test_mcnemar_gives_the_published_mid_p_value():
+    # Fagerland, Lydersen & Laake 2013, table 1 (Bentur et al.): 1 and 7 discordant pairs, mid-p 0.039.
+    assert compare.mcnemar(*outcomes(1, 1, 7, 12)) == pytest.approx(0.0391, abs=5e-5)
+
+
+def test_mcnemar_without_a_difference():
+    assert compare.mcnemar(*outcomes(5, 0, 0, 5)) == 1.0
+    assert compare.mcnemar(*outcomes(5, 3, 3, 5)) == pytest.approx(1 - stats.binom.pmf(3, 6, 0.5) / 2)
+
+
+def test_pairs_tell_apart_what_proportions_cannot():
+    first, second = outcomes(600, 30, 5, 365)
+    assert compare.mcnemar(first, second) < 0.001
+    assert compare.two_proportions(first.mean(), second.mean(), 1000, 1000) > 0.2
+    assert compare.paired_over_images(first.astype(float), second.astype(float)) < 0.001
+
+
+def test_holm_agrees_with_the_steps_done_by_hand():
+    assert compare.holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert compare.holm([]).tolist() == []
+
+
+def test_paired_difference_agrees_with_scipy():
+    first, second = np.array([0.5, 0.6, 0.55, 0.7]), np.array([0.45, 0.61, 0.5, 0.6])
+    found = compare.paired_difference(first, second, 0.9)
+    expected = stats.ttest_rel(first, second).confidence_interval(0.9)
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+    assert found["pairs"] == 4 and found["higher"] == 3
+    assert np.isnan(compare.paired_difference(first[:1], second[:1], 0.9)["low"])
+
+
+def grid(*, holes: bool) -> pd.DataFrame:
+    """Runs whose accuracy is a sum of what each choice gives, for every combination or without some."""
+    model, batch, colour = {"a": 0.02, "b": -0.02}, {32: 0.01, 64: 0.0, 128: -0.01}, {"gray": -0.005, "rgb": 0.005}
+    rows = [
+        {"model": m, "batch_size": b, "channels": c, "accuracy": 0.5 + model[m] + batch[b] + colour[c]}
+        for m, b, c in itertools.product(model, batch, colour)
+        if not (holes and b == 128 and c == "gray")
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_main_effects_are_found_again_also_in_a_grid_with_holes(holes):
+    effects = compare.main_effects(grid(holes=holes), ["model", "batch_size", "channels"], "accuracy", 0.95)
+    found = effects.set_index(["choice", "value"])["effect"]
+    assert found["channels", "rgb"] == pytest.approx(0.005)
+    assert found["batch_size"].tolist() == pytest.approx([0.01, 0.0, -0.01], abs=1e-12)
+    assert found["model", "a"] == pytest.approx(0.02)
+
+
+def test_main_effects_interval_covers_as_often_as_it_says():
+    generator, hits = np.random.default_rng(0), 0
+    for _ in range(150):
+        table = grid(holes=True)
+        table["accuracy"] += generator.normal(0, 0.01, len(table))
+        effects = compare.main_effects(table, ["model", "batch_size", "channels"], "accuracy", 0.9)
+        row = effects.set_index(["choice", "value"]).loc[("batch_size", 128)]
+        hits += row["low"] <= -0.01 <= row["high"]
+    assert 0.84 <= hits / 150 <= 0.96
+
+
+def test_effects_that_the_grid_cannot_separate_have_no_interval():
+    table = pd.DataFrame({"model": ["a", "b"], "channels": ["rgb", "gray"], "accuracy": [0.4, 0.6]})
+    effects = compare.main_effects(table, ["model", "channels"], "accuracy", 0.95)
+    assert effects["effect"].tolist() == pytest.approx([-0.1, 0.1, 0.1, -0.1])
+    assert effects["low"].isna().all()
+    assert compare.main_effects(table.head(1), ["model"], "accuracy", 0.95).empty
+
+
+def test_pairs_leave_out_what_has_no_partner():
+    found = compare.pairs(grid(holes=True), "channels", "rgb", "gray", ["model", "batch_size"])
+    assert len(found) == 4
+    assert (found["accuracy_rgb"] - found["accuracy_gray"]).tolist() == pytest.approx([0.01] * 4)
+    assert compare.combinations_missing(grid(holes=True), ["model", "batch_size", "channels"]) == 2
+
+
+def test_fullest_bin():
+    counts, edges, fullest = compare.fullest_bin(np.array([0.1, 0.1, 0.5, 0.9]), 4)
+    assert counts[fullest] == 2 and edges[fullest] == pytest.approx(0.1)
