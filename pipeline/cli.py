@@ -31,12 +31,12 @@ def run(step: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     main = importlib.import_module(f"pipeline.{step}").main
-    mistakes: list[UserError] = []
+    mistakes: list[Exception] = []
 
     def job(cfg: DictConfig) -> None:
         try:
             main(cfg)
-        except UserError as error:
+        except (UserError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise  # the sweep counts it and goes on
             mistakes.append(error)  # kept from Hydra, which would print more than its line
@@ -49,21 +49,24 @@ def run(step: str) -> None:
     except Exception as error:
         if jobs := sweep.read_log():
             _end_sweep(step, jobs, error)
-        _fail(step, config_mistake(error) + f" (see python -m pipeline.{step} --help)")
+        mistakes.append(error)
     if mistakes:
-        _fail(step, str(mistakes[0]))
+        _fail(step, mistake_text(step, mistakes[0]))
 
 
-def config_mistake(error: Exception) -> str:
-    """What is wrong with the overrides, as Hydra says it; raises `error` when it is about something else."""
+def mistake_text(step: str, error: Exception) -> str:
+    """What the user is told of `error`; raises it when it is no mistake of the user's."""
+    see = f" (see python -m pipeline.{step} --help)"
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key or error.msg}: no value given"
+        return f"{error.full_key or error.msg}: no value given{see}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not a valid override, {error.message.splitlines()[0]}"
+        return f"{error.override}: not a valid override, {error.message.splitlines()[0]}{see}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
         text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
-        return text.partition("Config search path")[0].strip()
+        return text.partition("Config search path")[0].strip() + see
     raise error
 
 
@@ -81,11 +84,12 @@ def help_page(step: str) -> str:
     text = (CONF / f"{step}.yaml").read_text()
     lines = [_docstring(step), "", f"Usage: python -m pipeline.{step} [group=choice ...] [key=value ...]", ""]
     for folder in sorted(p for p in CONF.iterdir() if p.is_dir()):
-        if f"- {folder.name}:" not in text:
+        experiment = step == "train" and folder.name == "experiment"  # added to the config, not chosen in it
+        if not experiment and f"- {folder.name}:" not in text:
             continue
-        lines += [f"{folder.name}="]
+        lines += [f"+{folder.name}=" if experiment else f"{folder.name}="]
         for file in sorted(folder.glob("*.yaml")):
-            about = file.read_text().splitlines()[0].lstrip("# ")
+            about = next(line for line in file.read_text().splitlines() if "@package" not in line).lstrip("# ")
             lines.append(f"  {file.stem:34} {about}")
         lines.append("")
     lines += [

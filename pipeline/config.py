@@ -22,11 +22,22 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 
 def config_hash(values: Mapping[str, Any]) -> str:
-    """SHA-256 in hex of `values`, whatever the order of their keys; UserError for NaN or infinity."""
+    """SHA-256 in hex of `values`, whatever the order of their keys; UserError for NaN or infinity.
+
+    A whole number is the same as 0 and as 0.0: one point of a sweep is one run, however it was written.
+    """
     for key, value in flatten(values).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{key}={value}: expected a finite number")
-    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_whole(values), sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def run_name(values: Mapping[str, Any]) -> str:

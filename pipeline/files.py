@@ -1,6 +1,7 @@
 """Files and folders that are whole or absent: written beside their place, flushed to disk, then renamed into it."""
 
 import errno
+import glob
 import json
 import os
 import re
@@ -21,6 +22,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _forget_the_dead(path.parent, path.stem, path.suffix)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         with _named_disk_errors(path):
@@ -37,6 +39,8 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a new empty folder beside `path` to fill; on success it replaces `path`, on an error nothing is left."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _forget_the_dead(path.parent, path.name, ".partial")
+    _forget_the_dead(path.parent, path.name, ".old")
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -65,6 +69,24 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: JSON has neither."""
     with whole_file(path) as beside:
         beside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _forget_the_dead(parent: Path, name: str, suffix: str) -> None:
+    """Remove what processes that were killed while they wrote `name` left beside it."""
+    for left in parent.glob(f".{glob.escape(name)}.*{glob.escape(suffix)}"):
+        pid = left.name.removeprefix(f".{name}.").removesuffix(suffix)
+        if pid.isdecimal() and not _alive(int(pid)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        pass
+    return True
 
 
 def _fsync(path: Path) -> None:

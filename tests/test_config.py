@@ -81,3 +81,8 @@ def test_flatten_of_the_real_config_keeps_every_value():
     assert flat["optimizer.build.learning_rate"] == 0.01
     assert flat["model.name"] == "model_2_best"
     assert not any(isinstance(value, dict) for value in flat.values())
+
+
+def test_a_whole_number_hashes_alike_however_it_is_written():
+    assert config_hash({"a": {"b": [0, 1.5]}}) == config_hash({"a": {"b": [0.0, 1.5]}})
+    assert config_hash({"a": True}) != config_hash({"a": 1.5})

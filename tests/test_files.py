@@ -163,3 +163,22 @@ def test_json_is_whole_and_has_no_nan(tmp_path):
             write_json(tmp_path / "a.json", {"x": value})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, 2.5]}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    living = os.getppid()
+    left = [
+        tmp_path / f".out.{dead.pid}.partial",
+        tmp_path / f".out.{dead.pid}.old",
+        tmp_path / f".out.{living}.partial",
+    ]
+    for folder in left:
+        folder.mkdir()
+    (tmp_path / f".table.{dead.pid}.csv").write_text("half")
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "file").write_text("x")
+    with whole_file(tmp_path / "table.csv") as file:
+        file.write_text("x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".out.{living}.partial", "out", "table.csv"]
