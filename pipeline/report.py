@@ -53,8 +53,11 @@ def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFram
         table = pd.read_csv(reports / "ranking.csv", keep_default_na=False, na_values=[""])
         tables = {file.stem: pd.read_csv(file) for file in sorted((reports / "tables").glob("*.csv"))}
         analysed = tables["per_run"]["run_id"].tolist()
-    except (FileNotFoundError, KeyError) as error:
-        raise UserError(f"{reports}: {getattr(error, 'filename', None) or error} is not there; {again}") from None
+        next((reports / "figures").iterdir())
+    except (FileNotFoundError, KeyError, StopIteration) as error:
+        raise UserError(
+            f"{reports}: {getattr(error, 'filename', None) or error or 'figures'} is not there; {again}"
+        ) from None
     if about["study"] != study or analysed != table["run_id"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
     return about, table, tables

@@ -113,7 +113,11 @@ def _run_id(store: tracking.Store, checkpoints: Checkpoints, name: str, params: 
     elif status:
         store.resume(before)
         return before
-    return store.start(name, params, tags | {"git_commit": tracking.git_commit()})
+    tags |= {"git_commit": tracking.git_commit(), "mlflow.source.name": "pipeline.train", "mlflow.source.type": "LOCAL"}
+    run_id = store.start(name, params, tags)
+    store.log_dataset(run_id, params["data.name"], tags["train_digest"], "training")
+    store.log_dataset(run_id, params["data.name"], tags["valid_digest"], "validation")
+    return run_id
 
 
 def _images(arrays: Arrays) -> dict[str, Any]:

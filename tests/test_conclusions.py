@@ -12,6 +12,7 @@ from published import write_histories
 
 from pipeline import import_histories, rank, tracking
 from pipeline.labels import LABELS
+from pipeline.reporting import predictions
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,13 @@ def store(tmp_path, monkeypatch):
 def ranked() -> pd.DataFrame:
     rank.main(composed("rank"))
     return pd.read_csv("reports/ranking.csv").set_index("run")
+
+
+def test_wrong_2_what_a_run_predicted_on_test_never_reaches_the_ranking(store):
+    run_id = write_run(store, "best", 0, 0.6, np.arange(1000) < 600)
+    assert len(pd.read_parquet(predictions.artifact(store, run_id, predictions.PREDICTIONS))) == 6000
+    assert len(predictions.valid(store, run_id)) == 1000
+    assert predictions.correct(store, run_id).sum() == 600
 
 
 def test_wrong_6_runs_on_the_same_images_are_compared_in_pairs(store):

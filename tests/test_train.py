@@ -48,6 +48,7 @@ def test_a_run_writes_its_model_history_and_figures_and_tracks_them(project):
     assert tracked.data.metrics["best_val_accuracy"] == about["best_val_accuracy"]
     assert tracked.data.params["optimizer.build.learning_rate"] == "0.01"
     assert tracked.data.params["seed"] == "0"
+    assert [each.dataset.name for each in tracked.inputs.dataset_inputs] == ["sample", "sample"]
     client = open_store("mlruns", "sample").client
     curve = client.get_metric_history(tracked.info.run_id, "val_loss")
     assert [point.value for point in curve] == history["val_loss"].tolist()
