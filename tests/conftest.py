@@ -43,7 +43,7 @@ def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: 
                 "gray": generator.random(images) < 0.5,
             }
         ).to_parquet(folder / f"{split}.parquet")
-        digest[split] = f"{name}-{seed}-{position}"
+        digest[split] = f"{position}-{seed}-{name}"
     about = {"name": name, "size": 48, "channels": "rgb", "digest": digest, "labels": list(LABELS)}
     (folder / "dataset.json").write_text(json.dumps(about))
 

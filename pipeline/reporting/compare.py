@@ -1,6 +1,5 @@
 """Can two accuracies be told apart? Intervals, tests of pairs, and effects of choices; pure numpy and scipy."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -138,9 +137,3 @@ def fullest_bin(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, 
     """Counts, edges and the number of the first fullest bin of a histogram."""
     counts, edges = np.histogram(values, bins)
     return counts, edges, int(counts.argmax())
-
-
-def combinations_missing(table: pd.DataFrame, choices: Sequence[str]) -> int:
-    """How many combinations of the values that occur were not run."""
-    whole = itertools.product(*(table[choice].unique() for choice in choices))
-    return len(set(whole) - set(table[list(choices)].itertuples(index=False, name=None)))
