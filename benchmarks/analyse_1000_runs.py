@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from mlflow.entities import Metric
 
-from pipeline import tracking
+from pipeline.running import tracking
 
 MODELS = ("model_1_concept", "model_2_best", "model_3_best_nodropout", "model_4_best_nodropout_nobatchn")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
@@ -43,7 +43,7 @@ def timed(function, *args, **kwargs) -> float:
 
 
 def make_runs(folder: str, runs: int, epochs: int) -> None:
-    store, generator = tracking.open_store(folder, "synthetic"), np.random.default_rng(0)
+    store, generator = tracking.open_store(folder, "synthetic", create=True), np.random.default_rng(0)
     for number in range(runs):
         model, number_left = MODELS[number % 4], number // 4
         optimizer, number_left = OPTIMIZERS[number_left % 3], number_left // 3

@@ -13,8 +13,8 @@ import numpy as np
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from pipeline.cli import CONF
 from pipeline.labels import LABELS
+from pipeline.running.cli import CONF
 
 
 def trained_per_second(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch_size: int) -> float:

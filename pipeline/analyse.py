@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline import cli, rank, tracking
-from pipeline.errors import UserError
-from pipeline.files import whole_folder
+from pipeline import rank
 from pipeline.labels import LABELS, SPLITS
 from pipeline.reporting import compare, curves, histories
+from pipeline.running import cli, tracking
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ MEASURES = {"accuracy": "highest", "val_accuracy": "highest", "loss": "lowest", 
 
 
 def main(cfg: DictConfig) -> None:
-    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     table, _ = rank.ranking([row for row in map(rank.row, store.finished({})) if not row["apart"]])
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to analyse in {cfg.paths.tracking}; train one first")

@@ -5,13 +5,13 @@ Reads the source as it is, writes nothing. Needs no training and no cleaning bef
 
 from omegaconf import OmegaConf
 
-from pipeline import cli
 from pipeline.clean import draw, judge
-from pipeline.errors import UserError
 from pipeline.images.leaks import leaks
 from pipeline.images.page import summarize, table
 from pipeline.images.source import open_source
 from pipeline.images.survey import survey
+from pipeline.running import cli
+from pipeline.running.errors import UserError
 
 
 def main(cfg) -> None:

@@ -16,9 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from pipeline import cli
-from pipeline.errors import UserError
-from pipeline.files import whole_folder
 from pipeline.images import survey
 from pipeline.images.decode import decode
 from pipeline.images.duplicates import duplicates, near_duplicates
@@ -26,6 +23,9 @@ from pipeline.images.leaks import leaks
 from pipeline.images.page import page, sheets, summarize, table
 from pipeline.images.source import folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
+from pipeline.running import cli
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder
 
 _FACTS = [field for field in survey.SCHEMA if field.name not in ("id", "placeholder", "rejected")]
 

@@ -24,15 +24,15 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from pipeline import cli
 from pipeline.drawing.camera import backdrop, photograph
 from pipeline.drawing.dirt import NEAR, blank, not_an_image, placeholder, repeat, truncated
 from pipeline.drawing.faces import UNITS, action_units, random_person, random_shot
 from pipeline.drawing.sketch import draw_face
-from pipeline.errors import UserError
-from pipeline.files import whole_folder
 from pipeline.labels import FOLDERS, SPLITS
-from pipeline.progress import progress
+from pipeline.running import cli
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder
+from pipeline.running.progress import progress
 
 ROOT = "MMAFEDB"
 

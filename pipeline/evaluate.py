@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import cli, metrics, plots, tracking
-from pipeline.config import flatten
-from pipeline.errors import UserError
-from pipeline.files import whole_folder, write_json
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Split, read_arrays
 from pipeline.learning.batches import evaluation_batches
+from pipeline.reporting import metrics, plots
+from pipeline.running import cli, tracking
+from pipeline.running.config import flatten
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def main(cfg: DictConfig) -> None:
         pd.concat(predictions, ignore_index=True).to_parquet(folder / "predictions.parquet")
         write_json(folder / "metrics.json", {name: headline(report[name]) for name in EVALUATED})
         write_json(folder / "report.json", report | {"run": about["run"], "run_id": about["run_id"]})
-    store = tracking.open_store(cfg.paths.tracking, about["data"])
+    store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
     store.log_metrics(about["run_id"], flatten({name: headline(report[name]) for name in EVALUATED}))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
     for name in EVALUATED:

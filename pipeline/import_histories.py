@@ -18,9 +18,9 @@ from mlflow.entities import Metric
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from pipeline import cli, tracking
-from pipeline.config import config_hash, flatten, run_name
-from pipeline.errors import UserError
+from pipeline.running import cli, tracking
+from pipeline.running.config import config_hash, flatten, run_name
+from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     if not files:
         raise UserError(f"folder={cfg.folder}: no .json file there; expected training histories such as Keras returns")
     runs = [read_run(file, names) for file in files]
-    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study, create=True)
     store.reap()
     known = {key(run.info.run_name, run.data.tags) for run in store.finished({"source": cfg.source})}
     new = [run for run in runs if key(run["name"], run["tags"]) not in known]

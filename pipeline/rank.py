@@ -14,17 +14,17 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import DictConfig
 
-from pipeline import cli, tracking
-from pipeline.config import config_hash
-from pipeline.errors import UserError
-from pipeline.files import whole_file, write_json
 from pipeline.reporting import compare, predictions
+from pipeline.running import cli, tracking
+from pipeline.running.config import config_hash
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_file, write_json
 
 log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> None:
-    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     store.reap()
     rows = [row(run) for run in store.finished({})]
     table, left_out = ranking([each for each in rows if not each["apart"]])

@@ -15,10 +15,10 @@ import jinja2
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline import cli, plots, tracking
-from pipeline.errors import UserError
-from pipeline.files import whole_file
-from pipeline.reporting import histories, mistakes, predictions
+from pipeline.reporting import histories, mistakes, plots, predictions
+from pipeline.running import cli, tracking
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ PUBLISHED = cli.CONF.parent / "docs" / "published_runs.csv"
 def main(cfg: DictConfig) -> None:
     reports = Path(cfg.paths.reports)
     about, table, tables = read_reports(reports, cfg.study)
-    store = tracking.open_store(cfg.paths.tracking, cfg.study)
+    store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     context = {
         "about": about,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline import cli
-from pipeline.errors import UserError
-from pipeline.files import whole_folder
 from pipeline.images import decode as decoding
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, open_source
 from pipeline.labels import LABELS, SPLITS
+from pipeline.running import cli
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder
 
 ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()), ("mean", pa.float32())])
 

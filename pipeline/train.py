@@ -21,14 +21,14 @@ import tensorflow as tf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import cli, tracking
-from pipeline.config import config_hash, flatten, identity, run_name
-from pipeline.errors import UserError
-from pipeline.files import whole_folder, write_json
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
+from pipeline.running import cli, tracking
+from pipeline.running.config import config_hash, flatten, identity, run_name
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
     name = run_name(values)
     output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{digest[:8]}")
     arrays = read_arrays(Path(cfg.paths.resized) / values["channels"]["name"], values["data"]["name"])
-    store = tracking.open_store(cfg.paths.tracking, values["data"]["name"])
+    store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)
 

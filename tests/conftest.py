@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline.cli import CONF
 from pipeline.labels import LABELS
+from pipeline.running.cli import CONF
 
 # The real config shrunk: a linear model that trains in a second.
 TINY = ("model=model_2_best", "model.build.layers=[flatten]", "optimizer=sgd", "batch_size=8", "epochs=3")

@@ -4,8 +4,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from trees import encoded, picture, tree, write, zipped
 
-from pipeline import audit, cli
-from pipeline.errors import UserError
+from pipeline import audit
+from pipeline.running import cli
+from pipeline.running.errors import UserError
 
 
 def audited(source, cache):

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from trees import cleaned, digests, encoded, picture, tree, write, zipped
 
-from pipeline import clean, cli
-from pipeline.errors import UserError
+from pipeline import clean
 from pipeline.images import survey
 from pipeline.labels import LABELS
+from pipeline.running import cli
+from pipeline.running.errors import UserError
 
 
 @pytest.fixture

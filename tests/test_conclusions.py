@@ -10,9 +10,10 @@ import pytest
 from conftest import composed
 from published import write_histories
 
-from pipeline import import_histories, rank, tracking
+from pipeline import import_histories, rank
 from pipeline.labels import LABELS
 from pipeline.reporting import predictions
+from pipeline.running import tracking
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def write_predictions(store, run_id: str, right: np.ndarray) -> None:
 def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tracking.open_store("mlruns", "sample")
+    return tracking.open_store("mlruns", "sample", create=True)
 
 
 def ranked() -> pd.DataFrame:

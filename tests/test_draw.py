@@ -14,12 +14,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline import draw
-from pipeline.cli import CONF
 from pipeline.drawing.dirt import NEAR
 from pipeline.drawing.faces import UNITS, Shot, random_person
 from pipeline.drawing.sketch import draw_face
-from pipeline.errors import UserError
 from pipeline.labels import FOLDERS, SPLITS, index_of_folder
+from pipeline.running.cli import CONF
+from pipeline.running.errors import UserError
 
 SMALL = ["images={train:130,valid:40,test:40}", "camera.supersampling=1"]
 CLEAN = [

@@ -10,11 +10,11 @@ import pytest
 from conftest import TINY, composed, write_arrays
 
 from pipeline import evaluate, train
-from pipeline.errors import UserError
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
-from pipeline.tracking import open_store
+from pipeline.running.errors import UserError
+from pipeline.running.tracking import open_store
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_figures_are_those_of_the_predictions_and_are_tracked(trained):
         assert figures[name]["accuracy_low"] <= accuracy <= figures[name]["accuracy_high"]
     about = json.loads((trained / "train/run.json").read_text())
     assert figures["valid"]["accuracy"] == pytest.approx(about["best_val_accuracy"], abs=1e-6)
-    tracked = open_store("mlruns", "sample").client.get_run(about["run_id"])
+    tracked = open_store("mlruns", "sample", create=True).client.get_run(about["run_id"])
     assert tracked.data.metrics["test.f1_macro"] == pytest.approx(figures["test"]["f1_macro"])
     assert sorted(file.name for file in folder.glob("*.png")) == [
         "learning_curves.png",

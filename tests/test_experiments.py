@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from published import figures
 
-from pipeline.cli import CONF
-from pipeline.config import config_hash, identity, run_name
+from pipeline.running.cli import CONF
+from pipeline.running.config import config_hash, identity, run_name
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 

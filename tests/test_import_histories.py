@@ -7,8 +7,9 @@ from conftest import composed
 from omegaconf import OmegaConf
 from published import figures, file_name, history, write_histories
 
-from pipeline import import_histories, tracking
-from pipeline.errors import UserError
+from pipeline import import_histories
+from pipeline.running import tracking
+from pipeline.running.errors import UserError
 
 
 @pytest.fixture
@@ -26,13 +27,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def imported(folder: Path) -> list:
     import_histories.main(composed("import_histories", f"folder={folder}"))
-    return tracking.open_store("mlruns", "published").finished({})
+    return tracking.open_store("mlruns", "published", create=True).finished({})
 
 
 def test_a_history_becomes_a_finished_run_with_every_epoch(folder):
     runs = imported(folder)
     assert len(runs) == 3
-    client = tracking.open_store("mlruns", "published").client
+    client = tracking.open_store("mlruns", "published", create=True).client
     files = {import_histories.summarise(content)["best_val_accuracy"]: content for content in contents(folder)}
     for run in runs:
         content = files[run.data.metrics["best_val_accuracy"]]

@@ -7,8 +7,9 @@ import pytest
 from conftest import composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
-from pipeline import rank, tracking
-from pipeline.errors import UserError
+from pipeline import rank
+from pipeline.running import tracking
+from pipeline.running.errors import UserError
 
 PARAMS = {"model.name": "m", "optimizer.name": "sgd", "channels.name": "rgb", "batch_size": "128",
           "data.name": "sample", "augment.name": "study", "epochs": "50", "seed": "0"}  # fmt: skip
@@ -121,10 +122,10 @@ def test_the_page_shows_top_and_bottom_without_showing_a_run_twice():
 def test_only_finished_runs_are_ranked_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     cfg = composed("rank", f"paths.tracking={tmp_path / 'mlruns'}", f"paths.reports={tmp_path / 'reports'}")
+    store = tracking.open_store(tmp_path / "mlruns", "sample", create=True)
     with pytest.raises(UserError, match=r"study=sample: no finished run to rank in .*mlruns; train one first"):
         rank.main(cfg)
     assert not (tmp_path / "reports").exists()
-    store = tracking.open_store(tmp_path / "mlruns", "sample")
     for name, best, last, status in (
         ("peaked", 0.9, 0.4, "FINISHED"),
         ("steady", 0.7, 0.7, "FINISHED"),

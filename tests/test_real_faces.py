@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from trees import cleaned
 
 from pipeline.images.decode import decode
-from pipeline.images.fingerprints import fingerprints
+from pipeline.images.fingerprints import fingerprints, transforms
 from pipeline.images.near import near_pairs
 from pipeline.images.source import open_source
 
@@ -79,7 +79,7 @@ def test_planted_near_duplicates(found, change):
         CHANGES[change](image).save(file, "JPEG", quality=40 if change.startswith("JPEG") else 85)
         changed = decode(file.getvalue(), 10**6).image
         planted.append(np.asarray(changed.resize((48, 48), Image.Resampling.BICUBIC)))
-    prints = fingerprints(np.stack(originals + planted), [0.02, 0.04])
+    prints = fingerprints(transforms(np.stack(originals + planted), [0.02, 0.04]))
     first, second, _ = near_pairs(prints, 1000, 0.92, 4, 16, 5, 4, 64, 0)
     hits = set(zip(first.tolist(), second.tolist(), strict=True))
     assert sum((row, row + 1000) in hits for row in range(1000)) >= 950

@@ -12,10 +12,11 @@ import pytest
 from conftest import composed, write_arrays
 from mlflow.entities import Metric
 
-from pipeline import analyse, metrics, plots, rank, report, tracking
-from pipeline.errors import UserError
+from pipeline import analyse, rank, report
 from pipeline.labels import LABELS
-from pipeline.reporting import mistakes
+from pipeline.reporting import metrics, mistakes, plots
+from pipeline.running import tracking
+from pipeline.running.errors import UserError
 
 COMMAND = "python -m pipeline.train 'model=<&>'"
 IMAGES = 42  # of valid, six of each emotion
@@ -47,14 +48,14 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store = tracking.open_store(folder / "mlruns", "sample")
+        store = tracking.open_store(folder / "mlruns", "sample", create=True)
     write_arrays(folder / "data/resized/rgb", images=IMAGES)
     choices = [(m, o, c) for m in ("model_1_concept", "odd") for o in ("adam", "sgd") for c in ("rgb", "grayscale")]
     for number, (model, optimizer, channels) in enumerate([*choices, choices[0]]):
         top = 0.7 - 0.05 * (number % 8) - 0.01 * (number == 8)
         values = {"model.name": model, "optimizer.name": optimizer, "channels.name": channels, "batch_size": 8}
         values |= {"data.name": "sample", "augment.name": "study", "epochs": 2, "seed": number // 8}
-        tags = {"config_hash": str(number), "train_digest": "t", "valid_digest": "sample-0-1", "valid_set": "same"}
+        tags = {"config_hash": str(number), "train_digest": "t", "valid_digest": "1-0-sample", "valid_set": "same"}
         tags |= {"valid_images": IMAGES, "parameters": 4_708_615, "command": COMMAND}
         run_id = store.start(f"{model}_{optimizer}_{channels}_8", values, tags)
         curves = {"accuracy": (0.3, 0.8), "loss": (2.0, 0.5), "val_accuracy": (0.1, top), "val_loss": (2.1, 1.2)}
@@ -204,7 +205,7 @@ def test_a_page_of_other_runs_than_were_analysed_is_refused(folder, tmp_path):
 
 
 def test_nothing_to_analyse_is_a_users_error(folder):
-    with pytest.raises(UserError, match="study=empty: no finished run to analyse"):
+    with pytest.raises(UserError, match="no experiment 'empty'; there are: sample"):
         analyse.main(config("analyse", folder, "study=empty"))
 
 

@@ -10,9 +10,10 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from trees import cleaned, digests, encoded, picture, tree, write
 
-from pipeline import cli, resize
-from pipeline.errors import UserError
+from pipeline import resize
 from pipeline.labels import LABELS
+from pipeline.running import cli
+from pipeline.running.errors import UserError
 
 
 def resized(root, channels: str, *overrides):

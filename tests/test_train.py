@@ -16,12 +16,12 @@ import pytest
 from conftest import TINY, composed, write_arrays
 
 from pipeline import train
-from pipeline.errors import UserError
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.learning.checkpoint import Checkpoints, State
-from pipeline.tracking import open_store
+from pipeline.running.errors import UserError
+from pipeline.running.tracking import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,7 +32,7 @@ def run(*overrides: str, output: str = "out") -> Path:
 
 
 def runs(status: str = "FINISHED") -> list:
-    store = open_store("mlruns", "sample")
+    store = open_store("mlruns", "sample", create=True)
     return store.client.search_runs([store.experiment_id], f"status = '{status}'")
 
 
@@ -49,7 +49,7 @@ def test_a_run_writes_its_model_history_and_figures_and_tracks_them(project):
     assert tracked.data.params["optimizer.build.learning_rate"] == "0.01"
     assert tracked.data.params["seed"] == "0"
     assert [each.dataset.name for each in tracked.inputs.dataset_inputs] == ["sample", "sample"]
-    client = open_store("mlruns", "sample").client
+    client = open_store("mlruns", "sample", create=True).client
     curve = client.get_metric_history(tracked.info.run_id, "val_loss")
     assert [point.value for point in curve] == history["val_loss"].tolist()
     assert {file.path for file in client.list_artifacts(tracked.info.run_id, "train")} >= {
@@ -154,12 +154,12 @@ def test_rows_15_and_30_a_killed_training_resumes_and_ends_with_the_uninterrupte
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(runs("RUNNING")) == 1
-    open_store("mlruns", "sample").reap()
+    open_store("mlruns", "sample", create=True).reap()
     assert len(runs("KILLED")) == 1  # row 30
     resumed = run(*CUT)
     (finished,) = runs()
     assert not runs("KILLED") and not runs("RUNNING")  # the same run went on
-    client = open_store("mlruns", "sample").client
+    client = open_store("mlruns", "sample", create=True).client
     steps = [point.step for point in client.get_metric_history(finished.info.run_id, "val_accuracy")]
     assert sorted(set(steps)) == list(range(1, 61))
     uninterrupted = run(*CUT, "rerun=true", output="whole")

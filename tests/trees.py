@@ -11,8 +11,9 @@ import pandas as pd
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from pipeline import clean, cli
+from pipeline import clean
 from pipeline.labels import FOLDERS, SPLITS
+from pipeline.running import cli
 
 
 def picture(seed: int, size: int = 48, colour: bool = False) -> Image.Image:

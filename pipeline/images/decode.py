@@ -96,10 +96,11 @@ def sniff(data: bytes) -> str | None:
     return next((format for format, signature in _SIGNATURES.items() if data.startswith(signature)), None)
 
 
-def is_gray(rgb: np.ndarray, tolerance: int) -> bool:
-    """Whether red, green and blue of every pixel of uint8 [H, W, 3] differ by at most `tolerance` (0 to 255)."""
-    red, green, blue = (rgb[..., channel].astype(np.int16) for channel in range(3))
-    return all(np.abs(a - b).max() <= tolerance for a, b in ((red, green), (green, blue), (blue, red)))
+def tint(rgb: np.ndarray) -> int:
+    """The largest difference, 0 to 255, between red, green and blue of any pixel of uint8 [H, W, 3]."""
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return int((most - least).max())
 
 
 def _ends(data: bytes, format: str) -> bool:

@@ -4,11 +4,12 @@ Figures of luminance are taken on the image at 48x48, the size that models see, 
 """
 
 import hashlib
+from functools import cache
 
 import numpy as np
 from PIL import Image
 
-from pipeline.images.decode import Rejected, decode, is_gray
+from pipeline.images.decode import Rejected, decode, tint
 
 SIDE = 48  # pixels, of the small gray image that figures, placeholders and fingerprints are taken from
 
@@ -19,17 +20,18 @@ def facts(data: bytes, max_pixels: int, gray_tolerance: int) -> dict:
     """The record of one image: UNKNOWN's keys and `rejected`, "" or a reason of pipeline.images.decode.
 
     bytes; format by content; mode as stored; width and height upright; frames, over 1 for an animation; gray, decided
-    from the pixels; sha256 of the pixels; small, uint8 [48, 48] luminance. What could not be decoded has `bytes` only.
+    from the pixels; sha256 of the pixels; small, 48x48 bytes of luminance. What could not be decoded has `bytes` only.
     """
     decoded = decode(data, max_pixels)
     if isinstance(decoded, Rejected):
         return unread(decoded.reason, len(data))
     image = decoded.image
-    pixels = np.asarray(image)
+    pixels = image.tobytes()  # taken out once, since that costs as much as hashing them
     luminance = image if image.mode == "L" else image.convert("L")
     if luminance.size != (SIDE, SIDE):
         luminance = luminance.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    small = pixels if luminance is image else np.asarray(luminance)
+    rgb = None if image.mode == "L" else np.frombuffer(pixels, np.uint8).reshape(image.height, image.width, 3)
+    colour = 0 if rgb is None else tint(rgb)
     return {
         "bytes": len(data),
         "format": decoded.format,
@@ -37,9 +39,9 @@ def facts(data: bytes, max_pixels: int, gray_tolerance: int) -> dict:
         "width": image.width,
         "height": image.height,
         "frames": decoded.frames,
-        "gray": image.mode == "L" or is_gray(pixels, gray_tolerance),
-        "sha256": pixel_hash(pixels),
-        "small": small,
+        "gray": colour <= gray_tolerance,
+        "sha256": pixel_hash(pixels if rgb is None or colour else rgb[..., 0].tobytes(), image.size, colour > 0),
+        "small": pixels if luminance is image else luminance.tobytes(),
         "rejected": "",
     }
 
@@ -49,14 +51,14 @@ def unread(reason: str, size: int | None = None) -> dict:
     return UNKNOWN | {"bytes": size, "rejected": reason}
 
 
-def pixel_hash(pixels: np.ndarray) -> str:
-    """SHA-256 hex of uint8 [H, W] gray or [H, W, 3] RGB and the shape: equal for equal pixels, however stored.
+def pixel_hash(pixels: bytes, size: tuple[int, int], colour: bool) -> str:
+    """SHA-256 hex of an image's bytes, gray or RGB, and its shape: equal for equal pixels, however they are stored.
 
-    RGB whose channels are equal has the hash of that gray.
+    size: width and height. Whoever calls has turned RGB whose channels are equal into gray.
     """
-    if pixels.ndim == 3 and is_gray(pixels, 0):
-        pixels = pixels[..., 0]
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    digest = hashlib.sha256(repr((size[1], size[0], 3) if colour else (size[1], size[0])).encode())
+    digest.update(pixels)
+    return digest.hexdigest()
 
 
 def histograms(small: np.ndarray) -> np.ndarray:
@@ -71,11 +73,18 @@ def figures(counts: np.ndarray) -> dict[str, np.ndarray]:
     mean and std, 0 to 255. spread, the lightest minus the darkest luminance after 2 % of the pixels at either end are
     left out, 0 to 255. entropy, 0 to 8 bits (Shannon, 1948).
     """
-    levels, share = np.arange(256), counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    mean = share @ levels
-    variance = np.maximum(share @ levels**2 - mean**2, 0)
-    reached = share.cumsum(1)
-    spread = (reached < 0.98).sum(1) - (reached < 0.02).sum(1)
-    logarithm = np.log2(share, where=share > 0, out=np.zeros_like(share))
-    found = {"mean": mean, "std": np.sqrt(variance), "spread": spread, "entropy": -(share * logarithm).sum(1)}
+    levels, total = np.arange(256), np.maximum(counts.sum(1), 1)
+    mean, square = counts @ levels / total, counts @ levels**2 / total
+    reached = counts.cumsum(1)
+    spread = (reached < 0.98 * total[:, None]).sum(1) - (reached < 0.02 * total[:, None]).sum(1)
+    entropy = np.log2(total) - _times_log2(int(total.max()))[counts].sum(1) / total
+    std = np.sqrt(np.maximum(square - mean**2, 0))
+    found = {"mean": mean, "std": std, "spread": spread, "entropy": np.maximum(entropy, 0)}
     return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+@cache
+def _times_log2(most: int) -> np.ndarray:
+    """n log2 n for n from 0 to `most`: looked up, since logarithms of all histograms cost as much as all else."""
+    n = np.arange(most + 1)
+    return n * np.log2(np.maximum(n, 1))

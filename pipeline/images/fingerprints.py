@@ -3,25 +3,33 @@
 Both are taken from the discrete cosine transform (type 2, orthonormal) of the luminance at 48x48.
 """
 
+from functools import cache
+
 import numpy as np
 
 TERMS = 16  # lowest frequencies per axis that a fingerprint holds
 SIZE = TERMS * TERMS
 
 
-def perceptual_hashes(small: np.ndarray) -> np.ndarray:
-    """64-bit pHash of uint8 [N, 48, 48], uint64 [N]: which of the 8x8 lowest terms exceed their median.
+def transforms(small: np.ndarray, crops: list[float]) -> np.ndarray:
+    """float32 [N, 1 + crops, 16, 16]: lowest terms of uint8 [N, 48, 48] and of it with each of `crops` cut off."""
+    levels = small.astype(np.float32)
+    return np.stack([rows @ levels @ rows.T for rows in (_rows(crop) for crop in (0.0, *crops))], 1)
+
+
+def perceptual_hashes(terms: np.ndarray) -> np.ndarray:
+    """64-bit pHash of `transforms`, uint64 [N]: which of the 8x8 lowest terms exceed their median.
 
     Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, section 3.2.1. Bit 63 is the
     first term.
     """
-    terms = _transform(small, _rows(0.0, 8)).reshape(-1, 64)
-    bits = terms > np.median(terms, axis=1, keepdims=True)
+    lowest = terms[:, 0, :8, :8].reshape(-1, 64)
+    bits = lowest > np.median(lowest, axis=1, keepdims=True)
     return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
 
-def fingerprints(small: np.ndarray, crops: list[float]) -> np.ndarray:
-    """int8 [N, 1 + crops, 256] of uint8 [N, 48, 48]: the image, and it with each share of `crops` cut off all round.
+def fingerprints(terms: np.ndarray) -> np.ndarray:
+    """int8 [N, views, 256] of `transforms`: the image, and it with each share cut off all round.
 
     The 16x16 lowest terms, made about equally strong: natural images fall off with frequency f as 1/f (Field, 1987), so
     a term is multiplied by f^1.3, and by a Gaussian that fades out what compression changes. Brightness and shading
@@ -30,10 +38,9 @@ def fingerprints(small: np.ndarray, crops: list[float]) -> np.ndarray:
     across = np.arange(TERMS)
     frequency = np.hypot(across[:, None], across)
     weight = np.where(frequency < 2, 0, frequency**1.3 * np.exp(-((frequency / 12) ** 2))).astype(np.float32)
-    views = [_transform(small, _rows(crop, TERMS)) * weight for crop in (0.0, *crops)]
-    terms = np.stack(views, 1).reshape(len(small), -1, SIZE)
-    largest = np.maximum(np.abs(terms).max(2, keepdims=True), 1e-6)
-    return np.rint(terms * (127 / largest)).astype(np.int8)
+    weighted = (terms * weight).reshape(*terms.shape[:2], SIZE)
+    largest = np.maximum(np.abs(weighted).max(2, keepdims=True), 1e-6)
+    return np.rint(weighted * (127 / largest)).astype(np.int8)
 
 
 def mirrored(prints: np.ndarray) -> np.ndarray:
@@ -42,18 +49,15 @@ def mirrored(prints: np.ndarray) -> np.ndarray:
     return prints * signs
 
 
-def _transform(small: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return rows @ small.astype(np.float32) @ rows.T
-
-
-def _rows(crop: float, terms: int) -> np.ndarray:
-    """[terms, 48]: the first rows of the transform of a signal of which the share `crop` is cut off at both ends.
+@cache
+def _rows(crop: float) -> np.ndarray:
+    """[16, 48]: the first rows of the transform of a signal of which the share `crop` is cut off at both ends.
 
     What is left is stretched to the full length by linear interpolation.
     """
     side = 48
     places = (np.arange(side) + 0.5) * (1 - 2 * crop) + crop * side - 0.5
     stretch = np.maximum(0, 1 - np.abs(places.clip(0, side - 1)[:, None] - np.arange(side)))
-    cosines = np.cos(np.pi / side * np.outer(np.arange(terms), np.arange(side) + 0.5)) * np.sqrt(2 / side)
+    cosines = np.cos(np.pi / side * np.outer(np.arange(TERMS), np.arange(side) + 0.5)) * np.sqrt(2 / side)
     cosines[0] /= np.sqrt(2)
     return (cosines @ stretch).astype(np.float32)

@@ -20,7 +20,9 @@ def is_placeholder(small: np.ndarray, entropy: float, std: float, rule: dict) ->
     if entropy >= rule["entropy"] or std < rule["contrast"]:
         return False
     flat, soft = flatness(small)
-    return flat >= rule["flat"] and soft < rule["soft"] and face_votes(small, rule["votes"]) < rule["votes"]
+    if flat < rule["flat"] or soft >= rule["soft"]:
+        return False
+    return flat >= rule["surely_flat"] or face_votes(small, rule["votes"]) < rule["votes"]
 
 
 def flatness(small: np.ndarray) -> tuple[float, float]:
@@ -45,18 +47,16 @@ def face_votes(small: np.ndarray, enough: int) -> int:
     """
     import cv2  # here, since few images get this far
 
-    size, border = 96, 24
-    plain = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
-    votes = 0
-    for view in (cv2.createCLAHE(8.0, (4, 4)).apply(plain), plain):
+    side, border = len(small), len(small) // 4
+    centre, votes = (side / 2 + border, side / 2 + border), 0
+    for view in (small, cv2.createCLAHE(8.0, (4, 4)).apply(small)):
         view = cv2.copyMakeBorder(view, border, border, border, border, cv2.BORDER_REPLICATE)
-        centre = (size / 2 + border, size / 2 + border)
         for angle in (0, -20, 20):
             turn = cv2.getRotationMatrix2D(centre, angle, 1)
             turned = cv2.warpAffine(view, turn, view.shape, borderMode=cv2.BORDER_REPLICATE) if angle else view
             for cascade, both_sides in _cascades():
                 sides = (turned, np.ascontiguousarray(turned[:, ::-1])) if both_sides else (turned,)
-                votes += any(len(cascade.detectMultiScale(side, 1.1, 2, minSize=(size // 2,) * 2)) for side in sides)
+                votes += any(len(cascade.detectMultiScale(each, 1.1, 2, minSize=(side // 2,) * 2)) for each in sides)
                 if votes >= enough:
                     return votes
     return votes

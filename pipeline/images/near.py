@@ -9,9 +9,10 @@ directions grows with the logarithm of the number of images, so the cost of one 
 import numpy as np
 
 from pipeline.images.fingerprints import SIZE, mirrored
-from pipeline.progress import progress
+from pipeline.running.progress import progress
 
 _BATCH = 4096  # images whose candidates are held at once
+_PAIRS = 1 << 12  # pairs that are compared at once: so many that they stay in a core's cache
 
 
 def near_pairs(
@@ -41,7 +42,7 @@ def near_pairs(
     flat = prints.reshape(-1, SIZE)
     indexes = [_Index(_keys(flat, plane), bucket) for plane in planes]
     norms = np.concatenate([np.linalg.norm(part.astype(np.float32), axis=1) for part in _batches(flat)]).clip(1e-6)
-    found: dict[int, float] = {}
+    found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
     parts = [range(start, min(start + _BATCH, held_out)) for start in range(0, held_out, _BATCH)]
     if tables:
         parts += [range(start, min(start + _BATCH, rows)) for start in range(held_out, rows, _BATCH)]
@@ -55,9 +56,11 @@ def near_pairs(
                 for index, plane in zip(indexes[:used], planes[:used], strict=True)
             ]
             queries /= norms[numbers, None]
-            _verify(queries, numbers, flat, norms, np.unique(np.concatenate(codes)), views, similarity, found)
-    codes = np.array(sorted(found), np.int64)
-    return codes // rows, codes % rows, np.array([found[code] for code in codes.tolist()], np.float32)
+            found += _verify(queries, numbers, flat, norms, np.unique(np.concatenate(codes)), views, similarity)
+    codes, cosines = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.lexsort((-cosines, codes))  # of each pair the best first, which `unique` then takes
+    codes, best = np.unique(codes[order], return_index=True)
+    return codes // rows, codes % rows, cosines[order[best]]
 
 
 class _Index:
@@ -99,9 +102,8 @@ def _verify(
     codes: np.ndarray,
     views: int,
     similarity: float,
-    found: dict[int, float],
-) -> None:
-    """Add to `found` (first row * rows + second row: cosine) the candidates that are alike enough.
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The candidates that are alike enough, in batches of (first row * rows + second row, cosine); a pair may repeat.
 
     queries: unit vectors [Q, 256] of the views `numbers` [Q]. codes: query * all views + view.
     """
@@ -109,10 +111,11 @@ def _verify(
     left, right = np.divmod(codes, len(flat))
     other = numbers[left] // views != right // views
     left, right = left[other], right[other]
-    for start in range(0, len(left), 1 << 15):
-        query, view = left[start : start + (1 << 15)], right[start : start + (1 << 15)]
+    found = []
+    for start in range(0, len(left), _PAIRS):
+        query, view = left[start : start + _PAIRS], right[start : start + _PAIRS]
         cosine = np.einsum("ij,ij->i", queries[query], flat[view].astype(np.float32)) / norms[view]
-        for hit in np.nonzero(cosine >= similarity)[0]:
-            first, second = sorted((int(numbers[query[hit]]) // views, int(view[hit]) // views))
-            code = first * rows + second
-            found[code] = max(found.get(code, 0.0), float(cosine[hit]))
+        hits = np.nonzero(cosine >= similarity)[0]
+        one, other = numbers[query[hits]] // views, view[hits] // views
+        found.append((np.minimum(one, other) * rows + np.maximum(one, other), cosine[hits].astype(np.float32)))
+    return found

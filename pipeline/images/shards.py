@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.errors import UserError
-from pipeline.files import whole_file
-from pipeline.progress import progress
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_file
+from pipeline.running.progress import progress
 
 Work = Callable[[Sequence, Path], None]  # takes a shard's items and the path of the file to write
 

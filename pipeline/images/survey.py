@@ -63,6 +63,8 @@ def survey(
         yield frame, prints
 
 
+_AT_ONCE = 128  # images whose figures are taken together: so many that they stay in a core's cache
+
 _nullable = {
     pa.int64(): pd.Int64Dtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -74,7 +76,8 @@ _nullable = {
 
 def look(raw: Source, looks: dict, ids: list[str], path: Path) -> None:
     """Write the facts and fingerprints of these images as a Parquet file, one row each."""
-    pq.write_table(measured([_record(raw, looks, id) for id in ids], ids, looks), path)
+    table = measured([_record(raw, looks, id) for id in ids], ids, looks)
+    pq.write_table(table, path, use_dictionary=False, compression="none", write_statistics=False)  # read once
 
 
 def _record(raw: Source, looks: dict, id: str) -> dict:
@@ -90,24 +93,31 @@ def _record(raw: Source, looks: dict, id: str) -> dict:
 def measured(records: list[dict], ids: list[str], looks: dict) -> pa.Table:
     """SCHEMA and `prints` (the bytes of a fingerprint) for records of `facts`: what is cheaper for many at once."""
     known = np.array([record["small"] is not None for record in records])
-    blank = np.zeros((facts.SIDE, facts.SIDE), np.uint8)
-    small = np.stack([record["small"] if record["small"] is not None else blank for record in records])
-    prints = fingerprints.fingerprints(small, looks["crops"])
-    figures = facts.figures(facts.histograms(small))
-    figures["phash"] = fingerprints.perceptual_hashes(small)
-    figures["placeholder"] = np.array(
-        [
-            junk.is_placeholder(image, entropy, std, looks["placeholder"])
-            for image, entropy, std in zip(small, figures["entropy"], figures["std"], strict=True)
-        ]
-    )
+    blank = bytes(facts.SIDE**2)
+    small = np.frombuffer(b"".join([record["small"] or blank for record in records]), np.uint8)
+    small = small.reshape(-1, facts.SIDE, facts.SIDE)
+    parts = [_figures(small[start : start + _AT_ONCE], looks) for start in range(0, len(small), _AT_ONCE)]
+    figures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    prints = figures.pop("prints")
     columns = {"id": ids}
     for field in list(SCHEMA)[1:]:
         if field.name in figures:
             columns[field.name] = pa.array(figures[field.name].astype(field.type.to_pandas_dtype()), mask=~known)
         else:
             columns[field.name] = pa.array([record[field.name] for record in records], field.type)
-    flat = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(prints[0].size), len(prints), [None, pa.py_buffer(np.ascontiguousarray(prints))]
-    )
+    flat = pa.FixedSizeBinaryArray.from_buffers(pa.binary(prints[0].size), len(prints), [None, pa.py_buffer(prints)])
     return pa.table(columns, SCHEMA).append_column("prints", flat)
+
+
+def _figures(small: np.ndarray, looks: dict) -> dict[str, np.ndarray]:
+    """Whatever is taken from uint8 [N, 48, 48] alone, by column of SCHEMA, and prints."""
+    found = facts.figures(facts.histograms(small))
+    terms = fingerprints.transforms(small, looks["crops"])
+    found["phash"] = fingerprints.perceptual_hashes(terms)
+    found["placeholder"] = np.array(
+        [
+            junk.is_placeholder(image, entropy, std, looks["placeholder"])
+            for image, entropy, std in zip(small, found["entropy"].tolist(), found["std"].tolist(), strict=True)
+        ]
+    )
+    return found | {"prints": fingerprints.fingerprints(terms)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline.files import whole_folder
+from pipeline.running.files import whole_folder
 
 
 @dataclass

@@ -12,10 +12,10 @@ import tensorflow as tf
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from pipeline.errors import UserError
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
 from pipeline.learning.checkpoint import State
+from pipeline.running.errors import UserError
 
 VALID_BATCH = 256  # images per step on valid; changes nothing but speed
 

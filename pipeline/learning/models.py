@@ -14,8 +14,8 @@ from pathlib import Path
 import keras
 from keras import layers as kl
 
-from pipeline.errors import UserError
 from pipeline.labels import LABELS
+from pipeline.running.errors import UserError
 
 
 def layer_stack(layers: Sequence[str | Mapping], size: int, channels: int) -> keras.Model:

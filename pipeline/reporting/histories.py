@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import make_url
 
-from pipeline.tracking import Store
+from pipeline.running.tracking import Store
 
 MEASURES = ("accuracy", "loss", "val_accuracy", "val_loss")
 AT_ONCE = 500  # runs per query; SQLite limits the number of values in one

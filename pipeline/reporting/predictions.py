@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from pipeline.labels import LABELS
-from pipeline.tracking import Store
+from pipeline.running.tracking import Store
 
 PREDICTIONS = "evaluate/predictions.parquet"
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from trees import encoded, picture
 
-from pipeline.images.decode import Decoded, Rejected, decode, is_gray
+from pipeline.images.decode import Decoded, Rejected, decode, tint
 
 CAP = 1_000_000
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP"]
@@ -199,10 +199,10 @@ assert peak() - before < 8_000, (before, peak())  # KiB; the smallest takes 81 M
     subprocess.run([sys.executable, "-c", script, tmp_path], check=True)
 
 
-def test_gray_is_decided_from_pixels():
+def test_tint_is_the_largest_difference_between_colours_of_a_pixel():
     gray = np.repeat(np.arange(48, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)
-    assert is_gray(gray, 0)
-    tinted = gray.copy()
-    tinted[..., 2] += 3
-    assert not is_gray(tinted, 2)
-    assert is_gray(tinted, 3)
+    assert tint(gray) == 0
+    gray[3, 7, 2] += 3
+    assert tint(gray) == 3
+    gray[3, 7, 0], gray[3, 7, 2] = 255, 0
+    assert tint(gray) == 255

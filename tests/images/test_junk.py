@@ -7,8 +7,8 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 from trees import picture
 
-from pipeline import cli
 from pipeline.images import facts, junk
+from pipeline.running import cli
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageOps
 from trees import picture
 
+from pipeline.images import fingerprints as taking
 from pipeline.images import near
-from pipeline.images.fingerprints import fingerprints, mirrored, perceptual_hashes
+from pipeline.images.fingerprints import mirrored, perceptual_hashes, transforms
 
 SEARCH = {"tables": 4, "tables_held_out": 16, "spare_bits": 5, "flips": 4, "bucket": 64, "seed": 0}
 CROPS = [0.02, 0.04]
@@ -16,6 +17,10 @@ CROPS = [0.02, 0.04]
 
 def small(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L").resize((48, 48), Image.Resampling.BICUBIC))
+
+
+def fingerprints(images: np.ndarray, crops: list[float]) -> np.ndarray:
+    return taking.fingerprints(transforms(images, crops))
 
 
 def compressed(image: Image.Image, quality: int) -> Image.Image:
@@ -87,8 +92,8 @@ def test_fingerprint_of_a_mirrored_picture():
 
 def test_perceptual_hash_holds_under_compression():
     images = [picture(seed) for seed in range(50)]
-    plain = perceptual_hashes(np.stack([small(image) for image in images]))
-    again = perceptual_hashes(np.stack([small(compressed(image, 40)) for image in images]))
+    plain = perceptual_hashes(transforms(np.stack([small(image) for image in images]), []))
+    again = perceptual_hashes(transforms(np.stack([small(compressed(image, 40)) for image in images]), []))
     assert plain.dtype == np.uint64
     assert np.bitwise_count(plain ^ again).max() <= 8
     assert np.bitwise_count(plain[:-1] ^ plain[1:]).min() >= 10

@@ -7,8 +7,8 @@ import zipfile
 import pytest
 from trees import tree, write, zipped
 
-from pipeline.errors import UserError
 from pipeline.images.source import open_source
+from pipeline.running.errors import UserError
 
 
 def refusal(path) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.errors import UserError
 from pipeline.learning.arrays import read_arrays
+from pipeline.running.errors import UserError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import tensorflow as tf
 from omegaconf import OmegaConf
 from scipy import ndimage
 
-from pipeline.cli import CONF
 from pipeline.learning import augment as module
 from pipeline.learning.augment import COLUMNS, augment, warp
+from pipeline.running.cli import CONF
 
 NONE, STUDY, STRONG = (
     OmegaConf.to_container(OmegaConf.load(CONF / "augment" / f"{name}.yaml")) for name in ("none", "study", "strong")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from pipeline.cli import CONF
 from pipeline.learning.arrays import Split
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
+from pipeline.running.cli import CONF
 
 NONE, STRONG = (
     OmegaConf.to_container(OmegaConf.load(CONF / "augment" / f"{name}.yaml")) for name in ("none", "strong")

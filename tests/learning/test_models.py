@@ -9,11 +9,11 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from pipeline.cli import CONF
-from pipeline.errors import UserError
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.fit import build_optimizer
+from pipeline.running.cli import CONF
+from pipeline.running.errors import UserError
 
 CONVOLUTIONS = "C32, BN, C64, BN, P, Drop .25, C128, BN, C128, BN, P, Drop .25, C256, BN, C256, BN, P, Drop .25"
 

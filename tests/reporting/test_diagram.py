@@ -5,8 +5,8 @@ import keras
 import pytest
 from keras import layers as kl
 
-from pipeline.cli import CONF
 from pipeline.reporting import diagram
+from pipeline.running.cli import CONF
 
 STUDY = {
     "model_1_concept": "4,708,615 parameters with rgb, 4,708,039 with grayscale",

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from pipeline import tracking
 from pipeline.reporting import histories
+from pipeline.running import tracking
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tracking.open_store(tmp_path / "a folder", "sample")
+    return tracking.open_store(tmp_path / "a folder", "sample", create=True)
 
 
 def run(store, *epochs: dict) -> str:

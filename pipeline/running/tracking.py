@@ -18,7 +18,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from pipeline.errors import UserError
+from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -98,12 +98,13 @@ class Store:
                 return runs
 
 
-def open_store(folder: str | Path, experiment: str) -> Store:
-    """The experiment `experiment` in the store `folder`/mlflow.db, both created when absent.
+def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
+    """The experiment `experiment` in the store `folder`/mlflow.db; with `create` both are made when absent.
 
-    The environment variable MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised
-    between processes: MLflow's migrations fail when several start on an empty database. Raises UserError when the
-    database is corrupt or cannot be written, before any work is done.
+    Without it an absent experiment is a UserError that names those there are. The environment variable
+    MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised between processes: MLflow's
+    migrations fail when several start on an empty database. Raises UserError, before any work is done, when the
+    database is corrupt or cannot be written.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -117,6 +118,9 @@ def open_store(folder: str | Path, experiment: str) -> Store:
         found = client.get_experiment_by_name(experiment)
         if found and found.lifecycle_stage == "deleted":
             raise UserError(f"MLflow experiment {experiment!r} is deleted; restore it, or empty the store's trash")
+        if not (found or create):
+            known = ", ".join(sorted(each.name for each in client.search_experiments() if each.name != "Default"))
+            raise UserError(f"MLflow has no experiment {experiment!r}; there are: {known or 'none, train first'}")
         location = None if server else (folder / "artifacts" / experiment).as_uri()
         # the kind makes MLflow's page open on runs and curves, not on its views for language models
         kind = {"mlflow.experimentKind": "custom_model_development"}

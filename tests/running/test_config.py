@@ -4,8 +4,8 @@ import pytest
 from conftest import composed
 from omegaconf import MissingMandatoryValue, OmegaConf
 
-from pipeline.config import config_hash, flatten, identity, run_name
-from pipeline.errors import UserError
+from pipeline.running.config import config_hash, flatten, identity, run_name
+from pipeline.running.errors import UserError
 
 RUN = ("model=model_2_best", "optimizer=sgd", "channels=rgb", "batch_size=128")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.files import whole_file, whole_folder, write_json
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_file, whole_folder, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def content(folder):
@@ -75,7 +75,7 @@ def test_a_kill_leaves_the_old_version_and_no_new_one_and_the_next_run_succeeds(
     for kind, name in (("whole_file", "f.txt"), ("whole_folder", "run")):
         write = "beside" if kind == "whole_file" else "(beside / 'f.txt')"
         killed = python(
-            f"import os, signal; from pathlib import Path; from pipeline.files import {kind}\n"
+            f"import os, signal; from pathlib import Path; from pipeline.running.files import {kind}\n"
             f"with {kind}({str(tmp_path / name)!r}) as beside:\n"
             f"    {write}.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
         )
@@ -135,8 +135,8 @@ def test_a_disk_that_is_really_full_is_said_so_by_every_writer(tmp_path):
 import os, subprocess
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", {str(tmp_path)!r}], check=True)
 import numpy as np
-from pipeline.errors import UserError
-from pipeline.files import whole_file
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_file
 big = np.zeros(1_000_000, np.uint8)
 plain = lambda path, data: path.write_bytes(data.tobytes())
 for name, write in (("x.npy", np.save), ("x.npz", np.savez), ("x", plain)):

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import plots
 from pipeline.labels import LABELS
-from pipeline.metrics import evaluate_split
+from pipeline.reporting import plots
+from pipeline.reporting.metrics import evaluate_split
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline import sweep
-from pipeline.errors import UserError
+from pipeline.running import sweep
+from pipeline.running.errors import UserError
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def run(step: str) -> None:
@@ -107,7 +107,7 @@ def _docstring(step: str) -> str:
     """The module's docstring, read without importing it: help must not wait for TensorFlow."""
     import ast
 
-    return ast.get_docstring(ast.parse((Path(__file__).parent / f"{step}.py").read_text())) or ""
+    return ast.get_docstring(ast.parse((Path(__file__).parents[1] / f"{step}.py").read_text())) or ""
 
 
 def _fail(step: str, message: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 from conftest import TINY
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline import cli, sweep
-from pipeline.tracking import open_store
+from pipeline.running import cli, sweep
+from pipeline.running.tracking import open_store
 
 # Two lines of TensorFlow's native code about a missing driver, which no setting of it turns off.
 NATIVE = re.compile(r"WARNING: All log messages before absl::InitializeLog|I0000 .* cudart_stub")
@@ -78,7 +78,7 @@ def test_a_sweep_trains_every_combination_and_says_how_far_it_is(project, monkey
         monkeypatch, capfd, "train", "-m", *TINY[:2], "optimizer=adam,sgd", "batch_size=8,16", "epochs=1"
     )
     assert code == 0
-    store = open_store("mlruns", "sample")
+    store = open_store("mlruns", "sample", create=True)
     finished = store.finished({})
     assert len(finished) == 4
     assert "sweep: 1 done, 0 running, 0 failed, 3 left, expected end" in err
@@ -96,7 +96,7 @@ def test_row_23_one_job_fails_the_others_finish_and_each_failure_is_listed(proje
     layers = "model.build.layers=[flatten],[nonsense],[flatten,norm],[{dens: 3}]"
     code, _, err = shell(monkeypatch, capfd, "train", "-m", "model=model_2_best", layers, *TINY[2:])
     assert code == 1
-    store = open_store("mlruns", "sample")
+    store = open_store("mlruns", "sample", create=True)
     assert len(store.finished({})) == 2
     failed = [line for line in err.splitlines() if line.startswith("  failed: ")]
     assert len(failed) == 2
@@ -106,7 +106,7 @@ def test_row_23_one_job_fails_the_others_finish_and_each_failure_is_listed(proje
 
 
 def test_a_step_run_from_a_shell_ends_with_status_2_and_no_traceback(tmp_path):
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-m", "pipeline.rank", "top=x=y"]
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert ended.returncode == 2

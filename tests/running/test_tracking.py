@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.tracking import open_store, running
+from pipeline.running.errors import UserError
+from pipeline.running.tracking import open_store, running
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def no_server(monkeypatch):
 
 
 def start_a_run(folder: Path) -> None:
-    open_store(folder, "sample").start("run", {"a": 1}, {})
+    open_store(folder, "sample", create=True).start("run", {"a": 1}, {})
 
 
 def status(store, run_id: str) -> str:
@@ -33,19 +33,19 @@ def status(store, run_id: str) -> str:
 def test_row_26_processes_that_start_together_on_no_database_share_one_experiment(tmp_path):
     # Each is a process of its own that has not seen the database; only the imports are shared, to save time.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.tracking"])
+    context.set_forkserver_preload(["pipeline.running.tracking"])
     processes = [context.Process(target=start_a_run, args=(tmp_path,)) for _ in range(16)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 16
-    store = open_store(tmp_path, "sample")
+    store = open_store(tmp_path, "sample", create=True)
     assert len(store.client.search_runs([store.experiment_id])) == 16
 
 
 def test_row_27_a_locked_database_is_waited_for(tmp_path):
-    store = open_store(tmp_path, "sample")
+    store = open_store(tmp_path, "sample", create=True)
     run_id = store.start("run", {}, {})
     other = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
     other.execute("begin exclusive")
@@ -58,7 +58,7 @@ def test_row_27_a_locked_database_is_waited_for(tmp_path):
 
 @pytest.mark.parametrize("damage", ["garbage", "torn", "read-only"])
 def test_row_29_an_unsound_database_is_refused_and_named(tmp_path, damage):
-    open_store(tmp_path, "sample")
+    open_store(tmp_path, "sample", create=True)
     database = tmp_path / "mlflow.db"
     if damage == "garbage":
         database.write_bytes(b"not a database" * 1000)
@@ -69,11 +69,11 @@ def test_row_29_an_unsound_database_is_refused_and_named(tmp_path, damage):
     else:
         database.chmod(0o444)
     with pytest.raises(UserError, match=r"mlflow\.db: is (not a sound SQLite database|read-only)"):
-        open_store(tmp_path, "sample")
+        open_store(tmp_path, "sample", create=True)
 
 
 def test_a_run_ends_as_what_became_of_it(tmp_path):
-    store = open_store(tmp_path, "sample")
+    store = open_store(tmp_path, "sample", create=True)
     ends = {}
     for error in (None, KeyboardInterrupt(), SystemExit(143), ValueError("no such thing")):
         ends[type(error)] = store.start("run", {}, {})
@@ -88,11 +88,11 @@ def test_a_run_ends_as_what_became_of_it(tmp_path):
 
 
 def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_path):
-    store = open_store(tmp_path, "sample")
+    store = open_store(tmp_path, "sample", create=True)
     living = store.start("living", {}, {})
     script = (
-        "import sys; from pipeline.tracking import open_store\n"
-        "print(open_store(sys.argv[1], 'sample').start('dead', {}, {}))"
+        "import sys; from pipeline.running.tracking import open_store\n"
+        "print(open_store(sys.argv[1], 'sample', create=True).start('dead', {}, {}))"
     )
     dead = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, text=True).strip()
     assert status(store, dead) == "RUNNING"
@@ -101,7 +101,7 @@ def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_pa
 
 
 def test_a_killed_run_is_resumed_under_this_process(tmp_path):
-    store = open_store(tmp_path, "sample")
+    store = open_store(tmp_path, "sample", create=True)
     run_id = store.start("a", {}, {})
     store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
     store.end(run_id, "KILLED")
@@ -113,7 +113,7 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
 
 def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    store = open_store("mlruns", "sample")
+    store = open_store("mlruns", "sample", create=True)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     run_id = store.start("run", {}, {})
@@ -121,3 +121,10 @@ def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatc
     store.client.log_artifact(run_id, str(tmp_path / "file.txt"))
     assert not list((tmp_path / "elsewhere").iterdir())
     assert list((tmp_path / "mlruns/artifacts/sample").rglob("file.txt"))
+
+
+def test_an_experiment_that_is_not_there_is_named_beside_those_that_are_and_not_made(tmp_path):
+    open_store(tmp_path, "sample", create=True)
+    with pytest.raises(UserError, match="no experiment 'sampel'; there are: sample"):
+        open_store(tmp_path, "sampel", create=False)
+    assert open_store(tmp_path, "sample", create=False).client.get_experiment_by_name("sampel") is None

@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.progress import progress
+from pipeline.running.progress import progress
 
 
 def lines(capsys):

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.errors import UserError
+from pipeline.running.errors import UserError
 
 # Where things lie and whether to do them again changes no result: the same choices have the same hash under
 # `dvc repro`, `dvc exp run` and a sweep.

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from pipeline.labels import LABELS
-from pipeline.metrics import CLASSES, evaluate_split, intervals, scores
+from pipeline.reporting.metrics import CLASSES, evaluate_split, intervals, scores
 
 MACRO = {"labels": CLASSES, "average": "macro", "zero_division": 0}
 
