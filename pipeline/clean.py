@@ -109,7 +109,7 @@ def judge(
     known.loc[(known.reason == "") & known.placeholder.fillna(False) & ~allowed, "reason"] = "placeholder"
     known.loc[(known.reason == "") & denied, "reason"] = "denied"
     known = known.assign(note="", of="", similarity=0.0, other_label=False)
-    for search, spared in ((duplicates, []), (lambda rows: near_duplicates(rows, prints[rows.index], near), allow)):
+    for search, spared in ((duplicates, []), (lambda rows: near_duplicates(rows, prints, near), allow)):
         rows = known.loc[known.reason == "", ["id", "split", "label", "sha256"]]
         found = search(rows)
         found.loc[rows.id.isin(list(spared)) & (found.reason != ""), ["reason", "of", "similarity"]] = ["", "", 0.0]
@@ -157,7 +157,7 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
     """
     for _ in range(5):
         kept = manifest.kept.to_numpy()
-        found = leaks(manifest[kept], prints[kept], near)
+        found = leaks(manifest[kept], prints, near)
         found = found[(found.kind == "exact") | ~found.id.isin(list(allow))].set_index("id")
         if found.empty:
             return manifest

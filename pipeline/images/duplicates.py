@@ -41,33 +41,35 @@ def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.
     """What near duplicates mean for each row of `images` (id ascending, split, label, sha256), as `duplicates` says it.
 
     The reasons are near_duplicate_of_test, near_duplicate_of_valid and near_duplicate_in_train; `similarity` is the
-    cosine to `of`. prints: int8 [rows, views, 256]. near: see `near` in conf/clean.yaml. An image of train leaves if it
+    cosine to `of`. prints: int8 [.., views, 256], an image's at the position that is its index in `images`. near: see `near` in conf/clean.yaml. An image of train leaves if it
     is like one of test, of valid, or like one of train with a lower id that stays: of a chain a-b-c, where a and c
     differ, a and c stay.
     """
-    found = pd.DataFrame({"reason": "", "note": "", "of": "", "similarity": 0.0, "other_label": False}, images.index)
     rank = images.split.map({"test": 0, "valid": 1, "train": 2}).to_numpy()
     unique = ~images.sha256.duplicated().to_numpy()
     order = np.lexsort((np.arange(len(images)), rank))
     order = order[unique[order]]
-    first, second, cosine = near_pairs(prints[order], int((rank[order] < 2).sum()), **near)
+    first, second, cosine = near_pairs(prints[images.index[order]], int((rank[order] < 2).sum()), **near)
     partners: dict[int, list[tuple[int, float]]] = {}
-    for one, other, similarity in zip(order[first], order[second], cosine, strict=True):
-        partners.setdefault(int(other), []).append((int(one), float(similarity)))
-    ids, splits, labels = images.id.to_numpy(), images.split.to_numpy(), images.label.to_numpy()
-    for row in order:
-        like = [(other, similarity) for other, similarity in partners.get(int(row), []) if not found.reason.iat[other]]
+    for one, other, similarity in zip(order[first].tolist(), order[second].tolist(), cosine.tolist(), strict=True):
+        partners.setdefault(other, []).append((one, similarity))
+    ids, splits, labels = images.id.tolist(), images.split.tolist(), images.label.tolist()
+    leaves, other_label, rows = set(), np.zeros(len(images), bool), {}
+    for row in [row for row in order.tolist() if row in partners]:
+        like = [(other, similarity) for other, similarity in partners[row] if other not in leaves]
         if not like:
             continue
-        other, similarity = max(like, key=lambda pair: (-rank[pair[0]], pair[1], -pair[0]))
-        where = "in" if splits[other] == splits[row] else "of"
-        column = "reason" if splits[row] == "train" else "note"
-        found.iloc[row, found.columns.get_loc(column)] = f"near_duplicate_{where}_{splits[other]}"
-        found.iloc[row, found.columns.get_loc("of")] = ids[other]
-        found.iloc[row, found.columns.get_loc("similarity")] = similarity
+        of, similarity = max(like, key=lambda pair: (-rank[pair[0]], pair[1], -pair[0]))
+        where = f"near_duplicate_{'in' if splits[of] == splits[row] else 'of'}_{splits[of]}"
+        if splits[row] == "train":
+            leaves.add(row)
+        rows[row] = (where, "", ids[of], similarity) if row in leaves else ("", where, ids[of], similarity)
         if any(labels[one] != labels[row] for one, _ in like):
-            found.iloc[[row, *(one for one, _ in like)], found.columns.get_loc("other_label")] = True
-    return found
+            other_label[[row, *(one for one, _ in like)]] = True
+    nothing = ("", "", "", 0.0)
+    columns = ["reason", "note", "of", "similarity"]
+    found = pd.DataFrame([rows.get(row, nothing) for row in range(len(images))], images.index, columns)
+    return found.assign(other_label=other_label)
 
 
 def groups(images: pd.DataFrame) -> dict[str, int]:

@@ -9,8 +9,9 @@ from pipeline.images.near import near_pairs
 def leaks(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.DataFrame:
     """The images of train that show the same as one of valid or test, exactly or nearly.
 
-    images: id, split, label, sha256 of decodable images, with prints, int8 [rows, views, 256], beside. near: see `near`
-    in conf/clean.yaml. Returns a row for each such image: id, of, kind ("exact" or "near"), similarity (1 if exact).
+    images: id, split, label, sha256 of decodable images. prints: int8 [.., views, 256], an image's at the position that
+    is its index in `images`. near: see `near` in conf/clean.yaml. Returns a row for each such image: id, of, kind
+    ("exact" or "near"), similarity (1 if exact).
     """
     held_out = images[images.split != "train"].drop_duplicates("sha256").set_index("sha256").id
     train = images[images.split == "train"]
@@ -20,7 +21,8 @@ def leaks(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.DataFrame:
     order = np.argsort(images.split.to_numpy() == "train", kind="stable")
     order = order[~images.sha256.iloc[order].duplicated().to_numpy()]
     ids, splits = images.id.to_numpy()[order], images.split.to_numpy()[order]
-    first, second, cosine = near_pairs(prints[order], int((splits != "train").sum()), **near | {"tables": 0})
+    pictures, held_out_first = prints[images.index[order]], int((splits != "train").sum())
+    first, second, cosine = near_pairs(pictures, held_out_first, **near | {"tables": 0})
     across = np.nonzero((splits[first] != "train") & (splits[second] == "train"))[0]
     for pair in across[np.argsort(-cosine[across], kind="stable")]:
         if ids[second[pair]] not in seen:

@@ -3,12 +3,16 @@
 Locality-sensitive hashing by random hyperplanes (Charikar, 2002) with multi-probing (Lv et al., 2007): the sign of a
 fingerprint on each of a few random directions makes a key; pictures that are alike share it in most places, so an image
 is compared only with those whose key equals its own, or its own with its least certain signs flipped. The number of
-directions grows with the logarithm of the number of images, so the cost of one image stays about the same.
+directions grows with the logarithm of the number of images, so the cost of one image stays about the same. One table of
+keys is held at a time, so memory stays at little more than the fingerprints.
 """
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from pipeline.images.fingerprints import SIZE, mirrored
+from pipeline.images.shards import cores
 from pipeline.running.progress import progress
 
 _BATCH = 4096  # images whose candidates are held at once
@@ -36,86 +40,101 @@ def near_pairs(
     rows, views = prints.shape[:2]
     if rows < 2:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    bits = int(np.ceil(np.log2(rows * views))) + spare_bits
+    bits = min(int(np.ceil(np.log2(rows * views))) + spare_bits, 32)
     generator = np.random.default_rng(seed)
-    planes = [generator.standard_normal((SIZE, bits), np.float32) for _ in range(max(tables, tables_held_out))]
     flat = prints.reshape(-1, SIZE)
-    indexes = [_Index(_keys(flat, plane), bucket) for plane in planes]
-    norms = np.concatenate([np.linalg.norm(part.astype(np.float32), axis=1) for part in _batches(flat)]).clip(1e-6)
-    found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
     parts = [range(start, min(start + _BATCH, held_out)) for start in range(0, held_out, _BATCH)]
-    if tables:
-        parts += [range(start, min(start + _BATCH, rows)) for start in range(held_out, rows, _BATCH)]
-    for part in progress(parts, rows if tables else held_out, "search near duplicates", step=_BATCH):
-        used, shown = (tables_held_out, views) if part.start < held_out else (tables, 1)
-        numbers = (np.arange(part.start, part.stop)[:, None] * views + np.arange(shown)).ravel()
-        for side in (flat[numbers], mirrored(flat[numbers])):
-            queries = side.astype(np.float32)
-            codes = [
-                index.candidates(queries @ plane, flips, len(flat))
-                for index, plane in zip(indexes[:used], planes[:used], strict=True)
+    parts += [range(start, min(start + _BATCH, rows)) for start in range(held_out, rows, _BATCH)]
+    pairs, cosines = np.empty(0, np.int64), np.empty(0, np.float32)
+    numbers = range(max(tables, tables_held_out))
+    with ThreadPoolExecutor(cores()) as threads:  # threads do, since numpy leaves the interpreter free
+        batches = [flat[start : start + 3 * _BATCH] for start in range(0, len(flat), 3 * _BATCH)]
+        norms = np.concatenate(list(threads.map(lambda part: np.linalg.norm(part.astype(np.float32), axis=1), batches)))
+        for number in progress(numbers, len(numbers), "search near duplicates", "table"):
+            plane = generator.standard_normal((SIZE, bits), np.float32)
+            keys = np.concatenate(list(threads.map(lambda part, plane=plane: _keys(_sides(part, plane)), batches)))
+            search = _Table(plane, keys, bucket, flat, norms.clip(1e-6), views)
+            used = [
+                (part, views if part.start < held_out else 1)
+                for part in parts
+                if number < (tables_held_out if part.start < held_out else tables)
             ]
-            queries /= norms[numbers, None]
-            found += _verify(queries, numbers, flat, norms, np.unique(np.concatenate(codes)), views, similarity)
-    codes, cosines = (np.concatenate(each) for each in zip(*found, strict=True))
-    order = np.lexsort((-cosines, codes))  # of each pair the best first, which `unique` then takes
-    codes, best = np.unique(codes[order], return_index=True)
-    return codes // rows, codes % rows, cosines[order[best]]
+            found = threads.map(lambda item, search=search: search.pairs(*item, flips, similarity), used)
+            pairs, cosines = _best([(pairs, cosines), *found])
+    return pairs // rows, pairs % rows, cosines
 
 
-class _Index:
-    """The views of each key, lowest first: their numbers sorted by key."""
+class _Table:
+    """The views of all rows by their key under `plane`: numbers sorted by key, of each key the lowest first."""
 
-    def __init__(self, keys: np.ndarray, bucket: int) -> None:
+    def __init__(
+        self, plane: np.ndarray, keys: np.ndarray, bucket: int, flat: np.ndarray, norms: np.ndarray, views: int
+    ) -> None:
+        self.plane, self.bucket, self.flat, self.norms, self.views = plane, bucket, flat, norms, views
         self.order = np.argsort(keys, kind="stable").astype(np.int32)
         self.keys = keys[self.order]
-        self.bucket = bucket
+        # Most keys that are looked up are nobody's. One bit for each says so without a search through the sorted keys.
+        self.taken = np.zeros(1 << plane.shape[1] - 3, np.uint8)
+        np.bitwise_or.at(self.taken, keys >> 3, np.uint8(1) << (keys & 7).astype(np.uint8))
 
-    def candidates(self, sides: np.ndarray, flips: int, total: int) -> np.ndarray:
-        """Codes `query * total + view` for queries whose products with the directions are `sides` [queries, bits]."""
-        places = 1 << np.arange(sides.shape[1], dtype=np.int64)
+    def pairs(self, part: range, shown: int, flips: int, similarity: float) -> tuple[np.ndarray, np.ndarray]:
+        """Codes first * rows + second and cosines of the pairs that the first `shown` views of these rows have."""
+        numbers = (np.arange(part.start, part.stop)[:, None] * self.views + np.arange(shown)).ravel()
+        found = []
+        for plane, signs in ((self.plane, None), (_swapped(self.plane), _swapped(np.ones((SIZE, 1), np.float32))[:, 0])):
+            query, view = self.candidates(_sides(self.flat[numbers], plane), flips)
+            found += self.alike(numbers[query], view, signs, similarity)
+        return _best(found)
+
+    def candidates(self, sides: np.ndarray, flips: int) -> tuple[np.ndarray, np.ndarray]:
+        """Queries (positions in `sides`, their products with the directions) and the views that share a key of them."""
         least = np.argpartition(np.abs(sides), flips, axis=1)[:, :flips]
-        subsets = np.arange(1 << flips)[:, None] >> np.arange(flips) & 1
-        keys = (((sides > 0) @ places)[:, None] ^ (places[least] @ subsets.T)).ravel()
-        starts = np.searchsorted(self.keys, keys)
-        hits = np.nonzero(self.keys[np.minimum(starts, len(self.keys) - 1)] == keys)[0]
-        starts = starts[hits]
+        probes = np.zeros((len(sides), 1), np.uint32)
+        for bit in (np.uint32(1) << least.astype(np.uint32)).T[:, :, None]:
+            probes = np.concatenate([probes, probes | bit], axis=1)
+        keys = (_keys(sides)[:, None] ^ probes).ravel()
+        hits = np.nonzero(self.taken[keys >> 3] >> (keys & 7).astype(np.uint8) & 1)[0]
+        starts = np.searchsorted(self.keys, keys[hits])
         counts = np.minimum(np.searchsorted(self.keys, keys[hits], "right") - starts, self.bucket)
         within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-        return np.repeat(hits >> flips, counts) * total + self.order[np.repeat(starts, counts) + within]
+        return np.repeat(hits >> flips, counts), self.order[np.repeat(starts, counts) + within]
+
+    def alike(self, one: np.ndarray, other: np.ndarray, signs: np.ndarray | None, similarity: float) -> list:
+        """Codes and cosines, in batches, of the pairs of views that are alike enough, `one` times `signs` if given."""
+        rows = len(self.flat) // self.views
+        apart = one // self.views != other // self.views
+        one, other, found = one[apart], other[apart], [(np.empty(0, np.int64), np.empty(0, np.float32))]
+        for start in range(0, len(one), _PAIRS):
+            left, right = one[start : start + _PAIRS], other[start : start + _PAIRS]
+            print_left = self.flat[left].astype(np.float32)
+            if signs is not None:
+                print_left *= signs
+            cosine = np.einsum("ij,ij->i", print_left, self.flat[right].astype(np.float32))
+            cosine /= self.norms[left] * self.norms[right]
+            hits = np.nonzero(cosine >= similarity)[0]
+            left, right = left[hits].astype(np.int64) // self.views, right[hits].astype(np.int64) // self.views
+            found.append((np.minimum(left, right) * rows + np.maximum(left, right), cosine[hits].astype(np.float32)))
+        return found
 
 
-def _batches(flat: np.ndarray) -> list[np.ndarray]:
-    return [flat[start : start + _BATCH] for start in range(0, len(flat), _BATCH)]
+def _sides(part: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    return part.astype(np.float32) @ plane
 
 
-def _keys(flat: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    places = 1 << np.arange(plane.shape[1], dtype=np.int64)
-    return np.concatenate([(part.astype(np.float32) @ plane > 0) @ places for part in _batches(flat)])
+def _swapped(plane: np.ndarray) -> np.ndarray:
+    """The directions for mirrored images: what a mirrored fingerprint gives with `plane`, the plain one gives with it."""
+    return np.ascontiguousarray(mirrored(plane.T).T)
 
 
-def _verify(
-    queries: np.ndarray,
-    numbers: np.ndarray,
-    flat: np.ndarray,
-    norms: np.ndarray,
-    codes: np.ndarray,
-    views: int,
-    similarity: float,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The candidates that are alike enough, in batches of (first row * rows + second row, cosine); a pair may repeat.
+def _keys(sides: np.ndarray) -> np.ndarray:
+    """uint32 [N]: bit b of a key says whether the product with direction b is positive."""
+    places = 2.0 ** np.arange(sides.shape[1])  # exact, and several times faster than in integers
+    return ((sides > 0).astype(np.float64) @ places).astype(np.uint32)
 
-    queries: unit vectors [Q, 256] of the views `numbers` [Q]. codes: query * all views + view.
-    """
-    rows = len(flat) // views
-    left, right = np.divmod(codes, len(flat))
-    other = numbers[left] // views != right // views
-    left, right = left[other], right[other]
-    found = []
-    for start in range(0, len(left), _PAIRS):
-        query, view = left[start : start + _PAIRS], right[start : start + _PAIRS]
-        cosine = np.einsum("ij,ij->i", queries[query], flat[view].astype(np.float32)) / norms[view]
-        hits = np.nonzero(cosine >= similarity)[0]
-        one, other = numbers[query[hits]] // views, view[hits] // views
-        found.append((np.minimum(one, other) * rows + np.maximum(one, other), cosine[hits].astype(np.float32)))
-    return found
+
+def _best(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair once, ascending, with its largest cosine."""
+    codes, cosines = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.lexsort((-cosines, codes))
+    codes, first = np.unique(codes[order], return_index=True)
+    return codes, cosines[order[first]]
