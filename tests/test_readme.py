@@ -1,0 +1,65 @@
+"""README's commands are ones that exist: steps, choices, make targets, files."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import composed
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.partition(" #")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.S)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip()
+]
+STEPS = [shlex.split(command) for command in COMMANDS if command.startswith("python -m pipeline.")]
+EXPERIMENTS = [shlex.split(command) for command in COMMANDS if command.startswith("dvc exp run")]
+
+
+@pytest.mark.parametrize("words", STEPS, ids=" ".join)
+def test_a_step_of_readme_composes(words):
+    step, overrides = words[2].removeprefix("pipeline."), [word for word in words[3:] if word not in ("-m", "--help")]
+    if "--help" in words:
+        return
+    for override in OverridesParser.create().parse_overrides(overrides):
+        assert override.key_or_group
+    # of a sweep, its first point
+    composed(step, *[re.sub(r"=([^,\[]+),.*", r"=\1", override) for override in overrides])
+
+
+@pytest.mark.parametrize("words", EXPERIMENTS, ids=" ".join)
+def test_an_experiment_of_readme_sets_choices_that_params_has(words):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings = [word for word in words[3:] if word != "-S"]
+    assert settings
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        assert key in params
+        names = value.strip("[]").split(",")
+        if (ROOT / "conf" / key).is_dir():
+            assert all((ROOT / "conf" / key / f"{name}.yaml").exists() for name in names), setting
+
+
+def test_make_targets_of_readme_exist():
+    targets = set(re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.M))
+    assert targets >= {"repro", "test", "ui"}
+    assert targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_files_that_readme_links_to_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists() and link != "docs/data.md"]
+
+
+def test_constraints_pin_everything_that_is_required_and_name_no_host():
+    pinned = (ROOT / "constraints.txt").read_text()
+    names = {re.split(r"[=<>\[; ]", line)[0].lower() for line in pinned.splitlines() if "==" in line}
+    required = re.findall(r'^ {4}"([A-Za-z0-9_.-]+)', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert {name.lower() for name in required} <= names
+    assert "://" not in pinned and "@" not in pinned
