@@ -61,9 +61,8 @@ def compiled(name: str, arguments: argparse.Namespace) -> tuple[keras.Model, dic
     values = OmegaConf.to_container(cfg, resolve=True)
     model = build_model(values, argparse.Namespace(size=48, channels=3))
     optimizer = build_optimizer(values["optimizer"], 1, 1)
-    model.compile(
-        optimizer, "categorical_crossentropy", ["categorical_accuracy"], jit_compile=values["model"]["jit_compile"]
-    )
+    xla = values["model"]["jit_compile"]
+    model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"], jit_compile=xla)
     return model, values
 
 

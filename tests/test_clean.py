@@ -1,5 +1,6 @@
 """Cleaning: rows 4-14 of the faults as the step sees them, and what each duplicate means."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
-from trees import cleaned, digests, encoded, picture, tree, write, zipped
+from trees import cleaned, config, digests, encoded, picture, tree, write, zipped
 
-from pipeline import clean
+from pipeline import clean, draw
 from pipeline.images import survey
 from pipeline.labels import LABELS
 from pipeline.running import cli
@@ -46,7 +49,7 @@ def test_good_images_are_kept(tmp_path, raw):
         ("too_many_bytes", encoded(picture(1)) + bytes(40_000_000)),
     ],
 )
-def test_bad_image_is_set_aside(tmp_path, raw, reason, data):
+def test_row_4_a_bad_image_is_set_aside(tmp_path, raw, reason, data):
     write(raw, "train/happy/bad.jpg", data)
     manifest, summary = cleaned(tmp_path, raw)
     row = manifest.loc["train/happy/bad.jpg"]
@@ -66,7 +69,7 @@ def test_damaged_zip_entry_is_set_aside(tmp_path, raw):
     assert manifest.reason[~manifest.kept].to_dict() == {"train/happy/1.jpg": "unreadable"}
 
 
-def test_name_does_not_matter_content_does(tmp_path, raw):
+def test_row_5_the_name_does_not_matter_the_content_does(tmp_path, raw):
     write(raw, "train/happy/really_a_png.jpg", encoded(picture(900), "PNG"))
     write(raw, "train/happy/no_suffix", encoded(picture(901), "WEBP"))
     manifest, _ = cleaned(tmp_path, raw)
@@ -75,7 +78,7 @@ def test_name_does_not_matter_content_does(tmp_path, raw):
     assert manifest.format["train/happy/no_suffix"] == "WEBP"
 
 
-def test_first_frame_is_said_so(tmp_path, raw):
+def test_row_8_the_first_frame_is_said_so(tmp_path, raw):
     frames = [picture(900), picture(901)]
     write(raw, "train/happy/moves.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     manifest, summary = cleaned(tmp_path, raw)
@@ -99,7 +102,7 @@ def test_dark_faces_stay(tmp_path, raw):
     assert manifest.kept["train/happy/dark.jpg"]
 
 
-def test_duplicates(tmp_path, raw):
+def test_row_10_duplicates_are_reported_and_leave_train_only(tmp_path, raw):
     same = {seed: (encoded(picture(seed), "PNG"), encoded(picture(seed), "BMP")) for seed in range(900, 906)}
     places = {
         900: ("train/happy/a.png", "test/happy/a.png"),
@@ -140,7 +143,7 @@ def test_blank_image_is_no_reason_to_drop_another(tmp_path, raw):
     assert manifest.reason[~manifest.kept].tolist() == ["blank"] * 3
 
 
-def test_too_many_bad_images_fail_the_step(tmp_path, raw):
+def test_row_11_too_many_bad_images_fail_the_step(tmp_path, raw):
     for number in range(4):
         write(raw, f"train/happy/bad{number}.jpg", b"")
     with pytest.raises(UserError, match=r"4 of 46 images are bad, over max_bad_share=0\.05: 4 zero_bytes") as caught:
@@ -150,7 +153,7 @@ def test_too_many_bad_images_fail_the_step(tmp_path, raw):
     cleaned(tmp_path, raw, "data.max_bad_share=0.1")
 
 
-def test_class_that_cleaning_empties_fails_the_step(tmp_path, raw):
+def test_row_3_a_class_that_cleaning_empties_fails_the_step(tmp_path, raw):
     for number in range(2):
         write(raw, f"valid/fear/{number}.jpg", b"")
     with pytest.raises(UserError, match="no image of valid/fear is left"):
@@ -181,7 +184,7 @@ def test_limit_is_applied_before_decoding(tmp_path, raw):
     assert summary["limit"] == 7
 
 
-def test_same_input_gives_the_same_bytes(tmp_path, raw):
+def test_row_14_the_same_input_gives_the_same_bytes(tmp_path, raw):
     write(raw, "train/happy/bad.jpg", encoded(Image.new("RGB", (48, 48))))
     cleaned(tmp_path, raw)
     first = digests(tmp_path / "clean")
@@ -189,7 +192,7 @@ def test_same_input_gives_the_same_bytes(tmp_path, raw):
     assert digests(tmp_path / "clean") == first
 
 
-def test_killed_at_any_moment_then_run_again(tmp_path, raw):
+def test_row_12_killed_at_any_moment_then_run_again(tmp_path, raw):
     cleaned(tmp_path, raw)
     whole = digests(tmp_path / "clean")
     command = [sys.executable, "-m", "pipeline.clean", "data=own", f"source={raw}", "shard=2"]
@@ -206,7 +209,7 @@ def test_killed_at_any_moment_then_run_again(tmp_path, raw):
     assert not list((tmp_path / "killed" / "cache").rglob("*.parquet"))
 
 
-def test_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
+def test_row_12_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
     def fails_at_happy(raw, looks, ids, path):
         if any("train/happy" in id for id in ids):
             raise KeyboardInterrupt
@@ -222,7 +225,36 @@ def test_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
     assert len(looked) == 42 - 12
 
 
-def test_disk_full_is_named_and_earlier_output_stays(tmp_path, raw, monkeypatch):
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB of its own, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root to mount a file system")
+@pytest.mark.parametrize("place", ["clean", "cache"])
+def test_row_13_a_full_disk_is_named_and_earlier_output_stays(tmp_path, raw, small_disk, place):
+    here = f"paths.{place}={small_disk / place}"
+    cleaned_before = small_disk if place == "clean" else tmp_path
+    clean.main(config(tmp_path, raw, here))
+    before = digests(cleaned_before / "clean")
+    with contextlib.suppress(OSError), (small_disk / "other").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(UserError, match=f"{place}.*: the disk is full"):
+        clean.main(config(tmp_path, raw, here))
+    assert digests(cleaned_before / "clean") == before
+    (small_disk / "other").unlink()
+    clean.main(config(tmp_path, raw, here))
+    assert digests(cleaned_before / "clean") == before
+
+
+def test_row_13_a_full_disk_is_named_wherever_it_is_met(tmp_path, raw, monkeypatch):
     cleaned(tmp_path, raw)
     before = digests(tmp_path / "clean")
 
@@ -235,7 +267,7 @@ def test_disk_full_is_named_and_earlier_output_stays(tmp_path, raw, monkeypatch)
     assert digests(tmp_path / "clean") == before
 
 
-def test_user_mistakes_are_one_line(tmp_path, raw):
+def test_row_1_user_mistakes_are_one_line(tmp_path, raw):
     def run(*arguments) -> str:
         command = [sys.executable, "-m", "pipeline.clean", *arguments]
         done = subprocess.run(command, cwd=cli.CONF.parent, capture_output=True, text=True, check=False)
@@ -249,7 +281,7 @@ def test_user_mistakes_are_one_line(tmp_path, raw):
     assert "real_faces" in run("data=fake", "source=x")
 
 
-def test_near_duplicates(tmp_path, raw):
+def test_row_10_near_duplicates(tmp_path, raw):
     mirrored = picture(900, size=96).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     write(raw, "test/happy/a.jpg", encoded(picture(900, size=96)))
     write(raw, "train/happy/mirrored.jpg", encoded(mirrored, quality=40))
@@ -267,6 +299,18 @@ def test_near_duplicates(tmp_path, raw):
     assert manifest.note["valid/fear/c_again.jpg"] == "near_duplicate_in_valid"
     assert set(manifest.index[manifest.other_label]) == {"train/sad/b_small.jpg", "train/fear/b.jpg"}
     assert summary["reasons"] == {"near_duplicate_in_train": 1, "near_duplicate_of_test": 1}
+
+
+def test_of_drawn_faces_every_planted_fault_leaves_and_nothing_else(tmp_path):
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        small = ["images={train:250,valid:50,test:50}", "camera.supersampling=1", f"output={tmp_path / 'sample'}"]
+        draw.main(compose("draw", small))
+    manifest, _ = cleaned(tmp_path, tmp_path / "sample", "data.max_bad_share=0.2")
+    truth = pd.read_csv(tmp_path / "sample" / "truth.csv")
+    assert len(truth) > 60
+    assert set(manifest.index[~manifest.kept]) == set(truth.id[truth.expected == "drop"])
+    reported = truth.id[truth.expected == "report"]
+    assert (manifest.note[reported] != "").all()
 
 
 def test_a_person_can_overrule(tmp_path, raw):

@@ -41,9 +41,9 @@ def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.
     """What near duplicates mean for each row of `images` (id ascending, split, label, sha256), as `duplicates` says it.
 
     The reasons are near_duplicate_of_test, near_duplicate_of_valid and near_duplicate_in_train; `similarity` is the
-    cosine to `of`. prints: int8 [.., views, 256], an image's at the position that is its index in `images`. near: see `near` in conf/clean.yaml. An image of train leaves if it
-    is like one of test, of valid, or like one of train with a lower id that stays: of a chain a-b-c, where a and c
-    differ, a and c stay.
+    cosine to `of`. prints: int8 [.., views, 256], an image's at the position that is its index in `images`. near: see
+    `near` in conf/clean.yaml. An image of train leaves if it is like one of test, of valid, or like one of train with a
+    lower id that stays: of a chain a-b-c, where a and c differ, a and c stay.
     """
     rank = images.split.map({"test": 0, "valid": 1, "train": 2}).to_numpy()
     unique = ~images.sha256.duplicated().to_numpy()

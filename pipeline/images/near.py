@@ -10,6 +10,7 @@ keys is held at a time, so memory stays at little more than the fingerprints.
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.images.fingerprints import SIZE, mirrored
 from pipeline.images.shards import cores
@@ -47,7 +48,7 @@ def near_pairs(
     parts += [range(start, min(start + _BATCH, rows)) for start in range(held_out, rows, _BATCH)]
     pairs, cosines = np.empty(0, np.int64), np.empty(0, np.float32)
     numbers = range(max(tables, tables_held_out))
-    with ThreadPoolExecutor(cores()) as threads:  # threads do, since numpy leaves the interpreter free
+    with threadpool_limits(1), ThreadPoolExecutor(cores()) as threads:  # numpy leaves the interpreter free
         batches = [flat[start : start + 3 * _BATCH] for start in range(0, len(flat), 3 * _BATCH)]
         norms = np.concatenate(list(threads.map(lambda part: np.linalg.norm(part.astype(np.float32), axis=1), batches)))
         for number in progress(numbers, len(numbers), "search near duplicates", "table"):
@@ -81,7 +82,7 @@ class _Table:
         """Codes first * rows + second and cosines of the pairs that the first `shown` views of these rows have."""
         numbers = (np.arange(part.start, part.stop)[:, None] * self.views + np.arange(shown)).ravel()
         found = []
-        for plane, signs in ((self.plane, None), (_swapped(self.plane), _swapped(np.ones((SIZE, 1), np.float32))[:, 0])):
+        for plane, signs in ((self.plane, 1), (_swapped(self.plane), mirrored(np.ones(SIZE, np.float32)))):
             query, view = self.candidates(_sides(self.flat[numbers], plane), flips)
             found += self.alike(numbers[query], view, signs, similarity)
         return _best(found)
@@ -99,17 +100,16 @@ class _Table:
         within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         return np.repeat(hits >> flips, counts), self.order[np.repeat(starts, counts) + within]
 
-    def alike(self, one: np.ndarray, other: np.ndarray, signs: np.ndarray | None, similarity: float) -> list:
-        """Codes and cosines, in batches, of the pairs of views that are alike enough, `one` times `signs` if given."""
+    def alike(self, one: np.ndarray, other: np.ndarray, signs, similarity: float) -> list:
+        """Codes and cosines, in batches, of the views `one` times `signs` that are like `other`."""
         rows = len(self.flat) // self.views
         apart = one // self.views != other // self.views
         one, other, found = one[apart], other[apart], [(np.empty(0, np.int64), np.empty(0, np.float32))]
         for start in range(0, len(one), _PAIRS):
             left, right = one[start : start + _PAIRS], other[start : start + _PAIRS]
-            print_left = self.flat[left].astype(np.float32)
-            if signs is not None:
-                print_left *= signs
-            cosine = np.einsum("ij,ij->i", print_left, self.flat[right].astype(np.float32))
+            cosine = np.einsum(
+                "ij,ij->i", self.flat[left].astype(np.float32) * signs, self.flat[right].astype(np.float32)
+            )
             cosine /= self.norms[left] * self.norms[right]
             hits = np.nonzero(cosine >= similarity)[0]
             left, right = left[hits].astype(np.int64) // self.views, right[hits].astype(np.int64) // self.views
@@ -122,7 +122,7 @@ def _sides(part: np.ndarray, plane: np.ndarray) -> np.ndarray:
 
 
 def _swapped(plane: np.ndarray) -> np.ndarray:
-    """The directions for mirrored images: what a mirrored fingerprint gives with `plane`, the plain one gives with it."""
+    """The directions that give a fingerprint what `plane` gives the fingerprint of the mirrored image."""
     return np.ascontiguousarray(mirrored(plane.T).T)
 
 

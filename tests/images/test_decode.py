@@ -34,7 +34,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_cut_anywhere_is_rejected(format):
+def test_row_4_cut_anywhere_is_rejected(format):
     data = encoded(picture(1, size=24), format)
     assert isinstance(decode(data, CAP), Decoded)
     reasons = {cut: decode(data[:cut], CAP) for cut in range(len(data))}
@@ -45,7 +45,7 @@ def test_cut_anywhere_is_rejected(format):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_cut_of_variants_is_rejected(format):
+def test_row_4_cut_of_variants_is_rejected(format):
     exif = Image.Exif()
     exif[274] = 6
     options = {"JPEG": {"progressive": True, "exif": exif}, "PNG": {"exif": exif, "interlace": 1}}[format]
@@ -54,7 +54,7 @@ def test_cut_of_variants_is_rejected(format):
     assert all(isinstance(decode(data[:cut], CAP), Rejected) for cut in range(len(data)))
 
 
-def test_random_bytes_and_text_are_no_image():
+def test_row_4_random_bytes_and_text_are_no_image():
     rng = np.random.default_rng(0)
     assert all(decode(rng.bytes(500), CAP).reason == "not_an_image" for _ in range(50))
     assert decode(b"this is a letter, not a face\n" * 20, CAP).reason == "not_an_image"
@@ -80,7 +80,7 @@ def test_damaged_bytes_never_raise(format):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_format_is_found_in_the_content(format):
+def test_row_5_format_is_found_in_the_content(format):
     decoded = decode(encoded(picture(3), format), CAP)
     assert (decoded.format, decoded.frames, decoded.rgb.shape) == (format, 1, (48, 48, 3))
 
@@ -90,13 +90,13 @@ def test_bytes_after_a_jpeg_are_no_fault():
     assert np.array_equal(pixels(data + b"\n<!-- served by a proxy -->" * 999), pixels(data))
 
 
-def test_cmyk_jpeg():
+def test_row_6_cmyk_jpeg():
     wanted = np.asarray(picture(4, colour=True))
     found = pixels(encoded(Image.fromarray(wanted).convert("CMYK"), "JPEG", quality=100))
     assert np.abs(found.astype(int) - wanted).mean() < 3  # inverted, the mean is over 60
 
 
-def test_palette_with_transparency_lies_on_white():
+def test_row_6_palette_with_transparency_lies_on_white():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 0, 0])
     image.putdata([0, 1])
@@ -105,7 +105,7 @@ def test_palette_with_transparency_lies_on_white():
         assert pixels(encoded(image, format)).tolist() == [[[10, 20, 30], [200, 0, 0]]]
 
 
-def test_gray_with_alpha_lies_on_white():
+def test_row_6_gray_with_alpha_lies_on_white():
     image = Image.new("LA", (3, 1))
     image.putdata([(100, 255), (100, 0), (100, 51)])
     assert pixels(encoded(image, "PNG"))[0, :, 0].tolist() == [100, 255, 224]
@@ -118,14 +118,14 @@ def test_colour_with_alpha_lies_on_white():
         assert pixels(encoded(image, format, lossless=True)).tolist() == [[[9, 8, 7], [255, 255, 255]]]
 
 
-def test_one_bit():
+def test_row_6_one_bit():
     image = Image.new("1", (2, 1))
     image.putdata([0, 255])
     assert pixels(encoded(image, "PNG"))[0, :, 0].tolist() == [0, 255]
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bits_are_scaled_not_saturated(colour, channels):
+def test_row_6_sixteen_bits_are_scaled_not_saturated(colour, channels):
     levels = [0, 300, 32768, 40000, 65535]
     values = [[level] * channels if colour in (0, 2) else [level] * (channels - 1) + [65535] for level in levels]
     rows = b"\0" + np.array(values, ">u2").tobytes()
@@ -136,7 +136,7 @@ def test_sixteen_bits_are_scaled_not_saturated(colour, channels):
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_upright(format, orientation):
+def test_row_7_orientation_is_upright(format, orientation):
     upright = np.zeros((16, 24, 3), np.uint8)
     upright[:8, :8] = 250  # top left is light
     upright[8:, 8:16] = 120
@@ -164,7 +164,7 @@ def test_damaged_exif_keeps_the_pixels(exif):
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
-def test_animation_gives_its_first_frame(format):
+def test_row_8_animation_gives_its_first_frame(format):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
     decoded = decode(encoded(frames[0], format, save_all=True, append_images=frames[1:]), CAP)
     assert decoded.frames == 3
@@ -182,7 +182,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-def test_bombs_are_refused_from_the_header(tmp_path):
+def test_row_9_bombs_are_refused_from_the_header(tmp_path):
     for name, data in bombs().items():
         assert len(data) < 81_000
         (tmp_path / name).write_bytes(data)

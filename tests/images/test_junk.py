@@ -51,6 +51,12 @@ def test_pictures_are_no_placeholders(rule):
     assert not any(judged(picture(seed), rule) for seed in range(50))
 
 
+def test_faces_are_looked_for_unless_an_image_is_too_flat_to_hold_one(rule, monkeypatch):
+    monkeypatch.setattr(junk, "face_votes", lambda small, enough: enough)  # a face in whatever is looked at
+    assert not judged(card(lambda on: on.multiline_text((8, 20), "some\nwords\nonly", fill=60, font_size=22)), rule)
+    assert judged(card(lambda on: on.polygon([(48, 30), (70, 70), (26, 70)], outline=255, width=4), 0), rule)
+
+
 @pytest.mark.parametrize("divide", [8, 16])
 def test_dark_pictures_are_no_placeholders(rule, divide):
     dark = [Image.fromarray(np.asarray(picture(seed)) // divide) for seed in range(30)]

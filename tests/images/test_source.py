@@ -62,11 +62,11 @@ def test_fingerprint_tells_a_changed_image(tmp_path):
     assert before != open_source(root).fingerprint()
 
 
-def test_missing_source(tmp_path):
+def test_row_1_missing_source(tmp_path):
     assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
 
 
-def test_empty_source(tmp_path):
+def test_row_1_empty_source(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "{train,valid,test}/{angry," in refusal(tmp_path / "empty")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
@@ -75,18 +75,18 @@ def test_empty_source(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", b"plain text", b"PK\x03\x04" + bytes(200)])
-def test_not_a_zip(tmp_path, data):
+def test_row_1_not_a_zip(tmp_path, data):
     (tmp_path / "a.zip").write_bytes(data)
     assert "expected a folder or a .zip of {train," in refusal(tmp_path / "a.zip")
 
 
-def test_half_a_zip(tmp_path):
+def test_row_1_half_a_zip(tmp_path):
     whole = zipped(tree(tmp_path / "t"), tmp_path / "a.zip").read_bytes()
     (tmp_path / "half.zip").write_bytes(whole[: len(whole) // 2])
     assert "no readable zip" in refusal(tmp_path / "half.zip")
 
 
-def test_encrypted_zip(tmp_path):
+def test_row_1_encrypted_zip(tmp_path):
     path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
     data = bytearray(path.read_bytes())
     start = data.index(b"PK\x01\x02")
@@ -95,7 +95,7 @@ def test_encrypted_zip(tmp_path):
     assert "is encrypted" in refusal(path)
 
 
-def test_wrong_layout(tmp_path):
+def test_row_1_wrong_layout(tmp_path):
     write(tmp_path, "faces/happy/1.jpg", b"x")
     assert "no train/, valid/ and test/" in refusal(tmp_path)
 
@@ -107,14 +107,14 @@ def test_two_data_sets_in_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../evil.jpg", "/etc/evil.jpg", "MMAFEDB/train/sad/../../../evil.jpg", "C:/e.jpg"])
-def test_zip_that_leads_out_is_refused_by_name(tmp_path, name):
+def test_row_2_zip_that_leads_out_is_refused_by_name(tmp_path, name):
     path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
     with zipfile.ZipFile(path, "a") as out:
         out.writestr(name, b"x")
     assert repr(name) in refusal(path)
 
 
-def test_zip_with_a_link_is_refused_by_name(tmp_path):
+def test_row_2_zip_with_a_link_is_refused_by_name(tmp_path):
     path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
     entry = zipfile.ZipInfo("MMAFEDB/train/happy/link.jpg")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -130,7 +130,7 @@ def test_zip_with_a_name_twice_is_refused_by_name(tmp_path):
     assert "'MMAFEDB/train/happy/0.jpg' stands in it twice" in refusal(path)
 
 
-def test_unknown_class(tmp_path):
+def test_row_3_unknown_class(tmp_path):
     write(tree(tmp_path), "train/hapy/1.jpg", b"x")
     message = refusal(tmp_path)
     assert "'train/hapy'" in message
@@ -138,7 +138,7 @@ def test_unknown_class(tmp_path):
 
 
 @pytest.mark.parametrize("leave_folder", [True, False])
-def test_class_without_images(tmp_path, leave_folder):
+def test_row_3_class_without_images(tmp_path, leave_folder):
     tree(tmp_path)
     for file in (tmp_path / "valid" / "disgust").iterdir():
         file.unlink()
@@ -149,7 +149,7 @@ def test_class_without_images(tmp_path, leave_folder):
     assert "angry, disgust, fear, happy, neutral, sad, surprise" in message
 
 
-def test_split_without_images(tmp_path):
+def test_row_3_split_without_images(tmp_path):
     tree(tmp_path)
     (tmp_path / "valid").rename(tmp_path / "val")
     assert "split 'valid' is missing or empty" in refusal(tmp_path)
