@@ -24,9 +24,9 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from pipeline import clean
-from pipeline.images.shards import cores
 from pipeline.labels import FOLDERS
 from pipeline.running.cli import CONF
+from pipeline.running.cores import cores
 
 SHARES = {"train": 0.73, "valid": 0.14, "test": 0.13}  # as in MMAFEDB
 

@@ -22,9 +22,10 @@ from omegaconf import OmegaConf
 from pipeline import resize
 from pipeline.images import survey
 from pipeline.images.decode import Decoded, decode
-from pipeline.images.shards import cores, slices
+from pipeline.images.shards import slices
 from pipeline.images.source import Source, open_source
 from pipeline.running.cli import CONF
+from pipeline.running.cores import cores
 
 
 def decode_alone(raw: Source, max_pixels: int, ids: list[str], path: Path) -> None:

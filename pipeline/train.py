@@ -128,7 +128,7 @@ def _images(arrays: Arrays) -> dict[str, Any]:
 def _epoch_done(model, checkpoints, store, run_id, values, state: State) -> None:
     if state.epoch < values["epochs"]:  # after the last one the finished run itself is written
         checkpoints.save(model, state, run_id)
-    store.log_history(run_id, state.history[-1:])
+    store.log_epoch(run_id, state.history[-1])
 
 
 def _device() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.images.fingerprints import SIZE, mirrored
-from pipeline.images.shards import cores
+from pipeline.running.cores import cores
 from pipeline.running.progress import progress
 
 _BATCH = 4096  # images whose candidates are held at once

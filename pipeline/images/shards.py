@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
 from pipeline.running.progress import progress
@@ -54,11 +55,6 @@ def cache_folder(cache: str, step: str, depends_on: dict, modules: Sequence[Modu
     for module in modules:
         digest.update(Path(module.__file__).read_bytes())
     return Path(cache, step, digest.hexdigest()[:16])
-
-
-def cores() -> int:
-    """Processor cores this process may use, which is fewer than the machine has in a container or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_order(work: Work, missing: list, paths: Iterable[Path]) -> Iterator[Path]:

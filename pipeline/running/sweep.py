@@ -18,6 +18,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from pipeline.running.cores import cores
+
 log = logging.getLogger(__name__)
 
 LOG_VARIABLE = "PIPELINE_SWEEP_LOG"
@@ -33,9 +35,8 @@ class Overview(Callback):
         _append({"jobs": count_jobs(config), "time": time.time()})
         # Without this every one of N jobs on N cores starts N threads, and they fight.
         side_by_side = config.hydra.launcher.get("n_jobs", 1)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if side_by_side != 1:
-            threads = max(1, cores // side_by_side) if side_by_side > 0 else 1
+            threads = max(1, cores() // side_by_side) if side_by_side > 0 else 1
             for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
                 os.environ.setdefault(variable, str(threads))
 

@@ -71,7 +71,11 @@ class Store:
         logged = {point.step for point in self.client.get_metric_history(run_id, "val_accuracy")}
         for row in history:
             if row["epoch"] not in logged:
-                self.log_metrics(run_id, {key: row[key] for key in row if key != "epoch"}, row["epoch"])
+                self.log_epoch(run_id, row)
+
+    def log_epoch(self, run_id: str, row: Mapping[str, float]) -> None:
+        """Log one epoch: a dict of its figures, `epoch` its step."""
+        self.log_metrics(run_id, {key: row[key] for key in row if key != "epoch"}, row["epoch"])
 
     def log_files(self, run_id: str, folder: str | Path, into: str) -> None:
         self.client.log_artifacts(run_id, str(folder), into)
