@@ -80,7 +80,7 @@ def main() -> None:
             model, values = compiled(name, arguments)
             sources = {
                 "preloaded": preloaded(split, arguments.batch_size),
-                "augmented": training_batches(split, arguments.batch_size, values["augment"], 0, 0, 10_000),
+                "augmented": training_batches(split, arguments.batch_size, values["augment"], False, 0, 0, 10_000),
             }
             times, steps, clock = {source: [] for source in sources}, 2 * WARM, Clock()
             for turn in range(-1, arguments.rounds + 1):

@@ -81,7 +81,7 @@ def main() -> None:
             lambda images, labels: (layers(images, training=True), labels), num_parallel_calls=tf.data.AUTOTUNE
         )
         sources = {
-            "pipeline": lambda turn: training_batches(split, size, study, 0, turn, turn + 1),
+            "pipeline": lambda turn: training_batches(split, size, study, False, 0, turn, turn + 1),
             "generator": lambda turn: legacy.flow_from_directory(files, (48, 48), batch_size=size),
             "layers": lambda turn: chained.prefetch(tf.data.AUTOTUNE),
         }

@@ -65,7 +65,6 @@ def read_run(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:
         "balance": {"name": ending["balance"]},
         "data": {"name": names["trained_on"]},
     }
-    balance = "" if ending["balance"] == "none" else ending["balance"]
     images = ending["images"]
     if ending["whole_batches"]:
         images -= images % choices["batch_size"]
@@ -82,8 +81,13 @@ def read_run(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:
         "apart": ending["apart"],
         "command": command(params),
     }
-    name = "_".join(filter(None, [run_name(params), balance]))
-    return {"name": name, "params": flatten(params), "tags": tags, "history": history, "summary": summarise(history)}
+    return {
+        "name": run_name(params),
+        "params": flatten(params),
+        "tags": tags,
+        "history": history,
+        "summary": summarise(history),
+    }
 
 
 def read_name(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:

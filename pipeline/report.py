@@ -1,6 +1,6 @@
 """Write reports/index.html: one page, complete in itself, that tells a person what the runs of an experiment show.
 
-Reads what `rank` and `analyse` wrote, and from MLflow what `evaluate` left of the best run. The page loads nothing from
+Reads what `rank` and `compare` wrote, and from MLflow what `evaluate` left of the best run. The page loads nothing from
 a network. Its words are in the Jinja template reporting/page.html.
 """
 
@@ -46,19 +46,19 @@ def main(cfg: DictConfig) -> None:
 
 
 def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
-    """ranking.json, ranking.csv and the tables of analyse by name; UserError unless they are of this study's runs."""
-    again = f"run python -m pipeline.rank and python -m pipeline.analyse for study={study} first"
+    """ranking.json, ranking.csv and the tables of compare by name; UserError unless they are of this study's runs."""
+    again = f"run python -m pipeline.rank and python -m pipeline.compare for study={study} first"
     try:
         about = json.loads((reports / "ranking.json").read_text())
         table = pd.read_csv(reports / "ranking.csv", keep_default_na=False, na_values=[""])
         tables = {file.stem: pd.read_csv(file) for file in sorted((reports / "tables").glob("*.csv"))}
-        analysed = tables["per_run"]["run_id"].tolist()
+        compared = tables["per_run"]["run_id"].tolist()
         next((reports / "figures").iterdir())
     except (FileNotFoundError, KeyError, StopIteration) as error:
         raise UserError(
             f"{reports}: {getattr(error, 'filename', None) or error or 'figures'} is not there; {again}"
         ) from None
-    if about["study"] != study or analysed != table["run_id"].tolist():
+    if about["study"] != study or compared != table["run_id"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
     return about, table, tables
 

@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.learning import models
-from pipeline.learning.arrays import Arrays, image_set, read_arrays
+from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
 from pipeline.running import cli, tracking
@@ -39,7 +39,9 @@ def main(cfg: DictConfig) -> None:
     digest = config_hash(values)
     name = run_name(values)
     output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{digest[:8]}")
-    arrays = read_arrays(Path(cfg.paths.resized) / values["channels"]["name"], values["data"]["name"])
+    channels, choice = values["channels"]["name"], values["balance"]
+    arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
+    arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)

@@ -1,4 +1,4 @@
-"""From runs in MLflow to the figures, tables and the page: analyse, mistakes and report."""
+"""From runs in MLflow to the figures, tables and the page: compare, mistakes and report."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ import pytest
 from conftest import composed, write_arrays
 from mlflow.entities import Metric
 
-from pipeline import analyse, rank, report
+from pipeline import compare, rank, report
 from pipeline.labels import LABELS
 from pipeline.reporting import metrics, mistakes, plots
 from pipeline.running import tracking
@@ -66,7 +66,7 @@ def folder(tmp_path_factory) -> Path:
             evaluated(folder / "evaluated", run_id, store, number)
         store.end(run_id, "FINISHED")
     rank.main(config("rank", folder))
-    analyse.main(config("analyse", folder))
+    compare.main(config("compare", folder))
     report.main(config("report", folder))
     return folder
 
@@ -101,7 +101,7 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def test_analyse_writes_every_figure_and_table(folder):
+def test_compare_writes_every_figure_and_table(folder):
     figures = {file.stem for file in (folder / "reports/figures").iterdir()}
     curves = {f"curves_{m}_{c}" for m in ("model_1_concept", "odd") for c in ("rgb", "grayscale")}
     assert figures == curves | {
@@ -124,14 +124,14 @@ def test_analyse_writes_every_figure_and_table(folder):
 
 
 def test_class_counts_before_and_after_cleaning(tmp_path):
-    assert analyse.class_counts(tmp_path, "own") is None
+    assert compare.class_counts(tmp_path, tmp_path, "own") is None
     manifest = pd.DataFrame({"split": ["train", "train", "test"], "label": [3, 3, 0], "kept": [True, False, True]})
     manifest.to_parquet(tmp_path / "manifest.parquet")
     (tmp_path / "summary.json").write_text('{"name": "own"}')
-    counts = analyse.class_counts(tmp_path, "own")
+    counts = compare.class_counts(tmp_path, tmp_path, "own")
     assert counts.loc[["train, as given", "train, kept"], "happiness"].tolist() == [2, 1]
     assert counts.loc["test, kept"].sum() == 1 and counts.to_numpy().sum() == 5
-    assert analyse.class_counts(tmp_path, "sample") is None
+    assert compare.class_counts(tmp_path, tmp_path, "sample") is None
 
 
 def test_the_page_loads_nothing_from_elsewhere(page):
@@ -197,16 +197,16 @@ def test_the_worst_mistakes_come_first_and_right_answers_never():
     assert found.iloc[0][["true", "predicted"]].tolist() == ["anger", "surprise"]
 
 
-def test_a_page_of_other_runs_than_were_analysed_is_refused(folder, tmp_path):
+def test_a_page_of_other_runs_than_were_compared_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match=r"run python -m pipeline\.rank and"):
         report.read_reports(tmp_path, "sample")
     with pytest.raises(UserError, match="not of the same runs of other"):
         report.read_reports(folder / "reports", "other")
 
 
-def test_nothing_to_analyse_is_a_users_error(folder):
+def test_nothing_to_compare_is_a_users_error(folder):
     with pytest.raises(UserError, match="no experiment 'empty'; there are: sample"):
-        analyse.main(config("analyse", folder, "study=empty"))
+        compare.main(config("compare", folder, "study=empty"))
 
 
 def test_what_was_published_for_the_same_choices_stands_beside():

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Arrays:
-    """One resized data set: its `name`, `size` in pixels, `channels` 1 or 3, `digest` per split, and its folder."""
+    """One resized data set: its `name`, `size` in pixels, `channels` 1 or 3, `digest` per split, and its folder.
+
+    `train_folder` is where train lies: another one when it has been balanced.
+    """
 
     folder: Path
+    train_folder: Path
     name: str
     size: int
     channels: int
@@ -32,10 +37,11 @@ class Arrays:
 
     def split(self, name: str) -> Split:
         """The split `train`, `valid` or `test`; UserError when it holds no image."""
-        images = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        index = pd.read_parquet(self.folder / f"{name}.parquet")
+        folder = self.train_folder if name == "train" else self.folder
+        images = np.load(folder / f"{name}.npy", mmap_mode="r")
+        index = pd.read_parquet(folder / f"{name}.parquet")
         if len(images) == 0:
-            raise UserError(f"{self.folder / name}.npy: no image in split {name}; clean kept none, see data/clean")
+            raise UserError(f"{folder / name}.npy: no image in split {name}; clean kept none, see data/clean")
         return Split(images, index["label"].to_numpy(np.int64), index)
 
 
@@ -61,4 +67,26 @@ def read_arrays(folder: str | Path, name: str) -> Arrays:
             f"pass data={about['name']} or run clean and resize for {name}"
         )
     channels = np.load(folder / "train.npy", mmap_mode="r").shape[-1]
-    return Arrays(folder, about["name"], about["size"], channels, about["digest"])
+    return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"])
+
+
+def balanced(arrays: Arrays, folder: str | Path, choice: Mapping) -> Arrays:
+    """`arrays` with the train that `balance` made of them in `folder`; valid and test stay as they are.
+
+    `choice` is a file of conf/balance/; where its `per_class` is null, train stays as well. UserError when that set was
+    not made, or was made of other images or for another number of them.
+    """
+    if choice["per_class"] is None:
+        return arrays
+    folder = Path(folder)
+    again = f"run: python -m pipeline.balance data={arrays.name} channels={folder.name} balance={folder.parent.name}"
+    try:
+        about = json.loads((folder / "dataset.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no balanced training set there; {again}") from None
+    if (about["per_class"], about["made_from"]) != (choice["per_class"], arrays.digest["train"]):
+        raise UserError(
+            f"{folder}: has {about['per_class']} images of each emotion, made from train of {about['name']} as it was "
+            f"then; asked for are {choice['per_class']}, from train as it is in {arrays.folder}; {again}"
+        )
+    return replace(arrays, train_folder=folder, digest=arrays.digest | {"train": about["digest"]})

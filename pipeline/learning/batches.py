@@ -17,12 +17,14 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, batch_size: int, choice: Mapping, seed: int, first_epoch: int, epochs: int
+    split: Split, batch_size: int, choice: Mapping, even: bool, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches (uint8 [B, H, W, C], float32 [B, 7]) of the epochs `first_epoch` to `epochs` - 1.
 
-    Order and augmentation of a batch depend on `seed` and its position alone, so that a resumed training sees what an
-    uninterrupted one would have seen.
+    `choice` is a file of conf/augment/. With `even` an epoch has as many images of each emotion, those of rare ones
+    more than once and not all of the frequent ones; without it, every image at most once. Order and augmentation of a
+    batch depend on `seed` and its position alone, so that a resumed training sees what an uninterrupted one would have
+    seen.
     """
     count = len(split.images)
     steps = steps_per_epoch(count, batch_size)
@@ -30,7 +32,8 @@ def training_batches(
 
     @lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(count)
+        generator = np.random.default_rng([seed, epoch])
+        return _even_order(split.labels, generator) if even else generator.permutation(count)
 
     def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
         epoch, position = divmod(int(step), steps)
@@ -50,6 +53,14 @@ def training_batches(
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(2)
     )
+
+
+def _even_order(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Rows int64 [N] of an epoch with an equal share of each emotion there is, its images used equally often, +-1."""
+    classes = np.unique(labels)
+    share = -(-len(labels) // len(classes))
+    rows = [np.resize(generator.permutation(np.flatnonzero(labels == label)), share) for label in classes]
+    return generator.permutation(np.concatenate(rows))[: len(labels)]
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

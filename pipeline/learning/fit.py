@@ -77,15 +77,30 @@ def fit(
     if model.optimizer.use_ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())
     model.fit(
-        training_batches(train, values["batch_size"], values["augment"], values["seed"], state.epoch, values["epochs"]),
+        training_batches(
+            train,
+            values["batch_size"],
+            values["augment"],
+            values["balance"]["even_sampling"],
+            values["seed"],
+            state.epoch,
+            values["epochs"],
+        ),
         validation_data=evaluation_batches(valid, VALID_BATCH),
         steps_per_epoch=steps_per_epoch(len(train.images), values["batch_size"]),
         initial_epoch=state.epoch,
         epochs=values["epochs"],
         callbacks=callbacks,
+        class_weight=class_weight(train.labels) if values["balance"]["class_weight"] else None,
         verbose=1 if sys.stdout.isatty() else 2,
         shuffle=False,
     )
+
+
+def class_weight(labels: np.ndarray) -> dict[int, float]:
+    """The weight in the loss of each label there is: 1 / its share, scaled so that the mean over all images is 1."""
+    classes, counts = np.unique(labels, return_counts=True)
+    return {int(label): len(labels) / (len(classes) * int(count)) for label, count in zip(classes, counts, strict=True)}
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -41,10 +41,9 @@ def _whole(value: Any) -> Any:
 
 
 def run_name(values: Mapping[str, Any]) -> str:
-    """The study's name for a run, such as `model_2_best_sgd_rgb_128`."""
-    return "_".join(
-        [values["model"]["name"], values["optimizer"]["name"], values["channels"]["name"], str(values["batch_size"])]
-    )
+    """The study's name for a run, such as `model_2_best_sgd_rgb_128` or, balanced, `..._128_balanced_1`."""
+    choices = [values[group]["name"] for group in ("model", "optimizer", "channels")] + [str(values["batch_size"])]
+    return "_".join(choices + [name for name in [values["balance"]["name"]] if name != "none"])
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

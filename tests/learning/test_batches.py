@@ -33,10 +33,10 @@ def numbers(batches):
     return found
 
 
-def epochs(split, first, last, batch_size=5, choice=NONE, seed=3):
+def epochs(split, first, last, batch_size=5, choice=NONE, seed=3, even=False):
     """The epochs `first` to `last` - 1, each a list of its batches' image numbers."""
     steps = steps_per_epoch(len(split.images), batch_size)
-    found = numbers(training_batches(split, batch_size, choice, seed, first, last))
+    found = numbers(training_batches(split, batch_size, choice, even, seed, first, last))
     return [found[start : start + steps] for start in range(0, len(found), steps)]
 
 
@@ -71,6 +71,21 @@ def test_every_epoch_has_its_own_order_and_leaves_others_out(split):
     assert all(epoch != sorted(epoch) for epoch in found)
 
 
+def test_an_even_epoch_has_an_equal_share_of_each_emotion_there_is(split):
+    labels = np.array([0] * 15 + [1] * 4 + [3] * 2)
+    uneven = Split(split.images[:21], labels, split.index[:21])
+    batches = training_batches(uneven, 7, NONE, True, 3, 0, 2)
+    rows = [images[:, 0, 0, 0].tolist() for images, _ in batches.as_numpy_iterator()]
+    first, second = joined(rows[:3]), joined(rows[3:])
+    for epoch in (first, second):
+        assert np.bincount(labels[epoch]).tolist() == [7, 7, 0, 7]
+        uses = np.bincount(epoch, minlength=21)
+        assert (uses[:15].max(), uses[15:19].min(), uses[15:19].max(), uses[19:].min()) == (1, 1, 2, 3)
+    assert first != second
+    resumed = training_batches(uneven, 7, NONE, True, 3, 1, 2).as_numpy_iterator()
+    assert joined(images[:, 0, 0, 0].tolist() for images, _ in resumed) == second
+
+
 def test_images_do_not_stay_in_the_same_batch(split):
     first, second = epochs(split, 0, 2)
     assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
@@ -78,16 +93,16 @@ def test_images_do_not_stay_in_the_same_batch(split):
 
 @pytest.mark.parametrize("choice", [NONE, STRONG])
 def test_resumed_epochs_are_those_of_the_uninterrupted_training(split, choice):
-    whole = content(training_batches(split, 5, choice, 3, 0, 4))
+    whole = content(training_batches(split, 5, choice, False, 3, 0, 4))
     per_epoch = len(whole) // 4
     for first in (1, 3):
-        assert content(training_batches(split, 5, choice, 3, first, 4)) == whole[first * per_epoch :]
+        assert content(training_batches(split, 5, choice, False, 3, first, 4)) == whole[first * per_epoch :]
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others(split):
-    first = content(training_batches(split, 5, STRONG, 3, 0, 2))
-    assert content(training_batches(split, 5, STRONG, 3, 0, 2)) == first
-    assert not set(first[::2]) & set(content(training_batches(split, 5, STRONG, 4, 0, 2))[::2])
+    first = content(training_batches(split, 5, STRONG, False, 3, 0, 2))
+    assert content(training_batches(split, 5, STRONG, False, 3, 0, 2)) == first
+    assert not set(first[::2]) & set(content(training_batches(split, 5, STRONG, False, 4, 0, 2))[::2])
     assert epochs(split, 0, 1, seed=3) != epochs(split, 0, 1, seed=4)
 
 
@@ -105,5 +120,6 @@ def test_the_largest_seed_that_is_allowed_works(split):
 def test_arrays_are_read_from_the_disk_as_they_are(split, tmp_path):
     np.save(tmp_path / "images.npy", split.images)
     mapped = Split(np.load(tmp_path / "images.npy", mmap_mode="r"), split.labels, split.index)
-    assert content(training_batches(mapped, 5, NONE, 3, 0, 2)) == content(training_batches(split, 5, NONE, 3, 0, 2))
+    trained = [content(training_batches(each, 5, NONE, False, 3, 0, 2)) for each in (mapped, split)]
+    assert trained[0] == trained[1]
     assert content(evaluation_batches(mapped, 5)) == content(evaluation_batches(split, 5))

@@ -1,4 +1,4 @@
-"""Analyse an experiment's finished runs: figures and tables over all of them, and a diagram of each architecture.
+"""Compare an experiment's finished runs: figures and tables over all of them, and a diagram of each architecture.
 
 Reads MLflow, and for the class counts what clean wrote; writes reports/figures/ and reports/tables/. The runs are those
 that `rank` ranks: finished, validated on the same images, seeds of one point as one entry.
@@ -28,13 +28,13 @@ def main(cfg: DictConfig) -> None:
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     table, _ = rank.ranking([row for row in map(rank.row, store.finished({})) if not row["apart"]])
     if table.empty:
-        raise UserError(f"study={cfg.study}: no finished run to analyse in {cfg.paths.tracking}; train one first")
+        raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
     table["low"], table["high"] = compare.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, table["run_id"].tolist())
     log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
 
     tables = compared(table, history, cfg.choices, cfg.confidence)
-    counts = class_counts(Path(cfg.paths.clean), cfg.data.name)
+    counts = class_counts(Path(cfg.paths.clean), Path(cfg.paths.balanced), cfg.data.name)
     with whole_folder(Path(cfg.paths.reports) / "tables") as folder:
         for name, each in tables.items():
             each.to_csv(folder / f"{name}.csv", index=False)
@@ -121,8 +121,8 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
     yield from curves.learning_grids(chosen)
 
 
-def class_counts(clean: Path, data: str) -> pd.DataFrame | None:
-    """Images by split, before and after cleaning (rows), and emotion (columns); None when clean holds other data."""
+def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:
+    """Images by split, as given, kept by cleaning and balanced (rows), and emotion (columns); None for other data."""
     try:
         if json.loads((clean / "summary.json").read_text())["name"] != data:
             return None
@@ -133,10 +133,22 @@ def class_counts(clean: Path, data: str) -> pd.DataFrame | None:
     for split in SPLITS:
         part = manifest[manifest["split"] == split]
         for name, some in (("as given", part), ("kept", part[part["kept"]])):
-            rows[f"{split}, {name}"] = some["label"].value_counts().reindex(range(len(LABELS)), fill_value=0)
+            count = some["label"].value_counts().reindex(range(len(LABELS)), fill_value=0)
+            rows[f"{split}, {name}"] = dict(zip(LABELS, count, strict=True))
+        if split == "train":
+            rows |= balanced_counts(balanced, data)
     counts = pd.DataFrame(rows).T
-    counts.columns = list(LABELS)
     return counts.rename_axis("images")
+
+
+def balanced_counts(balanced: Path, data: str) -> dict[str, dict[str, int]]:
+    """Images by balanced training set of `data`, such as `train, balanced_1`, and emotion; those there are."""
+    rows = {}
+    for file in sorted(balanced.glob("*/*/dataset.json")):
+        about = json.loads(file.read_text())
+        if about["name"] == data and about["per_class"] is not None:
+            rows[f"train, {file.parents[1].name}"] = about["counts"]
+    return rows
 
 
 def diagrams(models: Sequence[str], size: int, folder: Path) -> None:
@@ -150,4 +162,4 @@ def diagrams(models: Sequence[str], size: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("analyse")
+    cli.run("compare")

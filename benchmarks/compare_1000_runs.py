@@ -1,7 +1,7 @@
-"""How long the analysis of 1,000 runs of 50 epochs takes. Usage: python benchmarks/analyse_1000_runs.py [runs] [epochs]
+"""How long comparing 1,000 runs of 50 epochs takes. Usage: python benchmarks/compare_1000_runs.py [runs] [epochs]
 
-Makes synthetic runs in a store of its own in a temporary folder, ranks and analyses them, each in a process of its own
-as a user starts it, and prints JSON: seconds to make the runs, to rank, to analyse, and to write the page.
+Makes synthetic runs in a store of its own in a temporary folder, ranks and compares them, each in a process of its own
+as a user starts it, and prints JSON: seconds to make the runs, to rank, to compare, and to write the page.
 """
 
 import json
@@ -30,7 +30,7 @@ def main(runs: int, epochs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = {"make": timed(make_runs, f"{folder}/mlruns", runs, epochs)}
         places = [f"paths.tracking={folder}/mlruns", f"paths.reports={folder}/reports"]
-        for step in ("rank", "analyse", "report"):
+        for step in ("rank", "compare", "report"):
             command = [sys.executable, "-m", f"pipeline.{step}", "study=synthetic", *places]
             seconds[step] = timed(subprocess.run, command, cwd=root, check=True, stdout=subprocess.DEVNULL)
     print(json.dumps({"runs": runs, "epochs": epochs, "cores": os.cpu_count(), "seconds": seconds}, indent=2))
