@@ -1,14 +1,15 @@
 # make repro   raw faces to ranked, evaluated models (dvc repro)
 # make test    the tests
 # make ui      MLflow's page on this project's runs
-# Each makes .venv first when it is not there, with the versions of constraints.txt.
+# make serve   the page and the API on the shipped model
+# Each makes .venv first when it is not there, with the versions of constraints.txt; serve a small one, .venv-serve.
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
-EXTRAS ?= sweep,test
+EXTRAS ?= train,serve,sweep,test
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test lint ui install
+.PHONY: repro test lint ui serve install
 
 repro: install
 	dvc repro
@@ -24,11 +25,16 @@ ui: install
 	@echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000) (end with Ctrl-C)"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db" --host 127.0.0.1 --port $(or $(PORT),5000)
 
+serve: .venv-serve/installed
+	.venv-serve/bin/python -m pipeline.serve $(if $(PORT),port=$(PORT))
+
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: WANTED = $(EXTRAS)
+.venv-serve/installed: WANTED = serve
+.venv/installed .venv-serve/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
-	@touch .venv/installed
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(WANTED)]'
+	@touch $@

@@ -2,8 +2,10 @@
 
 python benchmarks/clean_speed.py --source data/sample       # or any folder or .zip; prints JSON, then a table
 
-All three do the same images in the same worker processes, one for each core, that are started and warm before; they
-take turns, so that whatever else the machine does slows all of them. A ratio is the median over the rounds.
+decode: one image after the other, read and decoded. blocks: the same in blocks, as cleaning and resizing do it, which
+is faster; they are measured against both. Each worker process, one for each core, does a shard of the same images in
+all four ways, one way after the other, so that whatever else the machine does slows all of them. Shards are as large as
+the steps make them and their files are new. A ratio is of the summed times of a round, the median over the rounds.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from omegaconf import OmegaConf
 
 from pipeline import resize
 from pipeline.images import survey
+from pipeline.images.blocks import decoded_blocks
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.shards import slices
 from pipeline.images.source import Source, open_source
@@ -33,6 +36,11 @@ def decode_alone(raw: Source, max_pixels: int, ids: list[str], path: Path) -> No
         decode(raw.read(id), max_pixels)
 
 
+def decode_in_blocks(raw: Source, max_bytes: int, max_pixels: int, ids: list[str], path: Path) -> None:
+    for _ in decoded_blocks(raw, ids, max_bytes, max_pixels):
+        pass
+
+
 _works = {}  # a worker process's own, by name, set when it starts: each opens the .zip once, as in the pipeline
 
 
@@ -40,54 +48,61 @@ def begin(works: dict) -> None:
     _works.update(works)
 
 
-def do(name: str, ids: list[str], path: Path) -> None:
-    _works[name](ids, path)
-
-
-def seconds(pool: ProcessPoolExecutor, name: str, parts: list[list[str]], folder: Path) -> float:
-    """Wall time of one of the works on all parts."""
-    started = time.perf_counter()
-    list(pool.map(partial(do, name), parts, [folder / f"{number}.npy" for number in range(len(parts))]))
-    return time.perf_counter() - started
+def seconds(ids: list[str], path: Path) -> dict[str, float]:
+    """Wall time of each of the works on a shard."""
+    taken = {}
+    for name, work in _works.items():
+        path.unlink(missing_ok=True)
+        started = time.perf_counter()
+        work(ids, path)
+        taken[name] = time.perf_counter() - started
+    return taken
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="data/sample")
-    parser.add_argument("--images", type=int, default=12_000, help="at most so many, evenly from the sorted ids")
-    parser.add_argument("--shard", type=int, default=200, help="images a process does at a time")
-    parser.add_argument("--rounds", type=int, default=7, help="of each, in turn, after one to warm up")
+    parser.add_argument("--images", type=int, default=20_000, help="at most so many, evenly from the sorted ids")
+    parser.add_argument("--rounds", type=int, default=7, help="after one to warm up")
     arguments = parser.parse_args()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         looks = OmegaConf.to_container(compose("clean", ["data=own"]).looks)
-        size = compose("resize", ["data=own", "channels=rgb"]).size
+        resizing = compose("resize", ["data=own", "channels=rgb"])
+    caps = looks["max_bytes"], looks["max_pixels"]
     raw = open_source(arguments.source)
     ids = raw.ids()[:: -(-len(raw.ids()) // arguments.images)]
     ids = [id for id in ids if isinstance(decode(raw.read(id), looks["max_pixels"]), Decoded)]
     works = {
         "decode": partial(decode_alone, raw, looks["max_pixels"]),
+        "blocks": partial(decode_in_blocks, raw, *caps),
         "clean": partial(survey.look, raw, looks),
-        "resize": partial(resize.stack, raw, looks["max_pixels"], size, 3),
+        "resize": partial(resize.stack, raw, *caps, resizing.size, resizing.channels.count),
     }
-    parts, times = slices(ids, arguments.shard), {name: [] for name in works}
+    parts, times = slices(ids, resizing.shard), {name: [] for name in works}
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), begin, (works,)) as pool,
     ):
+        paths = [Path(folder, str(number)) for number in range(len(parts))]
         for turn in range(arguments.rounds + 1):
-            for name in works:
-                took = seconds(pool, name, parts, Path(folder))
-                if turn:
-                    times[name].append(took)
+            taken = list(pool.map(seconds, parts, paths))
+            if turn:
+                for name in works:
+                    times[name].append(sum(shard[name] for shard in taken) / cores())
     table = []
     for name in works:
-        ratio = statistics.median(alone / took for alone, took in zip(times["decode"], times[name], strict=True))
-        speed = len(ids) / statistics.median(times[name])
-        table.append({"what": name, "img_s": round(speed), "of_decoding": round(ratio, 3)})
-        print(json.dumps(table[-1] | {"images": len(ids), "rounds": arguments.rounds, "cores": cores()}))
+        row = {"what": name, "img_s": round(len(ids) / statistics.median(times[name]))}
+        ratios = {
+            alone: [base / took for base, took in zip(times[alone], times[name], strict=True)]
+            for alone in ("decode", "blocks")
+        }
+        table.append(row | {f"of_{alone}": round(statistics.median(each), 3) for alone, each in ratios.items()})
+        about = {"ratios": [round(ratio, 3) for ratio in ratios["decode"]], "images": len(ids), "cores": cores()}
+        print(json.dumps(table[-1] | about))
     print(f"\n{arguments.source}: {len(ids):,} images, {arguments.rounds} rounds, {cores()} cores")
     for row in table:
-        print(f"{row['what']:8} {row['img_s']:8,} img/s   {row['of_decoding']:6.3f} of decoding alone")
+        shares = f"{row['of_decode']:6.3f} of decoding alone   {row['of_blocks']:6.3f} of decoding in blocks"
+        print(f"{row['what']:8} {row['img_s']:8,} img/s   {shares}")
 
 
 if __name__ == "__main__":

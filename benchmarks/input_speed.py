@@ -2,7 +2,7 @@
 
 python benchmarks/input_speed.py                            # prints JSON, then a table
 
-pipeline: this project's, uint8 arrays and one warp in the graph. generator: Keras's ImageDataGenerator from folders, as
+pipeline: this project's, uint8 arrays and one warp. generator: Keras's ImageDataGenerator from folders, as
 the study had it. layers: image_dataset_from_directory and Keras's Random layers. The same drawn-at-random pictures of
 48x48 as JPEG files and as arrays. They take turns, an epoch each; a ratio is the median over the rounds.
 """

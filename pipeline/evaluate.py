@@ -1,11 +1,14 @@
 """Evaluate a finished run on valid and on test: figures with intervals, per class and per slice, and pictures.
 
-The only step that reads test. Writes metrics.json (for DVC), report.json, predictions.parquet and PNG files into the
-run's folder, and the figures into its MLflow run.
+The only step that reads test. From valid alone it also learns a temperature, which makes the model's probabilities
+ones that can be believed, and the threshold below which its answer had better be "not sure". Writes metrics.json (for
+DVC), report.json, predictions.parquet and PNG files into the run's folder, and the figures into its MLflow run.
 """
 
 import json
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Split, read_arrays
 from pipeline.learning.batches import evaluation_batches
-from pipeline.reporting import metrics, plots
+from pipeline.reporting import calibration, metrics, plots
+from pipeline.reporting.calibration import Calibration
 from pipeline.running import cli, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
@@ -42,42 +46,65 @@ def main(cfg: DictConfig) -> None:
             "make those again, or train anew"
         )
     model = models.load(run / "train" / "model.keras")
+    splits = {name: arrays.split(name) for name in EVALUATED}
+    found: dict[str, np.ndarray] = {}
+    for name, split in splits.items():
+        log.info("%s: %s, %d images", about["run"], name, len(split.images))
+        found[name] = predict(model, split, cfg.batch_size)
+    learned = calibration.learn(splits["valid"].labels, found["valid"], cfg.calibration.precision, cfg.confidence)
+    report: dict[str, Any] = {
+        "run": about["run"],
+        "run_id": about["run_id"],
+        "parameters": model.count_params(),
+        "input": list(model.input_shape[1:]),
+        "confidence": cfg.confidence,
+        "brightness": OmegaConf.to_container(cfg.brightness),
+        "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
+    }
     generator = np.random.default_rng(cfg.seed)
-    report: dict[str, Any] = {}
     with whole_folder(run / "evaluate") as folder:
-        predictions = []
-        for name in EVALUATED:
-            split = arrays.split(name)
-            log.info("%s: %s, %d images", about["run"], name, len(split.images))
-            probabilities = predict(model, split, cfg.batch_size)
-            report[name] = metrics.evaluate_split(
-                split.labels, probabilities, split.index["gray"].to_numpy(), cfg.resamples, cfg.confidence, generator
-            )
-            report[name]["one_by_one"] = one_by_one(model, split, probabilities, cfg.one_by_one)
-            predictions.append(_table(name, split, probabilities))
-            _pictures(report[name], split, probabilities, f"{about['run']}, {name}", folder, name)
+        for name, split in splits.items():
+            parts = slices(split.index, **cfg.brightness)
+            seen = (split.labels, found[name])
+            report[name] = metrics.evaluate_split(*seen, parts, cfg.resamples, cfg.confidence, generator)
+            report[name]["calibration"] = calibration.figures(*seen, learned, cfg.calibration.bins, cfg.confidence)
+            report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
+            _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
         history = pd.read_csv(run / "train" / "history.csv")
         plots.learning_curves(history, about["run"], folder / "learning_curves.png")
-        pd.concat(predictions, ignore_index=True).to_parquet(folder / "predictions.parquet")
-        write_json(folder / "metrics.json", {name: headline(report[name]) for name in EVALUATED})
-        write_json(folder / "report.json", report | {"run": about["run"], "run_id": about["run_id"]})
+        tables = [_table(name, split, found[name]) for name, split in splits.items()]
+        pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
+        figures = {name: headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
+        write_json(folder / "metrics.json", figures)
+        write_json(folder / "report.json", report)
     store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
-    store.log_metrics(about["run_id"], flatten({name: headline(report[name]) for name in EVALUATED}))
+    store.log_metrics(about["run_id"], flatten(figures))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
-    for name in EVALUATED:
-        low, high = report[name]["intervals"]["accuracy"]
-        figure = report[name]["scores"]
-        log.info(
-            "%s: %s accuracy %.4f (%.4f to %.4f), macro F1 %.4f, %d images",
-            about["run"],
-            name,
-            figure["accuracy"],
-            low,
-            high,
-            figure["f1_macro"],
-            report[name]["images"],
-        )
+    for line in [*(accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:
+        log.info("%s: %s", about["run"], line)
     log.info("%s: see %s", about["run"], run / "evaluate")
+
+
+def accuracy_line(name: str, figures: Mapping[str, Any]) -> str:
+    """What a split's figures come to, for the log."""
+    low, high = figures["intervals"]["accuracy"]
+    accuracy, f1 = figures["scores"]["accuracy"], figures["scores"]["f1_macro"]
+    return f"{name} accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}), macro F1 {f1:.4f}, {figures['images']} images"
+
+
+def calibration_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was learnt from valid and what test says of it, for the log."""
+    learned, test = report["calibration"], report["test"]["calibration"]
+    promise = f"right {100 * learned['precision']:g}% of the time"
+    lines = [
+        f"temperature {learned['temperature']:.3f}, calibration error on test {{before:.4f}}, with it {{after:.4f}}"
+    ]
+    if learned["threshold"] == 1:
+        lines.append(f'on valid no threshold makes its answers surely {promise}: to be that, it is always "not sure"')
+    else:
+        lines.append(f'"not sure" up to {learned["threshold"]:.3f}, to be {promise}; on test {{coverage:.1%}} answered')
+        lines[-1] += ", {precision:.1%} of them right" if "precision" in test["answers"] else ""
+    return [line.format(**test["ece"], **test["answers"]) for line in lines]
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
@@ -101,15 +128,30 @@ def one_by_one(model: keras.Model, split: Split, probabilities: np.ndarray, imag
     }
 
 
+def slices(index: pd.DataFrame, dark_below: float, light_from: float) -> dict[str, np.ndarray]:
+    """Parts of a split, bool [N] each: gray or colour by content; dark, medium or light by mean luminance, 0..255."""
+    gray, mean = index["gray"].to_numpy(bool), index["mean"].to_numpy()
+    dark, light = mean < dark_below, mean >= light_from
+    return {"gray": gray, "colour": ~gray, "dark": dark, "medium": ~dark & ~light, "light": light}
+
+
 def headline(figures: dict[str, Any]) -> dict[str, float]:
     """The figures of a split that DVC and MLflow compare, flat."""
     low, high = figures["intervals"]["accuracy"]
+    calibrated = figures["calibration"]
+    answers = calibrated["answers"]
     return {
         "images": figures["images"],
         **figures["scores"],
         "accuracy_low": low,
         "accuracy_high": high,
         **{f"accuracy_{name}": figure["scores"]["accuracy"] for name, figure in figures["slices"].items()},
+        "nll": calibrated["nll"]["before"],
+        "nll_calibrated": calibrated["nll"]["after"],
+        "ece": calibrated["ece"]["before"],
+        "ece_calibrated": calibrated["ece"]["after"],
+        "risk_coverage_area": calibrated["risk_coverage_area"],
+        **{f"answers_{key}": answers[key] for key in ("coverage", "precision") if key in answers},
     }
 
 
@@ -119,10 +161,16 @@ def _table(name: str, split: Split, probabilities: np.ndarray) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(probabilities, columns=list(LABELS))], axis=1)
 
 
-def _pictures(figures: dict, split: Split, probabilities: np.ndarray, title: str, folder: Path, name: str) -> None:
-    plots.confusion(np.array(figures["confusion"]), title, folder / f"{name}_confusion.png")
-    plots.classification(figures["per_class"], title, folder / f"{name}_classification.png")
-    plots.roc(split.labels, probabilities, title, folder / f"{name}_roc.png")
+def _pictures(
+    figures: dict, labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, title: str, start: Path
+) -> None:
+    """The pictures of a split, files whose paths begin with `start`."""
+    plots.confusion(np.array(figures["confusion"]), title, Path(f"{start}_confusion.png"))
+    plots.classification(figures["per_class"], title, Path(f"{start}_classification.png"))
+    plots.roc(labels, probabilities, title, Path(f"{start}_roc.png"))
+    plots.reliability(figures["calibration"], learned.temperature, title, Path(f"{start}_reliability.png"))
+    curve = calibration.risk_coverage(labels, calibration.calibrated(probabilities, learned.temperature))
+    plots.risk_coverage(curve, learned.threshold, title, Path(f"{start}_risk_coverage.png"))
 
 
 if __name__ == "__main__":

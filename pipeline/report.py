@@ -93,7 +93,7 @@ def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> di
     run_id = row["run_id"]
     pictures = {}
     for split in ("valid", "test"):
-        for kind in ("confusion", "classification", "roc"):
+        for kind in ("confusion", "classification", "roc", "reliability", "risk_coverage"):
             file = predictions.artifact(store, run_id, f"evaluate/{split}_{kind}.png")
             pictures[f"{split}_{kind}"] = file and embed(file)
     report = predictions.artifact(store, run_id, "evaluate/report.json")

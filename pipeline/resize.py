@@ -16,10 +16,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
+from pipeline.images import blocks
 from pipeline.images import decode as decoding
-from pipeline.images.decode import Decoded, decode
+from pipeline.images import shape as shaping
+from pipeline.images.blocks import decoded_blocks
+from pipeline.images.decode import Decoded
+from pipeline.images.shape import resized
 from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, open_source
 from pipeline.labels import LABELS, SPLITS
@@ -33,12 +36,12 @@ ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()
 def main(cfg) -> None:
     rows, summary = read_clean(Path(cfg.paths.clean), cfg.data.name)
     raw = open_source(summary["source"])
-    max_pixels = int((rows.width * rows.height).max())  # cleaning has let through none larger
+    caps = int(rows.bytes.max()), int((rows.width * rows.height).max())  # cleaning has let through none larger
     splits = {split: rows[rows.split == split] for split in SPLITS}
     parts = {split: slices(part.id.tolist(), cfg.shard) for split, part in splits.items()}
-    work = partial(stack, raw, max_pixels, cfg.size, cfg.channels.count)
+    work = partial(stack, raw, *caps, cfg.size, cfg.channels.count)
     depends_on = {"source": raw.fingerprint(), "parts": parts, "size": cfg.size, "channels": cfg.channels.count}
-    cache = cache_folder(cfg.paths.cache, "resize", depends_on, [decoding, sys.modules[__name__]])
+    cache = cache_folder(cfg.paths.cache, "resize", depends_on, [blocks, decoding, shaping, sys.modules[__name__]])
     dataset = {"name": cfg.data.name, "channels": cfg.channels.name, "size": cfg.size, "counts": {}, "digest": {}}
     sequence = [ids for split in SPLITS for ids in parts[split]]
     with (
@@ -59,9 +62,10 @@ def main(cfg) -> None:
 def read_clean(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
     """The manifest's kept rows and the summary. UserError if data `name` has not been cleaned into `folder`."""
     again = f"run: python -m pipeline.clean data={name} source=<its folder or .zip>"
+    columns = [*ROWS.names, "split", "bytes", "width", "height", "kept"]
     try:
         summary = json.loads((folder / "summary.json").read_text())
-        rows = pd.read_parquet(folder / "manifest.parquet", columns=[*ROWS.names, "split", "width", "height", "kept"])
+        rows = pd.read_parquet(folder / "manifest.parquet", columns=columns)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not there; {again}") from None
     if summary["name"] != name:
@@ -69,29 +73,16 @@ def read_clean(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
     return rows[rows.kept], summary
 
 
-def stack(raw: Source, max_pixels: int, size: int, channels: int, ids: list[str], path: Path) -> None:
+def stack(raw: Source, max_bytes: int, max_pixels: int, size: int, channels: int, ids: list[str], path: Path) -> None:
     """Write the images as a .npy, uint8 [ids, size, size, channels]. UserError for one that can't be decoded now."""
     pixels = np.empty((len(ids), size, size, channels), np.uint8)
-    for row, id in enumerate(ids):
-        decoded = decode(raw.read(id), max_pixels)
-        if not isinstance(decoded, Decoded):
-            raise UserError(f"{raw.path}: {id} is {decoded.reason} and was not when it was cleaned; clean again")
-        pixels[row] = resized(decoded.image, size, channels)
+    images = (image for block in decoded_blocks(raw, ids, max_bytes, max_pixels) for image, _ in block)
+    for row, image in enumerate(images):
+        if not isinstance(image, Decoded):
+            raise UserError(f"{raw.path}: {ids[row]} is {image.reason} and was not when it was cleaned; clean again")
+        pixels[row] = resized(image.image, size, channels)
     with path.open("wb") as file:
         np.save(file, pixels)
-
-
-def resized(image: Image.Image, size: int, channels: int) -> np.ndarray:
-    """An image of any shape, mode L or RGB, as uint8 [size, size, channels]; channels 3: RGB, 1: ITU-R 601 luminance.
-
-    Bicubic with a kernel as wide as the reduction (Pillow's), which does not alias, keeps more detail than a box and
-    rings less at edges than Lanczos. An image of that size already keeps its pixels. Proportions are not kept, as in
-    the study: face crops are nearly square.
-    """
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image).reshape(size, size, channels)
 
 
 def join(files: Iterable[Path], shape: tuple[int, ...], labels: np.ndarray, path: Path) -> str:

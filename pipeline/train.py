@@ -53,7 +53,7 @@ def main(cfg: DictConfig) -> None:
             return
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
         run_id = _run_id(store, checkpoints, name, flatten(values), point | {"command": command()})
-        with tracking.running(store, run_id):
+        with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             store.tag(run_id, {"parameters": model.count_params(), **_images(arrays)})
             if state := checkpoints.restore(model):
@@ -61,7 +61,7 @@ def main(cfg: DictConfig) -> None:
                 store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log
             else:
                 state = State(0, [], [])
-            fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id, values))
+            fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id))
             figures = summary(state)
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             with whole_folder(output / "train") as folder:
@@ -127,15 +127,31 @@ def _images(arrays: Arrays) -> dict[str, Any]:
     return {"train_images": len(train.images), "valid_images": len(valid.images), "valid_set": image_set(valid)}
 
 
-def _epoch_done(model, checkpoints, store, run_id, values, state: State) -> None:
-    if state.epoch < values["epochs"]:  # after the last one the finished run itself is written
-        checkpoints.save(model, state, run_id)
+def _epoch_done(model, checkpoints, store, run_id, state: State) -> None:
+    checkpoints.save(model, state, run_id)  # after the last one too: what is logged once is never trained again
     store.log_epoch(run_id, state.history[-1])
 
 
 def _device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     return f"training on {len(gpus)} GPU" if gpus else "no GPU found: training on the CPU"
+
+
+@contextmanager
+def _enough_memory(values: Mapping[str, Any]) -> Iterator[None]:
+    """Make running out of memory a UserError that says what needs less."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, MemoryError | tf.errors.ResourceExhaustedError):
+            cause = cause.__cause__
+        if not cause:
+            raise
+        raise UserError(
+            f"out of memory with model={values['model']['name']} and batch_size={values['batch_size']}; lower "
+            "batch_size, choose a smaller model, or run fewer jobs side by side"
+        ) from error
 
 
 @contextmanager

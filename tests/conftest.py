@@ -41,6 +41,7 @@ def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: 
                 "id": [f"{split}/{LABELS[label]}/{row}.jpg" for row, label in enumerate(labels)],
                 "label": labels.astype(np.int8),
                 "gray": generator.random(images) < 0.5,
+                "mean": pixels.mean((1, 2, 3)).astype(np.float32),
             }
         ).to_parquet(folder / f"{split}.parquet")
         digest[split] = f"{position}-{seed}-{name}"

@@ -206,7 +206,7 @@ def test_row_12_killed_at_any_moment_then_run_again(tmp_path, raw):
         assert not folder.exists() or digests(folder) == whole
     subprocess.run(command, cwd=cli.CONF.parent, check=True, capture_output=True)
     assert digests(tmp_path / "killed" / "clean") == whole
-    assert not list((tmp_path / "killed" / "cache").rglob("*.parquet"))
+    assert not list((tmp_path / "killed" / "cache").rglob("*.feather"))
 
 
 def test_row_12_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):

@@ -2,18 +2,27 @@
 
 import json
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import composed
+from omegaconf import OmegaConf
 from published import write_histories
+from shells import shell
+from trees import cleaned, encoded, picture, tree
 
-from pipeline import import_histories, rank
-from pipeline.labels import LABELS
+from pipeline import draw, import_histories, rank, resize
+from pipeline.labels import FOLDERS, LABELS
+from pipeline.learning import models
+from pipeline.learning.arrays import read_arrays
 from pipeline.reporting import predictions
 from pipeline.running import tracking
+from pipeline.running.errors import UserError
+
+STUDYS_ORDER = [FOLDERS[folder] for folder in sorted(FOLDERS)]  # of its outputs: 4 neutral, 5 sadness, 6 surprise
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +50,33 @@ def test_the_published_ranking_comes_out_as_it_was_published(published):
     assert last["best_val_accuracy"] == 0.33660054206848145
 
 
+def test_wrong_1_a_model_says_its_outputs_by_name_and_one_in_the_order_of_folders_is_refused(tmp_path):
+    assert STUDYS_ORDER[4:] == ["neutral", "sadness", "surprise"]
+    net = models.layer_stack(["flatten"], size=4, channels=1)
+    models.save(net, tmp_path / "ours.keras")
+    with zipfile.ZipFile(tmp_path / "ours.keras") as archive:
+        labels = json.loads(archive.read("labels.json"))
+    assert labels[3:] == ["happiness", "sadness", "surprise", "neutral"]
+    models.load(tmp_path / "ours.keras")
+    net.save(tmp_path / "theirs.keras")
+    with pytest.raises(UserError, match="is not a model this project saved"):
+        models.load(tmp_path / "theirs.keras")
+    with zipfile.ZipFile(tmp_path / "theirs.keras", "a") as archive:
+        archive.writestr("labels.json", json.dumps(STUDYS_ORDER))
+    with pytest.raises(UserError, match=r"its outputs are \['anger'.* in this order"):
+        models.load(tmp_path / "theirs.keras")
+
+
+def test_wrong_1_an_image_is_of_the_class_of_its_folders_name_from_raw_to_arrays(tmp_path):
+    cleaned(tmp_path, tree(tmp_path / "raw", per_class=1))
+    places = [f"paths.{name}={tmp_path / name}" for name in ("clean", "resized")]
+    resize.main(composed("resize", "data=own", "channels=rgb", *places))
+    index = read_arrays(tmp_path / "resized/rgb", "own").split("train").index
+    by_folder = {id.split("/")[1]: LABELS[label] for id, label in zip(index["id"], index["label"], strict=True)}
+    assert by_folder == FOLDERS
+    assert [LABELS.index(by_folder[folder]) for folder in ("sad", "surprise", "neutral")] == [4, 5, 6]
+
+
 def test_wrong_2_figures_from_the_test_folder_are_said_to_be_so(published):
     assert "validated on the test folder" in " ".join(about(published)["cautions"])
 
@@ -57,6 +93,17 @@ def test_wrong_3_every_published_accuracy_is_a_fraction_of_the_images_it_is_said
     right = table["best_val_accuracy"] * table["valid_images"]
     assert (right - right.round()).abs().max() < 0.003
     assert about(published)["valid_images"] == 17344
+
+
+def test_wrong_4_dark_faces_of_fewer_bytes_than_the_study_kept_are_kept(tmp_path):
+    values = OmegaConf.to_container(composed("draw"), resolve=True)
+    files = [draw.content(draw.Picture("train/sad/dark.jpg", n, n, "dark_face", 1), values) for n in range(20)]
+    small = {f"train/sad/dark_{n}.jpg": data for n, data in enumerate(files) if len(data) < 675}
+    assert len(small) > 5, "the test shows nothing"
+    manifest, _ = cleaned(tmp_path, tree(tmp_path / "raw", extra=small))
+    dark = manifest.loc[list(small)]
+    assert dark["bytes"].max() < 675
+    assert dark["kept"].all()
 
 
 def test_wrong_5_a_runs_label_comes_from_the_choices_that_trained_it():
@@ -77,6 +124,22 @@ def test_wrong_6_the_top_of_the_published_ranking_is_not_called_a_winner(publish
     )
     assert not table.tail(20)["tied_with_best"].any()
     assert set(table["compared_by"].dropna()) == {"two proportions"}
+
+
+def test_wrong_7_a_picture_in_two_splits_is_found_refused_by_audit_and_lost_by_train(tmp_path, monkeypatch, capfd):
+    twice = {"train/happy/copy.png": encoded(picture(1), "PNG"), "test/happy/original.bmp": encoded(picture(1), "BMP")}
+    nearly = {
+        "train/sad/copy.jpg": encoded(picture(2), quality=50),
+        "valid/sad/original.png": encoded(picture(2), "PNG"),
+    }
+    raw = tree(tmp_path / "raw", seed=100, extra=twice | nearly)
+    code, out, err = shell(monkeypatch, capfd, "audit", f"source={raw}", f"paths.cache={tmp_path / 'cache'}")
+    assert code == 2
+    assert "2 images of train stand in valid or test too (1 exactly, 1 nearly)" in err
+    assert "leak: train/happy/copy.png shows the same as test/happy/original.bmp" in out
+    manifest, _ = cleaned(tmp_path, raw)
+    assert manifest.loc[["train/happy/copy.png", "train/sad/copy.jpg"], "kept"].tolist() == [False, False]
+    assert manifest["kept"].sum() == len(manifest) - 2  # valid and test lose nothing
 
 
 def write_run(store, name: str, seed: int, accuracy: float, right: np.ndarray | None = None, **params) -> str:

@@ -83,7 +83,7 @@ def test_dvc_and_the_command_line_give_one_choice_the_same_config_hash(stages):
 def test_paths_in_dvc_yaml_are_those_of_conf(stages):
     cfg = composed("train", "model=compact", "optimizer=sgd")
     outs = {str(out.def_path) for stage in stages.values() for out in stage.outs}
-    assert {cfg.paths.clean, cfg.paths.sample, f"{cfg.paths.resized}/rgb"} <= outs
+    assert {cfg.paths.clean, cfg.paths.sample, cfg.paths.export, f"{cfg.paths.resized}/rgb"} <= outs
     assert any(out.startswith(f"{cfg.paths.reports}/") for out in outs)
 
 
@@ -150,8 +150,9 @@ def reaches(graph, start, goal) -> bool:
     return start is goal or any(reaches(graph, following, goal) for following in graph.successors(start))
 
 
-def test_a_pyc_beside_the_code_reruns_nothing(reproduced):
+def test_a_pyc_beside_the_code_and_a_model_card_rerun_nothing(reproduced):
     cache = reproduced / "pipeline/__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "train.cpython-311.pyc").write_bytes(b"x")
+    next(reproduced.glob("runs/*/")).joinpath("MODEL_CARD.md").write_text("x")
     assert changed(reproduced) == set()

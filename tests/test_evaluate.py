@@ -17,10 +17,24 @@ from pipeline.running.errors import UserError
 from pipeline.running.tracking import open_store
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory) -> Path:
+    """A project with one trained run, out, for the tests to copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_arrays(folder / "data/resized/rgb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        train.main(composed("train", *TINY, "output=out"))
+    return folder
+
+
 @pytest.fixture
-def trained(project) -> Path:
-    train.main(composed("train", *TINY, "output=out"))
-    return project / "out"
+def trained(trained_once, tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "out"
 
 
 def evaluated(*overrides: str) -> Path:
@@ -41,9 +55,10 @@ def test_figures_are_those_of_the_predictions_and_are_tracked(trained):
     assert figures["valid"]["accuracy"] == pytest.approx(about["best_val_accuracy"], abs=1e-6)
     tracked = open_store("mlruns", "sample", create=True).client.get_run(about["run_id"])
     assert tracked.data.metrics["test.f1_macro"] == pytest.approx(figures["test"]["f1_macro"])
+    kinds = ("classification", "confusion", "reliability", "risk_coverage", "roc")
     assert sorted(file.name for file in folder.glob("*.png")) == [
         "learning_curves.png",
-        *(f"{name}_{kind}.png" for name in ("test", "valid") for kind in ("classification", "confusion", "roc")),
+        *(f"{name}_{kind}.png" for name in ("test", "valid") for kind in kinds),
     ]
 
 
@@ -74,6 +89,45 @@ def test_gray_and_colour_are_told_apart(trained):
     assert slices["gray"]["images"] + slices["colour"]["images"] == report["images"] == 40
     total = np.array(slices["gray"]["confusion"]) + np.array(slices["colour"]["confusion"])
     assert total.tolist() == report["confusion"]
+
+
+def test_dark_medium_and_light_are_parted_by_the_mean_luminance():
+    index = pd.DataFrame({"gray": [True, False, False, True], "mean": [84.9, 85.0, 169.9, 170.0]})
+    found = {name: rows.tolist() for name, rows in evaluate.slices(index, 85, 170).items()}
+    assert found == {
+        "gray": [True, False, False, True],
+        "colour": [False, True, True, False],
+        "dark": [True, False, False, False],
+        "medium": [False, True, True, False],
+        "light": [False, False, False, True],
+    }
+
+
+def test_calibration_is_learnt_from_valid_alone_and_told(trained, caplog):
+    caplog.set_level("INFO")
+    evaluated("calibration.precision=0.05", "brightness.dark_below=100")
+    before, figures = (json.loads(Path(f"out/evaluate/{name}.json").read_text()) for name in ("report", "metrics"))
+    assert before["calibration"]["threshold"] < 1
+    assert "to be right 5% of the time; on test" in caplog.text
+    assert before["test"]["slices"]["dark"]["images"] + before["test"]["slices"]["medium"]["images"] == 40
+    assert figures["calibration"]["temperature"] == before["calibration"]["temperature"]
+    assert figures["test"]["ece_calibrated"] == before["test"]["calibration"]["ece"]["after"]
+    assert figures["test"]["answers_precision"] == before["test"]["calibration"]["answers"]["precision"]
+
+    pixels = np.load("data/resized/rgb/test.npy")
+    np.save("data/resized/rgb/test.npy", 255 - pixels[::-1])
+    evaluated("calibration.precision=0.999")  # which valid does not bear out
+    after, figures = (json.loads(Path(f"out/evaluate/{name}.json").read_text()) for name in ("report", "metrics"))
+    assert after["calibration"]["temperature"] == before["calibration"]["temperature"]
+    assert after["valid"]["calibration"]["ece"] == before["valid"]["calibration"]["ece"]
+    assert after["test"]["calibration"]["ece"] != before["test"]["calibration"]["ece"]
+    assert after["calibration"]["threshold"] == 1
+    assert after["test"]["calibration"]["answers"]["images"] == figures["test"]["answers_coverage"] == 0
+    assert "answers_precision" not in figures["test"]
+    assert 'always "not sure"' in caplog.text
+    run_id = json.loads((trained / "train/run.json").read_text())["run_id"]
+    tracked = open_store("mlruns", "sample", create=True).client.get_run(run_id).data.metrics
+    assert tracked["calibration.temperature"] == pytest.approx(after["calibration"]["temperature"])
 
 
 def test_other_images_than_it_was_chosen_on_are_refused(trained):

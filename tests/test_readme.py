@@ -47,7 +47,7 @@ def test_an_experiment_of_readme_sets_choices_that_params_has(words):
 
 def test_make_targets_of_readme_exist():
     targets = set(re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.M))
-    assert targets >= {"repro", "test", "ui"}
+    assert targets >= {"repro", "test", "ui", "serve"}
     assert targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def evaluated(folder: Path, run_id: str, store: tracking.Store, seed: int) -> No
     into.mkdir(parents=True)
     found, parts = {}, []
     for split in ("valid", "test"):
-        found[split] = metrics.evaluate_split(labels, probabilities, np.ones(IMAGES, bool), 50, 0.95, generator)
+        found[split] = metrics.evaluate_split(labels, probabilities, {}, 50, 0.95, generator)
         plots.confusion(np.array(found[split]["confusion"]), "run", into / f"{split}_confusion.png")
+        shutil.copy(into / f"{split}_confusion.png", into / f"{split}_reliability.png")
         ids = [f"{split}/{LABELS[label]}/{row}.jpg" for row, label in enumerate(labels)]
         table = pd.DataFrame({"split": split, "id": ids, "label": labels, "gray": True})
         parts.append(pd.concat([table, pd.DataFrame(probabilities, columns=list(LABELS))], axis=1))
@@ -169,6 +171,7 @@ def test_the_page_ranks_says_what_is_tied_and_gives_every_command(page, folder):
 def test_the_page_shows_the_best_runs_evaluation_and_worst_faces(page):
     for expected in (
         "Confusion matrix on test",
+        "Reliability diagram on test",
         "By emotion, on test",
         "Learning curves of model_1_concept_adam_rgb_8",
     ):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
-from trees import cleaned, digests, encoded, picture, tree, write
+from trees import cleaned, digests, encoded, picture, tree, write, zipped
 
 from pipeline import resize
 from pipeline.labels import LABELS
@@ -59,6 +59,15 @@ def test_luminance_is_itu_r_601():
     assert resize.resized(image, 48, 1)[0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
 
 
+@pytest.mark.parametrize("size", [48, 31, 112])
+def test_gray_is_the_same_in_three_channels_as_in_one(size):
+    image = picture(5, size=size).convert("L")
+    found = resize.resized(image, 48, 3)
+    assert found.shape == (48, 48, 3)
+    assert np.array_equal(found, resize.resized(image.convert("RGB"), 48, 3))
+    assert np.array_equal(found[..., :1], resize.resized(image, 48, 1))
+
+
 def test_reduction_does_not_alias():
     stripes = np.zeros((480, 480, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than 48 pixels can show: gray is right, bands are not
@@ -89,6 +98,17 @@ def test_image_that_changed_since_cleaning_is_named(tmp_path):
     with pytest.raises(UserError, match=r"train/sad/0\.jpg is zero_bytes"):
         resized(tmp_path, "rgb")
     assert not (tmp_path / "resized").exists() or not list((tmp_path / "resized").iterdir())
+
+
+def test_image_that_can_no_longer_be_read_is_named(tmp_path):
+    raw = tree(tmp_path / "raw")
+    archive = zipped(raw, tmp_path / "a.zip")
+    cleaned(tmp_path, archive)
+    data = bytearray(archive.read_bytes())
+    data[data.index((raw / "train/sad/0.jpg").read_bytes()) + 300] ^= 0xFF  # no longer as its checksum says
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match=r"train/sad/0\.jpg is unreadable"):
+        resized(tmp_path, "rgb")
 
 
 def test_images_are_read_as_a_stream(tmp_path):

@@ -1,4 +1,4 @@
-"""What is known of one image from its bytes alone: a record of plain values. Pure, one decode.
+"""What is known of one decoded image: a record of plain values. Pure.
 
 Figures of luminance are taken on the image at 48x48, the size that models see, so that they compare across sizes.
 """
@@ -9,22 +9,22 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from pipeline.images.decode import Rejected, decode, tint
+from pipeline.images.decode import Decoded, Rejected, tint
 
 SIDE = 48  # pixels, of the small gray image that figures, placeholders and fingerprints are taken from
 
 UNKNOWN = dict.fromkeys(("bytes", "format", "mode", "width", "height", "frames", "gray", "sha256", "small"))
 
 
-def facts(data: bytes, max_pixels: int, gray_tolerance: int) -> dict:
-    """The record of one image: UNKNOWN's keys and `rejected`, "" or a reason of pipeline.images.decode.
+def facts(decoded: Decoded | Rejected, size: int | None, gray_tolerance: int) -> dict:
+    """The record of one image: UNKNOWN's keys and `rejected`, "" or the reason why it could not be decoded.
 
-    bytes; format by content; mode as stored; width and height upright; frames, over 1 for an animation; gray, decided
-    from the pixels; sha256 of the pixels; small, 48x48 bytes of luminance. What could not be decoded has `bytes` only.
+    bytes: `size`, of its file; format by content; mode as stored; width and height upright; frames, over 1 for an
+    animation; gray, decided from the pixels; sha256 of the pixels; small, 48x48 bytes of luminance. What could not be
+    decoded has `bytes` only.
     """
-    decoded = decode(data, max_pixels)
     if isinstance(decoded, Rejected):
-        return unread(decoded.reason, len(data))
+        return UNKNOWN | {"bytes": size, "rejected": decoded.reason}
     image = decoded.image
     pixels = image.tobytes()  # taken out once, since that costs as much as hashing them
     luminance = image if image.mode == "L" else image.convert("L")
@@ -34,7 +34,7 @@ def facts(data: bytes, max_pixels: int, gray_tolerance: int) -> dict:
     rgb = None if image.mode == "L" else np.frombuffer(pixels, np.uint8).reshape(image.height, image.width, 3)
     colour = 0 if rgb is None else tint(rgb)
     return {
-        "bytes": len(data),
+        "bytes": size,
         "format": decoded.format,
         "mode": decoded.mode,
         "width": image.width,
@@ -45,11 +45,6 @@ def facts(data: bytes, max_pixels: int, gray_tolerance: int) -> dict:
         "small": pixels if luminance is image else luminance.tobytes(),
         "rejected": "",
     }
-
-
-def unread(reason: str, size: int | None = None) -> dict:
-    """The record of an image whose pixels are not known, for this reason."""
-    return UNKNOWN | {"bytes": size, "rejected": reason}
 
 
 def pixel_hash(pixels: bytes, size: tuple[int, int], colour: bool) -> str:

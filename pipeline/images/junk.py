@@ -12,17 +12,18 @@ import numpy as np
 VIEWS = 18  # that faces are looked for in
 
 
-def is_placeholder(small: np.ndarray, entropy: float, std: float, rule: dict) -> bool:
-    """Whether uint8 [48, 48] of this entropy (bits) and standard deviation (0-255) is a placeholder.
+def placeholders(small: np.ndarray, entropy: np.ndarray, std: np.ndarray, rule: dict) -> np.ndarray:
+    """bool [N]: which of uint8 [N, 48, 48] of these entropies (bits) and standard deviations (0-255) are placeholders.
 
     rule: see `placeholder` in conf/clean.yaml. The cheap figures come first: faces are looked for in few images.
     """
-    if entropy >= rule["entropy"] or std < rule["contrast"]:
-        return False
-    flat, soft = flatness(small)
-    if flat < rule["flat"] or soft >= rule["soft"]:
-        return False
-    return flat >= rule["surely_flat"] or face_votes(small, rule["votes"]) < rule["votes"]
+    found = (entropy < rule["entropy"]) & (std >= rule["contrast"])
+    for row in np.flatnonzero(found):
+        flat, soft = flatness(small[row])
+        found[row] = flat >= rule["flat"] and soft < rule["soft"]
+        if found[row] and flat < rule["surely_flat"]:
+            found[row] = face_votes(small[row], rule["votes"]) < rule["votes"]
+    return found
 
 
 def flatness(small: np.ndarray) -> tuple[float, float]:
@@ -43,12 +44,14 @@ def face_votes(small: np.ndarray, enough: int) -> int:
     """In how many of VIEWS a detector sees a face in uint8 [48, 48]; counting stops at `enough`.
 
     Views: as it is and with contrast equalised locally; upright and turned by 20 degrees either way; each before three
-    cascades of OpenCV, frontal, frontal and profile of both sides (Viola and Jones, 2001).
+    cascades of OpenCV, frontal, frontal and profile of both sides (Viola and Jones, 2001). A face is three windows that
+    agree, in sizes 10 % apart. Where every second size has not a single window there is none, and where that holds for
+    all views of the image as it is, the equalised ones are spared too: a quarter of the time for most graphics.
     """
     import cv2  # here, since few images get this far
 
     side, border = len(small), len(small) // 4
-    centre, votes = (side / 2 + border, side / 2 + border), 0
+    centre, votes, hints = (side / 2 + border, side / 2 + border), 0, 0
     for view in (small, cv2.createCLAHE(8.0, (4, 4)).apply(small)):
         view = cv2.copyMakeBorder(view, border, border, border, border, cv2.BORDER_REPLICATE)
         for angle in (0, -20, 20):
@@ -56,10 +59,19 @@ def face_votes(small: np.ndarray, enough: int) -> int:
             turned = cv2.warpAffine(view, turn, view.shape, borderMode=cv2.BORDER_REPLICATE) if angle else view
             for cascade, both_sides in _cascades():
                 sides = (turned, np.ascontiguousarray(turned[:, ::-1])) if both_sides else (turned,)
-                votes += any(len(cascade.detectMultiScale(each, 1.1, 2, minSize=(side // 2,) * 2)) for each in sides)
+                hinted = [each for each in sides if _seen(cascade, each, 1.1**2, 0, side // 2)]
+                hints += len(hinted)
+                votes += any(_seen(cascade, each, 1.1, 2, side // 2) for each in hinted)
                 if votes >= enough:
                     return votes
+        if not hints:
+            break
     return votes
+
+
+def _seen(cascade, view: np.ndarray, step: float, others: int, smallest: int) -> int:
+    """How many faces a cascade sees: windows, in sizes `step` apart, that agree with so many others; 0: any window."""
+    return len(cascade.detectMultiScale(view, step, others, minSize=(smallest, smallest)))
 
 
 @cache

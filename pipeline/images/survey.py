@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow import feather
 
+from pipeline.images import blocks, facts, fingerprints, junk, source
 from pipeline.images import decode as decoding
-from pipeline.images import facts, fingerprints, junk, source
+from pipeline.images.blocks import decoded_blocks
 from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, folder_of, split_of
 from pipeline.labels import index_of_folder
@@ -48,11 +49,11 @@ def survey(
     of `looks` in conf/clean.yaml. What is finished is kept below `cache` until the block ends well.
     """
     depends_on = looks | {"source": raw.fingerprint(), "ids": ids, "shard": shard}
-    folder = cache_folder(cache, "clean", depends_on, [source, decoding, facts, fingerprints, junk])
-    with shards(partial(look, raw, looks), slices(ids, shard), folder, ".parquet", "look at images") as files:
+    folder = cache_folder(cache, "clean", depends_on, [source, blocks, decoding, facts, fingerprints, junk])
+    with shards(partial(look, raw, looks), slices(ids, shard), folder, ".feather", "look at images") as files:
         tables, prints, row = [], np.empty((len(ids), 1 + len(looks["crops"]), fingerprints.SIZE), np.int8), 0
         for file in files:
-            table = pq.read_table(file)
+            table = feather.read_table(file, memory_map=False)
             column = table["prints"].combine_chunks()
             prints[row : row + len(table)] = np.frombuffer(column.buffers()[1], np.int8).reshape(-1, *prints.shape[1:])
             tables.append(table.drop_columns("prints"))
@@ -75,19 +76,14 @@ _nullable = {
 
 
 def look(raw: Source, looks: dict, ids: list[str], path: Path) -> None:
-    """Write the facts and fingerprints of these images as a Parquet file, one row each."""
-    table = measured([_record(raw, looks, id) for id in ids], ids, looks)
-    pq.write_table(table, path, use_dictionary=False, compression="none", write_statistics=False)  # read once
-
-
-def _record(raw: Source, looks: dict, id: str) -> dict:
-    try:
-        size = raw.size(id)
-        if size > looks["max_bytes"]:
-            return facts.unread("too_many_bytes", size)
-        return facts.facts(raw.read(id), looks["max_pixels"], looks["gray_tolerance"])
-    except OSError:
-        return facts.unread("unreadable")
+    """Write the facts and fingerprints of these images as a Feather file, one row each."""
+    records = [
+        facts.facts(image, size, looks["gray_tolerance"])
+        for block in decoded_blocks(raw, ids, looks["max_bytes"], looks["max_pixels"])
+        for image, size in block
+    ]
+    table = measured(records, ids, looks)
+    feather.write_feather(table, path, "uncompressed")  # read once
 
 
 def measured(records: list[dict], ids: list[str], looks: dict) -> pa.Table:
@@ -114,10 +110,5 @@ def _figures(small: np.ndarray, looks: dict) -> dict[str, np.ndarray]:
     found = facts.figures(facts.histograms(small))
     terms = fingerprints.transforms(small, looks["crops"])
     found["phash"] = fingerprints.perceptual_hashes(terms)
-    found["placeholder"] = np.array(
-        [
-            junk.is_placeholder(image, entropy, std, looks["placeholder"])
-            for image, entropy, std in zip(small, found["entropy"].tolist(), found["std"].tolist(), strict=True)
-        ]
-    )
+    found["placeholder"] = junk.placeholders(small, found["entropy"], found["std"], looks["placeholder"])
     return found | {"prints": fingerprints.fingerprints(terms)}

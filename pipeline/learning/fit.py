@@ -58,6 +58,7 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=values["model"]["jit_compile"],
     )
+    model.optimizer.build(model.trainable_variables)  # in the first step it would make TensorFlow trace that twice
     return model
 
 

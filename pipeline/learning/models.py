@@ -10,12 +10,15 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers as kl
 
 from pipeline.labels import LABELS
 from pipeline.running.errors import UserError
+
+CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")  # run what they are given
 
 
 def layer_stack(layers: Sequence[str | Mapping], size: int, channels: int) -> keras.Model:
@@ -119,10 +122,16 @@ def save(model: keras.Model, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> keras.Model:
-    """A model written by `save`; UserError when it is none, or its outputs are not `LABELS` in order."""
+    """A model written by `save`; UserError when it is none, its outputs are not `LABELS` in order, or it holds code.
+
+    Only what Keras itself builds in is loaded, and no Lambda: everything else in a file is code that would run here.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             labels = tuple(json.loads(archive.read("labels.json")))
+            foreign = _foreign(json.loads(archive.read("config.json")))
+        if foreign:
+            raise UserError(f"{path}: holds {foreign}, which may run any code; build it of Keras's own layers")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
@@ -132,3 +141,16 @@ def load(path: str | Path) -> keras.Model:
             f"{path}: its outputs are {list(labels)}, expected {list(LABELS)} in this order; train it again"
         )
     return model
+
+
+def _foreign(config: Any) -> str | None:
+    """The first thing in a model's config that is not one of Keras's own, or runs what it is given; None if all are."""
+    if isinstance(config, list):
+        return next(filter(None, map(_foreign, config)), None)
+    if not isinstance(config, dict):
+        return None
+    name, module = config.get("class_name"), config.get("module")
+    known = module is None or module == "builtins" or f"{module}.".startswith("keras.")
+    if name in CODE or not known or config.get("registered_name") not in (None, name):
+        return f"{module}.{name}" if module else str(name)
+    return next(filter(None, map(_foreign, config.values())), None)

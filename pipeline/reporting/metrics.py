@@ -1,5 +1,6 @@
 """Figures of a classifier from its predictions, with bootstrap intervals; pure numpy and scikit-learn."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,14 +58,14 @@ def intervals(
 def evaluate_split(
     labels: np.ndarray,
     probabilities: np.ndarray,
-    gray: np.ndarray,
+    slices: Mapping[str, np.ndarray],
     resamples: int,
     confidence: float,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, gray/colour `slices`.
+    """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, and the same by slice.
 
-    `gray` bool [N] says by content which images have no colour; a slice without an image is left out.
+    `slices` names parts of the images, bool [N] each; one without an image is left out.
     """
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
@@ -81,5 +82,5 @@ def evaluate_split(
         labels, probabilities.argmax(1), labels=CLASSES, target_names=LABELS, output_dict=True, zero_division=0
     )
     whole["per_class"] = {label: report[label] for label in LABELS}
-    whole["slices"] = {name: figures(rows) for name, rows in (("gray", gray), ("colour", ~gray)) if rows.any()}
+    whole["slices"] = {name: figures(rows) for name, rows in slices.items() if rows.any()}
     return whole

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, for people: learning curves, confusion matrix, classification report, ROC."""
+"""Pictures of an evaluation, for people: learning curves, confusion matrix, classification report, ROC, calibration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from pipeline.labels import LABELS
+from pipeline.reporting.calibration import area
 
 
 def learning_curves(history: pd.DataFrame, title: str, path: Path) -> None:
@@ -69,4 +70,51 @@ def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, path: Path) -
         curve_kwargs={"color": "black", "linestyle": "--"},
     )
     axes.set(title=f"{title}: ROC, one emotion against the rest")
+    figure.savefig(path, dpi=110)
+
+
+def reliability(found: Mapping[str, Any], temperature: float, title: str, path: Path) -> None:
+    """Accuracy against confidence before and after calibration, with intervals, over how many images are how sure.
+
+    `found` is what `calibration.figures` gave. DeGroot & Fienberg 1983, The Statistician 32, drew the first.
+    """
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color="gray", linestyle=":", label="confidence that can be believed")
+    looks = {"before": {"color": "tab:orange", "marker": "s", "markersize": 9, "fillstyle": "none"}}
+    looks["after"] = {"color": "tab:blue", "marker": "o"}
+    names = {"before": "as the model says", "after": f"at temperature {temperature:.2f}"}
+    for when, look in looks.items():
+        table = pd.DataFrame(found["reliability"][when])
+        ends = np.abs(table[["low", "high"]].to_numpy().T - table["accuracy"].to_numpy())
+        label = f"{names[when]}: calibration error {found['ece'][when]:.3f}"
+        above.errorbar(table["confidence"], table["accuracy"], ends, capsize=2, linewidth=1.2, label=label, **look)
+        width = table["to"] - table["from"]
+        below.bar(table["from"], table["images"], width, align="edge", fill=False, edgecolor=look["color"])
+    above.set(ylabel="share of right answers", ylim=(0, 1.02), title=f"{title}: can its confidence be believed?")
+    above.legend(loc="lower right")
+    below.set(xlabel="confidence (highest of the seven probabilities)", ylabel="images", xlim=(0, 1))
+    figure.savefig(path, dpi=110)
+
+
+def risk_coverage(curve: pd.DataFrame, threshold: float, title: str, path: Path) -> None:
+    """How many of the answers are wrong when only the surest images get one; the chosen threshold is marked.
+
+    `curve` is from `calibration.risk_coverage`.
+    """
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    every = curve["risk"].iloc[-1]
+    axes.plot(curve["coverage"], curve["risk"], label=f"the surest first: area {area(curve):.3f}")
+    axes.axhline(every, color="gray", linestyle=":", label=f"in any order: {every:.3f}")
+    given = curve[curve["confidence"] > threshold]
+    if len(given):
+        at = given.iloc[-1]
+        label = f"above {threshold:.3f}: {at['coverage']:.0%} answered, {at['risk']:.0%} of them wrong"
+        axes.plot(at["coverage"], at["risk"], "o", color="black", label=label)
+    else:
+        axes.plot([], [], " ", label="no image is sure enough for an answer")
+    axes.set(xlabel="share of images that get an answer", ylabel="share of the answers that is wrong")
+    axes.set(xlim=(0, 1), ylim=(0, 1), title=f"{title}: what it costs to answer more")
+    axes.legend(loc="upper left")
     figure.savefig(path, dpi=110)

@@ -50,6 +50,8 @@ def run(step: str) -> None:
         if jobs := sweep.read_log():
             _end_sweep(step, jobs, error)
         mistakes.append(error)
+    finally:
+        sweep.forget_log()
     if mistakes:
         _fail(step, mistake_text(step, mistakes[0]))
 
@@ -72,9 +74,8 @@ def mistake_text(step: str, error: Exception) -> str:
 
 def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:
     """List every failure of a sweep and exit with status 1; `error` is what ended it, the first failure or a death."""
-    failed = sweep.failures(jobs) or [f"{type(error).__name__}: {error}"]
     print(f"pipeline.{step}: {sweep.overview(jobs)}; the same command runs what is not finished", file=sys.stderr)
-    for line in failed:
+    for line in sweep.failures(jobs, error):
         print(f"  failed: {line}", file=sys.stderr)
     sys.exit(1)
 

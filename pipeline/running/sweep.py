@@ -4,11 +4,13 @@ A Hydra callback of `python -m pipeline.train -m ...`. Jobs may run in processes
 to one file, whose path travels to them in the environment.
 """
 
+import gc
 import json
 import logging
 import os
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +44,16 @@ class Overview(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if LOG_VARIABLE in os.environ:
-            _append({"job": config.hydra.job.num, "state": "running", "time": time.time()})
+            _append(_entry(config, "running"))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if LOG_VARIABLE not in os.environ:
             return
-        entry = {"job": config.hydra.job.num, "state": "done", "time": time.time()}
+        entry = _entry(config, "done")
         if job_return.status is not JobStatus.COMPLETED:
             error = job_return._return_value  # the public property raises it
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            entry |= {"state": "failed", "error": text, "overrides": list(config.hydra.overrides.task)}
+            entry |= {"state": "failed", "error": one_line(error)}
+            _let_go(error)
         _append(entry)
         log.info("%s", overview(read_log()))
 
@@ -81,15 +83,53 @@ def overview(entries: list[dict[str, Any]]) -> str:
     return line
 
 
-def failures(entries: list[dict[str, Any]]) -> list[str]:
-    """A line for each failed job: its overrides and its error."""
-    return [f"{' '.join(e['overrides'])}: {e['error']}" for e in entries[1:] if e["state"] == "failed"]
+def failures(entries: list[dict[str, Any]], error: Exception) -> list[str]:
+    """A line for each failed job, its overrides and its error; `error` is what ended the sweep.
+
+    That is the first failure again, or the death of a worker, as when the system ran out of memory: then a line says
+    so, and one for each job that was cut off by it.
+    """
+    failed = [entry for entry in entries[1:] if entry["state"] == "failed"]
+    lines = [f"{' '.join(entry['overrides'])}: {entry['error']}" for entry in failed]
+    if one_line(error) in {entry["error"] for entry in failed}:
+        return lines
+    last = {entry["job"]: entry for entry in entries[1:]}
+    cut_off = [entry for entry in last.values() if entry["state"] == "running"]
+    return [*lines, one_line(error), *(f"{' '.join(entry['overrides'])}: cut off by that" for entry in cut_off)]
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def read_log() -> list[dict[str, Any]]:
     """The entries of this sweep so far; empty when no sweep was started."""
     path = os.environ.get(LOG_VARIABLE)
     return [json.loads(line) for line in Path(path).read_text().splitlines()] if path else []
+
+
+def forget_log() -> None:
+    """Remove this sweep's log, if one was started: what it said has been shown."""
+    if path := os.environ.pop(LOG_VARIABLE, None):
+        Path(path).unlink(missing_ok=True)
+
+
+def _entry(config: DictConfig, state: str) -> dict[str, Any]:
+    hydra = config.hydra
+    return {"job": hydra.job.num, "state": state, "time": time.time(), "overrides": list(hydra.overrides.task)}
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what a failed job held, as a model that was too large, for the next one.
+
+    Hydra keeps the error to the end of the sweep, and with it every frame that it went through.
+    """
+    seen: set[int] = set()  # an error raised from its own cause's handler is in a circle with it
+    while error and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def _append(entry: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """MLflow: the store, one experiment per data set, and the life of a run from RUNNING to FINISHED, FAILED or KILLED."""
 
-import fcntl
 import json
 import logging
 import os
@@ -10,65 +9,89 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Param, Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.running.errors import UserError
+from pipeline.running.unsent import Unsent, address, locked, reason, send
 
 log = logging.getLogger(__name__)
 
 SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
 
+# What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
+# four minutes and more; here what could not be sent is kept, and sent later.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the second in seconds
+
 
 class Store:
-    """An experiment in an MLflow store."""
+    """An experiment in an MLflow store.
 
-    def __init__(self, client: MlflowClient, experiment_id: str):
+    What is told to a server (tags, metrics, files, the end of a run) is kept in `unsent` until it has arrived, and
+    raises nothing when the server is away. What is asked of one that is away raises UserError.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, unsent: Unsent | None = None):
         self.client = client
         self.experiment_id = experiment_id
+        self.unsent = unsent
 
     def finished(self, tags: Mapping[str, str]) -> list[Run]:
         """FINISHED runs that carry all of `tags`, newest first."""
         wanted = "".join(f" and tags.{key} = '{value}'" for key, value in tags.items())
         return self._search(f"status = 'FINISHED'{wanted}")
 
-    def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
         """Start a run and return its id; the process is noted in it, so that its death can be told later."""
-        run_id = self.client.create_run(self.experiment_id, run_name=name).info.run_id
-        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        self.tag(run_id, {**tags, **_process_tags()})
+        noted = {key: str(value) for key, value in {**tags, **_process_tags()}.items()}
+        with self._asked():
+            run_id = self.client.create_run(self.experiment_id, tags=noted, run_name=name).info.run_id
+            self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return run_id
 
     def status(self, run_id: str) -> str | None:
         """RUNNING, FINISHED, FAILED or KILLED; None when the experiment has no such run."""
-        return next((run.info.status for run in self._search("") if run.info.run_id == run_id), None)
+        with self._asked():
+            try:
+                run = self.client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+        here = run.info.experiment_id == self.experiment_id and run.info.lifecycle_stage == LifecycleStage.ACTIVE
+        return run.info.status if here else None
 
     def resume(self, run_id: str) -> None:
         """Set a run that was cut off RUNNING again, under this process."""
-        self.client.update_run(run_id, status="RUNNING")
+        with self._asked():
+            self.client.update_run(run_id, status="RUNNING")
         self.tag(run_id, _process_tags())
 
     def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
-        self.client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+        self._tell(run_id, {"tags": {key: str(value) for key, value in tags.items()}})
 
     def log_dataset(self, run_id: str, name: str, digest: str, context: str) -> None:
         """Say which data a run used, as MLflow's list of runs shows it; `context` is training or validation."""
         dataset = Dataset(name=name, digest=digest[:8], source_type="local", source=json.dumps({"sha256": digest}))
         tag = InputTag(MLFLOW_DATASET_CONTEXT, context)
-        self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[tag])])
+        with self._asked():
+            self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[tag])])
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        now = int(time.time() * 1000)
-        self.client.log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
+        now = _now()
+        self._tell(run_id, {"metrics": [[key, float(value), now, step] for key, value in metrics.items()]})
 
     def log_history(self, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
         """Log the rows (a dict per epoch, `epoch` its step) that the run does not have yet."""
-        logged = {point.step for point in self.client.get_metric_history(run_id, "val_accuracy")}
+        with self._asked():
+            logged = {point.step for point in self.client.get_metric_history(run_id, "val_accuracy")}
         for row in history:
             if row["epoch"] not in logged:
                 self.log_epoch(run_id, row)
@@ -78,25 +101,36 @@ class Store:
         self.log_metrics(run_id, {key: row[key] for key in row if key != "epoch"}, row["epoch"])
 
     def log_files(self, run_id: str, folder: str | Path, into: str) -> None:
-        self.client.log_artifacts(run_id, str(folder), into)
+        if self.unsent:
+            self.unsent.tell_files(run_id, Path(folder), into)
+        else:
+            self.client.log_artifacts(run_id, str(folder), into)
 
     def end(self, run_id: str, status: str, error: str = "") -> None:
         """Close a run as FINISHED, FAILED or KILLED, with the one line that says why it failed."""
-        if error:
-            self.client.set_tag(run_id, "error", error[:5000])
-        self.client.set_terminated(run_id, status)
+        self._tell(run_id, {"tags": {"error": error[:5000]} if error else {}, "end": [status, _now()]})
 
     def reap(self) -> int:
         """Mark KILLED every RUNNING run whose process on this machine is gone; returns how many."""
         dead = [run for run in self._search("status = 'RUNNING'") if _is_dead(run.data.tags)]
         for run in dead:
-            self.client.set_terminated(run.info.run_id, "KILLED")
+            self.end(run.info.run_id, "KILLED")
         return len(dead)
+
+    def _tell(self, run_id: str, entry: Mapping[str, Any]) -> None:
+        if self.unsent:
+            self.unsent.tell(run_id, entry)
+        else:
+            send(self.client, run_id, entry)
+
+    def _asked(self) -> AbstractContextManager:
+        return _answering(self.unsent.address) if self.unsent else nullcontext()
 
     def _search(self, filter_string: str) -> list[Run]:
         runs, token = [], None
         while True:
-            page = self.client.search_runs([self.experiment_id], filter_string, max_results=1000, page_token=token)
+            with self._asked():
+                page = self.client.search_runs([self.experiment_id], filter_string, max_results=1000, page_token=token)
             runs += page
             if not (token := page.token):
                 return runs
@@ -107,29 +141,41 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
 
     Without it an absent experiment is a UserError that names those there are. The environment variable
     MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised between processes: MLflow's
-    migrations fail when several start on an empty database. Raises UserError, before any work is done, when the
-    database is corrupt or cannot be written.
+    migrations fail when several start on an empty database. What earlier runs could not tell the server is sent first,
+    so that a training which FINISHED without it is found to have done so. Raises UserError, before any work is done,
+    when the database is corrupt or cannot be written, and when the server does not answer.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     folder = Path(folder).resolve()
     server = os.environ.get("MLFLOW_TRACKING_URI")
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / ".lock"):
-        if not server:
+    if not server:
+        with locked(folder / ".lock"):
             _check(folder / "mlflow.db")
-        client = MlflowClient(tracking_uri=server or f"sqlite:///{folder}/mlflow.db?timeout={SQLITE_WAIT}")
-        found = client.get_experiment_by_name(experiment)
-        if found and found.lifecycle_stage == "deleted":
-            raise UserError(f"MLflow experiment {experiment!r} is deleted; restore it, or empty the store's trash")
-        if not (found or create):
-            known = ", ".join(sorted(each.name for each in client.search_experiments() if each.name != "Default"))
-            raise UserError(f"MLflow has no experiment {experiment!r}; there are: {known or 'none, train first'}")
-        location = None if server else (folder / "artifacts" / experiment).as_uri()
-        # the kind makes MLflow's page open on runs and curves, not on its views for language models
-        kind = {"mlflow.experimentKind": "custom_model_development"}
-        experiment_id = found.experiment_id if found else client.create_experiment(experiment, location, kind)
-    return Store(client, experiment_id)
+            client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={SQLITE_WAIT}")
+            return Store(client, _experiment(client, experiment, create, (folder / "artifacts" / experiment).as_uri()))
+    for variable, value in PATIENCE.items():
+        os.environ.setdefault(variable, value)
+    with locked(folder / ".lock"), _answering(address(server)):
+        client = MlflowClient(tracking_uri=server)
+        experiment_id = _experiment(client, experiment, create, None)
+    unsent = Unsent(folder / "unsent", client, address(server))
+    unsent.send_all()
+    return Store(client, experiment_id, unsent)
+
+
+def _experiment(client: MlflowClient, name: str, create: bool, location: str | None) -> str:
+    """The id of the experiment `name`; with `create` it is made when absent, its files at `location` (a URI)."""
+    found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise UserError(f"MLflow experiment {name!r} is deleted; restore it, or empty the store's trash")
+    if not (found or create):
+        known = ", ".join(sorted(each.name for each in client.search_experiments() if each.name != "Default"))
+        raise UserError(f"MLflow has no experiment {name!r}; there are: {known or 'none, train first'}")
+    # the kind makes MLflow's page open on runs and curves, not on its views for language models
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return found.experiment_id if found else client.create_experiment(name, location, kind)
 
 
 def git_commit() -> str:
@@ -177,10 +223,18 @@ def _check(database: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _answering(server: str) -> Iterator[None]:
+    try:
         yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise UserError(
+            f"MLflow server {server} (MLFLOW_TRACKING_URI) cannot be used: {reason(error)}; "
+            "start it and run the same command again"
+        ) from error
+
+
+def _now() -> int:
+    return int(time.time() * 1000)  # milliseconds, as MLflow has it
 
 
 def _process_tags() -> dict[str, str]:

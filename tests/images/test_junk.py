@@ -7,7 +7,9 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 from trees import picture
 
+from pipeline import draw
 from pipeline.images import facts, junk
+from pipeline.images.decode import decode
 from pipeline.running import cli
 
 
@@ -20,7 +22,7 @@ def rule() -> dict:
 def judged(image: Image.Image, rule: dict) -> bool:
     small = np.asarray(image.convert("L").resize((48, 48), Image.Resampling.BICUBIC))
     figures = facts.figures(facts.histograms(small[None]))
-    return junk.is_placeholder(small, figures["entropy"][0], figures["std"][0], rule)
+    return junk.placeholders(small[None], figures["entropy"], figures["std"], rule)[0]
 
 
 def card(draw, background: int = 245) -> Image.Image:
@@ -55,6 +57,20 @@ def test_faces_are_looked_for_unless_an_image_is_too_flat_to_hold_one(rule, monk
     monkeypatch.setattr(junk, "face_votes", lambda small, enough: enough)  # a face in whatever is looked at
     assert not judged(card(lambda on: on.multiline_text((8, 20), "some\nwords\nonly", fill=60, font_size=22)), rule)
     assert judged(card(lambda on: on.polygon([(48, 30), (70, 70), (26, 70)], outline=255, width=4), 0), rule)
+
+
+def test_no_face_is_lost_for_a_quick_look_first(monkeypatch):
+    def whatever_the_quick_look_says(cascade, view, step, others, smallest):
+        return seen(cascade, view, step, others, smallest) if others else 1
+
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        values = OmegaConf.to_container(compose("draw"))
+    drawn = [draw.content(draw.Picture(f"train/happy/{number}.jpg", number, number), values) for number in range(8)]
+    small = [np.asarray(decode(data, 10**6).image.convert("L").resize((48, 48))) for data in drawn]
+    quick, seen = [junk.face_votes(image, 2) == 2 for image in small], junk._seen
+    monkeypatch.setattr(junk, "_seen", whatever_the_quick_look_says)
+    assert quick == [junk.face_votes(image, 2) == 2 for image in small]
+    assert sum(quick) >= 5
 
 
 @pytest.mark.parametrize("divide", [8, 16])

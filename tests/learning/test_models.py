@@ -266,10 +266,29 @@ def test_half_a_file_another_file_and_no_file_are_refused(saved, tmp_path):
             models.load(tmp_path / name)
 
 
-def test_a_model_with_code_in_it_is_refused(tmp_path):
+def test_row_33_a_model_with_code_in_it_is_refused(tmp_path):
     image = keras.Input((12, 12, 3), dtype="uint8")
     x = keras.layers.Lambda(lambda pixels: pixels / 255)(image)
     x = keras.layers.Dense(7, activation="softmax")(keras.layers.Flatten()(x))
     models.save(keras.Model(image, x), tmp_path / "lambda.keras")
-    with pytest.raises(UserError, match=r"lambda\.keras: is not a model this project saved"):
+    with pytest.raises(UserError, match=r"lambda\.keras: holds keras\.layers\.Lambda, which may run any code"):
         models.load(tmp_path / "lambda.keras")
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"class_name": "TFSMLayer"}, r"keras\.layers\.TFSMLayer"),
+        ({"module": "os"}, r"os\.Flatten"),
+        ({"module": "kerasutils.layers"}, r"kerasutils\.layers\.Flatten"),
+        ({"module": None, "registered_name": "mine>Flatten"}, "Flatten"),
+    ],
+)
+def test_row_33_a_model_with_anything_but_what_keras_builds_in_is_refused(saved, other, named):
+    with zipfile.ZipFile(saved) as archive:
+        config = json.loads(archive.read("config.json"))
+    (flatten,) = (layer for layer in config["config"]["layers"] if layer["class_name"] == "Flatten")
+    flatten.update(other)
+    rewritten(saved, **{"config.json": json.dumps(config).encode()})
+    with pytest.raises(UserError, match=rf"model\.keras: holds {named}, which may run any code"):
+        models.load(saved)

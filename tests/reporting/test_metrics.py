@@ -29,7 +29,8 @@ def confusion_of(labels, predicted):
 
 
 def report(labels, probabilities, gray, resamples=500):
-    return evaluate_split(labels, probabilities, gray, resamples, 0.95, np.random.default_rng(0))
+    slices = {"gray": gray, "colour": ~gray}
+    return evaluate_split(labels, probabilities, slices, resamples, 0.95, np.random.default_rng(0))
 
 
 def test_scores_are_those_of_scikit_learn():
@@ -129,7 +130,7 @@ def test_less_confidence_is_a_narrower_interval_and_the_same_seed_the_same():
     assert wide == again
 
 
-def test_slices_are_the_gray_and_the_coloured_images():
+def test_slices_have_the_figures_of_their_images():
     labels, probabilities = predictions(300)
     gray = np.arange(300) % 3 == 0
     found = report(labels, probabilities, gray)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.labels import LABELS
-from pipeline.reporting import plots
+from pipeline.reporting import calibration, plots
 from pipeline.reporting.metrics import evaluate_split
 
 
@@ -78,7 +78,7 @@ def test_confusion_shows_shares_of_each_true_emotion(tmp_path, figures):
 @pytest.mark.parametrize("absent", [None, 1])
 def test_classification_shows_each_emotion_with_its_images(tmp_path, figures, absent):
     labels, probabilities = predictions(absent)
-    report = evaluate_split(labels, probabilities, np.ones(len(labels), bool), 10, 0.95, np.random.default_rng(0))
+    report = evaluate_split(labels, probabilities, {}, 10, 0.95, np.random.default_rng(0))
     plots.classification(report["per_class"], "a run", tmp_path / "classification.png")
     assert_picture(tmp_path / "classification.png")
     names = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
@@ -95,3 +95,32 @@ def test_roc_draws_the_emotions_that_have_images_and_the_micro_average(tmp_path,
     styles = {(line.get_color(), line.get_linestyle()) for line in lines.values()}
     assert len(styles) == len(lines)
     assert (lines["Chance level"].get_color(), lines["Chance level"].get_linestyle()) == ("gray", ":")
+
+
+@pytest.mark.parametrize("threshold", [0.25, 1.0])
+def test_calibration_is_drawn_with_its_errors_and_the_threshold(tmp_path, figures, threshold):
+    labels, probabilities = predictions()
+    learned = calibration.Calibration(2.0, threshold)
+    found = calibration.figures(labels, probabilities, learned, 15, 0.95)
+    plots.reliability(found, 2.0, "a run", tmp_path / "reliability.png")
+    plots.risk_coverage(
+        calibration.risk_coverage(labels, calibration.calibrated(probabilities, 2.0)),
+        threshold,
+        "a run",
+        tmp_path / "risk_coverage.png",
+    )
+    assert_picture(tmp_path / "reliability.png")
+    assert_picture(tmp_path / "risk_coverage.png")
+    legends = [[text.get_text() for text in figure.axes[0].get_legend().get_texts()] for figure in figures]
+    assert f"at temperature 2.00: calibration error {found['ece']['after']:.3f}" in legends[0]
+    assert f"as the model says: calibration error {found['ece']['before']:.3f}" in legends[0]
+    answers = found["answers"]
+    if threshold < 1:
+        wrong = 1 - answers["precision"]
+        assert f"above 0.250: {answers['coverage']:.0%} answered, {wrong:.0%} of them wrong" in legends[1]
+        (mark,) = (line for line in figures[1].axes[0].lines if line.get_marker() == "o")
+        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((answers["coverage"], wrong))
+    else:
+        assert "no image is sure enough for an answer" in legends[1]
+    below = figures[0].axes[1]
+    assert sum(bar.get_height() for bar in below.patches) == 2 * len(labels)  # before and after

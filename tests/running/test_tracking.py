@@ -108,7 +108,7 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     store.resume(run_id)
     assert store.reap() == 0
     assert store.status(run_id) == "RUNNING"
-    assert store.status("no such run") is None
+    assert store.status("0" * 32) is None
 
 
 def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatch):

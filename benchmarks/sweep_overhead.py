@@ -1,0 +1,70 @@
+"""Seconds that a run of a sweep takes beyond its training steps.
+
+python benchmarks/sweep_overhead.py                          # prints JSON
+
+Runs follow each other in one process, as in a sweep; the first is not counted, since the libraries start in it. A run's
+steps are its epochs at the pace of those after the first. All else counts: composing the config, reading the arrays,
+MLflow, building the model, checkpoints, writing and logging the finished run; and `first_step` of it, what the first
+epoch takes longer than the others because TensorFlow traces (and XLA compiles) the graph in it. Ranking is done once
+for a whole sweep and is timed apart. The figures are medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from sweep_grid import write_arrays
+
+from pipeline import rank, train
+from pipeline.running.cli import CONF
+from pipeline.running.tracking import open_store
+
+EPOCHS = 4
+CHOICE = ("data=sample", "optimizer=sgd", "batch_size=32", f"epochs={EPOCHS}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["compact", "model_2_best"])
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    root = Path.cwd()
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    found: dict = {"runs": arguments.runs, "epochs": EPOCHS}
+    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
+        os.chdir(folder)
+        write_arrays(Path("data/resized/rgb"), 3, 64)
+        for model in arguments.models:
+            beyond, first_step = zip(*[overhead(model, seed) for seed in range(arguments.runs + 1)][1:], strict=True)
+            found[model] = {
+                "beyond_steps": round(statistics.median(beyond), 2),
+                "first_step": round(statistics.median(first_step), 2),
+                "all": [round(seconds, 2) for seconds in beyond],
+            }
+        started = time.perf_counter()
+        rank.main(compose("rank"))
+        found["rank"] = round(time.perf_counter() - started, 2)
+        os.chdir(root)
+    print(json.dumps(found, indent=2))
+
+
+def overhead(model: str, seed: int) -> tuple[float, float]:
+    """Seconds of one training less those of its steps, and how many of them its first epoch took more than the rest."""
+    started = time.perf_counter()
+    train.main(compose("train", [f"model={model}", f"seed={seed}", *CHOICE]))
+    seconds = time.perf_counter() - started
+    store = open_store("mlruns", "sample", create=False)
+    newest = store.finished({})[0]
+    epochs = [point.value for point in store.client.get_metric_history(newest.info.run_id, "epoch_seconds")]
+    steady = statistics.median(epochs[1:])
+    return seconds - EPOCHS * steady, epochs[0] - steady
+
+
+if __name__ == "__main__":
+    main()

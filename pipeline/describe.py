@@ -1,0 +1,101 @@
+"""Write a run's MODEL_CARD.md: what the model is, how it was made, how good it is, what it may be used for.
+
+For people who were not there, after Mitchell et al. 2019, "Model Cards for Model Reporting". Needs the run's folder as
+train and evaluate left it and nothing else; what cleaning kept is told when data/clean is of the same images. No figure
+stands in it that is not in those files. Its words are in the Jinja template reporting/model_card.md.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.labels import LABELS, SPLITS
+from pipeline.running import cli
+from pipeline.running.config import flatten
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_file
+
+TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
+
+
+def main(cfg: DictConfig) -> None:
+    run = Path(cfg.run)
+    text = render(read(run, Path(cfg.paths.clean)))
+    with whole_file(run / "MODEL_CARD.md") as beside:
+        beside.write_text(text)
+    print(f"{run / 'MODEL_CARD.md'}: {len(text.splitlines())} lines, for people")
+
+
+def read(run: Path, clean: Path) -> dict[str, Any]:
+    """What the template is filled with; UserError when the run is not trained and evaluated as its files stand now."""
+    again = f"run: python -m pipeline.evaluate run={run}"
+    try:
+        about = json.loads((run / "train" / "run.json").read_text())
+        config = OmegaConf.to_container(OmegaConf.load(run / "train" / "config.yaml"))
+        report = json.loads((run / "evaluate" / "report.json").read_text())
+    except FileNotFoundError as error:
+        missing = Path(error.filename)
+        made_by = again if missing.parent.name == "evaluate" else "train it with python -m pipeline.train"
+        raise UserError(f"{missing}: not there; {made_by}") from None
+    if report["run_id"] != about["run_id"]:
+        raise UserError(f"{run}: its evaluation is of another training than it holds now; {again}")
+    if "calibration" not in report:
+        raise UserError(f"{run}: its evaluation has no calibration, as older ones; {again}")
+    kept = cleaning(clean, about["data"], {split: report[split]["images"] for split in ("valid", "test")})
+    return {"about": about, "recipe": recipe(config), "config": config, "report": report, "kept": kept} | {
+        "labels": LABELS,
+        "splits": SPLITS,
+    }
+
+
+def cleaning(folder: Path, data: str, images: Mapping[str, int]) -> dict[str, Any] | None:
+    """summary.json of `clean`, or None when it is of other images: of other data, or another number of them kept."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+    except FileNotFoundError:
+        return None
+    same = summary["name"] == data
+    return summary if same and all(summary["splits"][split]["kept"] == images[split] for split in images) else None
+
+
+def recipe(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The choices of a training in rows: what, which, and the values it stands for, those of the model left out."""
+    rows = []
+    for key, value in config.items():
+        if not isinstance(value, Mapping):
+            rows.append((key, plain(value), ""))
+        elif key in ("model", "data"):  # an architecture and lists of images are no table cell
+            rows.append((key, value["name"], ""))
+        else:
+            values = {name.removeprefix("build."): each for name, each in flatten(value).items()}
+            shown = [f"{name} {plain(each)}" for name, each in values.items() if name not in ("name", "_target_")]
+            rows.append((key, value["name"], ", ".join(shown)))
+    return rows
+
+
+def plain(value: Any) -> str:
+    """A value as YAML has it."""
+    return json.dumps(value).strip('"')
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """The card as Markdown; a name that the template uses and the context lacks is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["thousands"] = lambda number: f"{number:,.0f}"
+    environment.filters["between"] = lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+    return environment.get_template(TEMPLATE.name).render(context)
+
+
+if __name__ == "__main__":
+    cli.run("describe")

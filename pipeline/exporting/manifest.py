@@ -1,0 +1,41 @@
+"""manifest.json of an export: which model it is, how good, how to read its answers, and the checksum of every file."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.exporting.evaluated import EvaluatedRun
+from pipeline.labels import LABELS
+from pipeline.learning.arrays import Arrays
+
+
+def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
+    """What whoever serves the model has to know of it, and what a person asks about it, but for its files."""
+    learned = run.report["calibration"]
+    return {
+        "model": run.config.model.name,
+        "version": version,
+        **{key: run.about[key] for key in ("run", "run_id", "config_hash", "train_digest")},
+        "labels": list(LABELS),
+        "size": arrays.size,
+        "channels": arrays.channels,
+        **{key: learned[key] for key in ("temperature", "threshold", "precision")},
+        "accuracy": _measured(run.report, "accuracy"),
+        "f1_macro": _measured(run.report, "f1_macro"),
+    }
+
+
+def _measured(report: Mapping[str, Any], score: str) -> dict[str, dict[str, float]]:
+    figures = {}
+    for name in ("valid", "test"):
+        low, high = report[name]["intervals"][score]
+        figures[name] = {"value": report[name]["scores"][score], "low": low, "high": high}
+        figures[name]["images"] = report[name]["images"]
+    return figures
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 in hex of every file in `folder`, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

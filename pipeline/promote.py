@@ -1,0 +1,142 @@
+"""Make the best evaluated run of an experiment the champion, if valid says that it is not worse than the present one.
+
+The champion is the version of a registered MLflow model that bears the alias `champion`. The best is the FINISHED and
+evaluated run with the highest accuracy on valid, of those that were validated on the same images as the newest one. It
+is promoted when there is no champion yet, or when the interval of their difference, paired over the images of valid,
+begins at -margin or above: a tie leaves the champion where it is. The best was picked for being highest, so its lead is
+a little too large. Test plays no part. The same command again changes nothing.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from omegaconf import DictConfig
+
+from pipeline import rank
+from pipeline.reporting import compare, predictions
+from pipeline.running import cli, tracking
+from pipeline.running.errors import UserError
+
+log = logging.getLogger(__name__)
+
+CHAMPION = "champion"
+ACCURACY = "valid.accuracy"  # which evaluate logs
+MODEL = "train/model.keras"
+
+
+def main(cfg: DictConfig) -> None:
+    name = cfg.registered_model
+    if not re.fullmatch(r"[\w. -]+", name):
+        raise UserError(f"registered_model={name}: expected letters, digits, spaces and . _ - only")
+    store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
+    champion = reigning(store, name)
+    best = best_run(store.finished({}), champion.run_id if champion else "")
+    if best is None:
+        raise UserError(
+            f"study={cfg.study}: no finished run is evaluated; python -m pipeline.evaluate run=<its folder>"
+        )
+    if MODEL not in {file.path for file in store.client.list_artifacts(best["run_id"], "train")}:
+        raise UserError(f"{title(best)}: is the best on valid, but its {MODEL} is gone from MLflow; train it again")
+    print(f"The best of {best['candidates']} evaluated runs: {title(best)}, {best['accuracy']:.2%} on valid.")
+    if champion and champion.run_id == best["run_id"]:
+        print(f"It is the champion of {name} already, version {champion.version}. Nothing changed.")
+        return
+    if champion and not cfg.replace:
+        difference = paired(store, best, champion, cfg.confidence)
+        print(verdict(difference, cfg.margin, cfg.confidence))
+        if difference["low"] < -cfg.margin:
+            print(f"Version {champion.version} stays the champion of {name}.")
+            return
+    version = registered(store, name, best)
+    store.client.set_registered_model_alias(name, CHAMPION, version)
+    before = f"in place of version {champion.version}" if champion else "the first one"
+    print(f"It is the champion of {name} now: version {version}, {before}.")
+    log.info("ask MLflow for models:/%s@%s", name, CHAMPION)
+
+
+def best_run(runs: Sequence[Run], champion: str) -> dict[str, Any] | None:
+    """The run with the highest accuracy on valid, as `rank.row` shows it, with `accuracy` and how many `candidates`.
+
+    `runs` are FINISHED ones, newest first; those not evaluated, set apart, or validated on other images than the newest
+    evaluated one do not stand. Of equals the one with the id `champion` wins, then the newest. None when none stands.
+    """
+    stands = [rank.row(run) | {"accuracy": run.data.metrics[ACCURACY]} for run in runs if ACCURACY in run.data.metrics]
+    stands = [row for row in stands if not row["apart"]]
+    stands = [row for row in stands if row["valid_digest"] == stands[0]["valid_digest"]]
+    if not stands:
+        return None
+    best = max(stands, key=lambda row: (row["accuracy"], row["run_id"] == champion, row["ended"]))
+    return best | {"candidates": len(stands)}
+
+
+def reigning(store: tracking.Store, name: str) -> ModelVersion | None:
+    """The version of the registered model `name` that is the champion; None when there is none."""
+    models = store.client.search_registered_models(f"name = '{name}'")
+    version = models[0].aliases.get(CHAMPION) if models else None
+    return store.client.get_model_version(name, version) if version else None
+
+
+def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, confidence: float) -> dict[str, float]:
+    """How much more of the images of valid `best` gets right than the champion: `mean`, `low` and `high`, and `images`.
+
+    Student's t over images for the mean of their differences, -1, 0 or 1; McNemar's test is of the same question.
+    UserError when the champion did not predict the same images.
+    """
+    which = f"version {champion.version} of {champion.name}, the champion"
+    otherwise = "replace=true makes the best run champion without comparing them"
+    if store.status(champion.run_id) is None:
+        raise UserError(f"{which}: its run {champion.run_id} is not in this experiment; {otherwise}")
+    reigns = rank.row(store.client.get_run(champion.run_id))
+    if reigns["valid_digest"] != best["valid_digest"]:
+        raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")
+    right = [_right(store, row) for row in (best, reigns)]
+    figures = compare.paired_difference(*(each.to_numpy() for each in right), confidence)
+    if math.isnan(figures["low"]):  # no two images differ in what they say
+        figures |= {"low": figures["mean"], "high": figures["mean"]}
+    return figures | {"images": len(right[0])}
+
+
+def _right(store: tracking.Store, row: dict[str, Any]) -> pd.Series:
+    right = predictions.correct(store, row["run_id"])
+    if right is None:
+        raise UserError(f"{title(row)}: its predictions are gone from MLflow; evaluate it again")
+    return right
+
+
+def verdict(difference: dict[str, float], margin: float, confidence: float) -> str:
+    """One line: the difference to the champion in points, its interval, and what follows from it."""
+    mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
+    by = f" by more than {100 * margin:g} points" if margin else ""
+    meaning = f"it may be worse{by}" if low < -100 * margin else f"it is not worse{by}"
+    return (
+        f"Against the champion: {mean:+.2f} points, {100 * confidence:g}% interval {low:+.2f} to {high:+.2f} "
+        f"(paired over the same {difference['images']:,} images of valid): {meaning}."
+    )
+
+
+def registered(store: tracking.Store, name: str, best: dict[str, Any]) -> int:
+    """The version of the registered model `name` that is this run's model; registered when it was not yet."""
+    client = store.client
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    known = client.search_model_versions(f"name = '{name}' and run_id = '{best['run_id']}'")
+    if known:
+        return known[0].version
+    source = f"{client.get_run(best['run_id']).info.artifact_uri}/train"
+    about = f"{best['run']}: {best['accuracy']:.2%} on valid"
+    return client.create_model_version(name, source, best["run_id"], description=about).version
+
+
+def title(row: dict[str, Any]) -> str:
+    """A run's name with the start of its id, which names it among others with the same choices."""
+    return f"{row['run']} ({row['run_id'][:8]})"
+
+
+if __name__ == "__main__":
+    cli.run("promote")

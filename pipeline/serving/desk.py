@@ -1,0 +1,137 @@
+"""Where pictures wait and are worked on: threads that decode and look for faces, one that runs the model.
+
+The event loop only hands work out, so that health answers while every core is busy. What waits is bounded: a picture
+over the bound is refused at once, with the time after which it is worth coming again.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from pipeline.serving import pictures
+from pipeline.serving.faces import Detector
+from pipeline.serving.metrics import Metrics
+from pipeline.serving.model import Model
+
+
+class Busy(Exception):
+    """More waits than can be done in time; `seconds` until it is worth coming again."""
+
+    def __init__(self, seconds: int):
+        super().__init__(f"Too many pictures are waiting; try again in {seconds} s.")
+        self.seconds = seconds
+
+
+class Desk:
+    """Takes pictures in, at most `waiting` at a time, and gives answers. Made and used on one event loop."""
+
+    def __init__(self, workers: int, waiting: int, faces: Mapping, pixels: int, largest_batch: int, metrics: Metrics):
+        self.workers, self.waiting, self.pixels, self.metrics = workers, waiting, pixels, metrics
+        self.faces, self.largest_batch = faces, largest_batch
+        self.inside = 0
+        self._seconds = 0.1  # that a picture takes, as lately seen
+        self._own = threading.local()
+        self._lookers = ThreadPoolExecutor(workers, "look")
+        self._model_thread = ThreadPoolExecutor(1, "model")
+        self._crops: asyncio.Queue = asyncio.Queue()
+        self._batching = asyncio.create_task(self._run_batches())
+
+    async def close(self) -> None:
+        """Stop the threads once what they are at is done."""
+        self._batching.cancel()
+        await asyncio.to_thread(self._lookers.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._model_thread.shutdown, cancel_futures=True)
+
+    async def warm_up(self) -> None:
+        """Have every looking thread load its detector before the first picture comes."""
+        together = threading.Barrier(self.workers)
+        jobs = [self.in_thread(lambda: (self._detector(), together.wait(60))) for _ in range(self.workers)]
+        await asyncio.gather(*jobs)
+
+    def admit(self, count: int) -> "Places":
+        """Places for so many pictures, to be used with `with`; Busy when there are not as many."""
+        if self.inside + count > self.waiting:
+            raise Busy(max(1, math.ceil(self.inside * self._seconds / self.workers)))
+        return Places(self, count)
+
+    async def answer(self, data: bytes, model: Model) -> dict[str, Any]:
+        """What `pictures.describe` says of a picture, all of it by `model`; Unreadable when it is none."""
+        started = time.perf_counter()
+        seen = await self.in_thread(self._look, data, model.shape)
+        probabilities = await self.predict(seen.crops, model.predict)
+        self._seconds += 0.1 * (time.perf_counter() - started - self._seconds)
+        self.metrics.faces.inc(len(seen.faces))
+        return pictures.describe(seen, probabilities, model)
+
+    async def predict(self, crops: np.ndarray, how: Callable) -> np.ndarray:
+        """`how` (a model's `predict` or `raw`) of the crops, in one batch with others that wait for the same."""
+        if not len(crops):
+            return await self.in_thread(how, crops)
+        done = asyncio.get_running_loop().create_future()
+        self._crops.put_nowait((how, crops, done))
+        return await done
+
+    def _look(self, data: bytes, shape: tuple[int, int, int]) -> pictures.Seen:
+        return pictures.look(pictures.open_picture(data, self.pixels), self._detector(), shape)
+
+    def _detector(self) -> Detector:
+        if not hasattr(self._own, "detector"):
+            self._own.detector = Detector(self.faces)
+        return self._own.detector
+
+    def in_thread(self, job: Callable, *arguments: Any) -> asyncio.Future:
+        """`job(*arguments)` off the event loop."""
+        return asyncio.get_running_loop().run_in_executor(self._lookers, job, *arguments)
+
+    async def _run_batches(self) -> None:
+        """Take what waits, as long as it is for one model and not more than a batch, and run it; for ever."""
+        left = None
+        while True:
+            first = left or await self._crops.get()
+            batch, left = [first], None
+            while not self._crops.empty() and sum(len(each[1]) for each in batch) < self.largest_batch:
+                left = self._crops.get_nowait()
+                if left[0] != first[0]:
+                    break
+                batch.append(left)
+                left = None
+            batch = [each for each in batch if not each[2].cancelled()]
+            if batch:
+                await self._run_batch(first[0], batch)
+
+    async def _run_batch(self, how: Callable, batch: list[tuple]) -> None:
+        crops = np.concatenate([each[1] for each in batch])
+        self.metrics.batch.observe(len(crops))
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._model_thread, how, crops)
+        except Exception as error:
+            for *_, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        start = 0
+        for _, own, done in batch:
+            if not done.done():  # else its client has left
+                done.set_result(result[start : start + len(own)])
+            start += len(own)
+
+
+class Places:
+    """Places at a desk, held while in `with`."""
+
+    def __init__(self, desk: Desk, count: int):
+        self.desk, self.count = desk, count
+
+    def __enter__(self) -> None:
+        self.desk.inside += self.count
+        self.desk.metrics.waiting.set(self.desk.inside)
+
+    def __exit__(self, *_: object) -> None:
+        self.desk.inside -= self.count
+        self.desk.metrics.waiting.set(self.desk.inside)

@@ -1,0 +1,106 @@
+"""The exported model: a folder with manifest.json and LiteRT files, checked before it is used.
+
+manifest.json says what the model is: its labels in the order of its outputs, its input (size, channels), temperature
+and threshold for saying "not sure", its figures on valid and test, and the SHA-256 of each file.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from pipeline.labels import LABELS
+from pipeline.running.errors import UserError
+
+FILE = "litert/float16.tflite"
+NEEDED = ("model", "version", "labels", "size", "channels", "temperature", "threshold", "accuracy", "files")
+
+
+class Model:
+    """An exported emotion model. `predict` and `raw` may be called from several threads; they take turns.
+
+    about: the manifest. shape: (size, size, channels) of an image. identity: what tells one export from another.
+    """
+
+    def __init__(self, folder: Path, batch_sizes: Sequence[int], threads: int):
+        """Read, check and warm up. UserError when a file is missing, damaged or not of this project's labels."""
+        self.about, content = read(folder)
+        self.shape = (self.about["size"], self.about["size"], self.about["channels"])
+        self.identity = hashlib.sha256(json.dumps(self.about).encode() + content).hexdigest()
+        self._order = [self.about["labels"].index(label) for label in LABELS]
+        self._turn = threading.Lock()
+        try:
+            # An interpreter for each batch size: changing the size of one packs its weights anew, up to a second.
+            self._runs = {n: _Run(content, (n, *self.shape), threads) for n in sorted(batch_sizes, reverse=True)}
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{folder / FILE}: not a LiteRT model of images {self.shape} ({error})") from None
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float32 [N, 7] in the order of LABELS, of uint8 [N, size, size, channels].
+
+        p ** (1 / temperature), rows to sum 1 (temperature scaling, Guo et al. 2017, written for probabilities).
+        """
+        powered = self.raw(images) ** (1 / self.about["temperature"])
+        return powered / powered.sum(axis=1, keepdims=True)
+
+    def raw(self, images: np.ndarray) -> np.ndarray:
+        """The model's own probabilities, as `predict` without the temperature."""
+        parts, start = [], 0
+        with self._turn:
+            for size, run in self._runs.items():
+                while len(images) - start >= size:
+                    parts.append(run(images[start : start + size]))
+                    start += size
+        return np.concatenate([np.empty((0, len(LABELS)), np.float32), *parts])[:, self._order]
+
+    def certain(self, probabilities: np.ndarray) -> np.ndarray:
+        """Whether the highest of each row is above the threshold, bool [N]; a model without one is always certain."""
+        return probabilities.max(axis=1, initial=0) > (self.about["threshold"] or 0)
+
+
+class _Run:
+    """One batch size of a model."""
+
+    def __init__(self, content: bytes, shape: tuple[int, ...], threads: int):
+        self.interpreter = Interpreter(model_content=content, num_threads=threads)
+        given = self.interpreter.get_input_details()[0]
+        if given["dtype"] is not np.uint8:
+            raise ValueError(f"its input is {given['dtype'].__name__}, not uint8")
+        self.input, self.output = given["index"], self.interpreter.get_output_details()[0]["index"]
+        self.interpreter.resize_tensor_input(self.input, shape, strict=True)
+        self.interpreter.allocate_tensors()
+        found = self(np.zeros(shape, np.uint8)).shape
+        if found != (shape[0], len(LABELS)):
+            raise ValueError(f"its output is {found}, not {(shape[0], len(LABELS))}")
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        self.interpreter.set_tensor(self.input, images)
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.output)
+
+
+def read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """The manifest and the bytes of FILE, which are those that the manifest's SHA-256 is of; UserError otherwise."""
+    again = "export it again"
+    try:
+        about = json.loads((folder / "manifest.json").read_bytes())
+        content = (folder / FILE).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not there; expected an exported model in {folder}") from None
+    except ValueError:
+        raise UserError(f"{folder / 'manifest.json'}: not JSON; {again}") from None
+    missing = [key for key in NEEDED if key not in about] if isinstance(about, dict) else NEEDED
+    if missing:
+        raise UserError(f"{folder / 'manifest.json'}: no {', '.join(missing)} in it; {again}")
+    if sorted(about["labels"]) != sorted(LABELS):
+        raise UserError(f"{folder / 'manifest.json'}: labels {about['labels']}; expected {', '.join(LABELS)}")
+    if about["channels"] not in (1, 3) or not about["temperature"] > 0:
+        raise UserError(f"{folder / 'manifest.json'}: expected channels 1 or 3 and a temperature over 0; {again}")
+    if hashlib.sha256(content).hexdigest() != about["files"].get(FILE):
+        raise UserError(f"{folder / FILE}: its SHA-256 is not the manifest's, so it is not what was exported; {again}")
+    return about, content

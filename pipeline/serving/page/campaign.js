@@ -1,0 +1,121 @@
+// All pictures together: shares of faces by emotion as a chart and a table, and both to take away.
+import { EMOTIONS, SHOWN, UNSURE, capital, count, dropSuffix, element, numberOf, percent, verdict } from "./parts.js";
+
+const at = (id) => document.getElementById(id);
+
+// [{name, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
+function mixes(pictures) {
+  const rows = pictures
+    .filter((each) => each.answer)
+    .map((each) => {
+      const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
+      for (const face of each.answer.faces) counts[verdict(face)] += 1;
+      return { name: dropSuffix(each.name), faces: each.answer.faces.length, counts };
+    });
+  const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
+  const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, sum((row) => row.counts[emotion])]));
+  return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
+}
+
+// all pictures first, then each, unless there is only one
+const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? rows.slice(0, -1) : [])];
+
+export function showCampaign(pictures) {
+  const rows = mixes(pictures);
+  const all = rows.at(-1);
+  at("campaign").hidden = rows.length < 2;
+  const leading = EMOTIONS.reduce((best, each) => (all.counts[each] > all.counts[best] ? each : best));
+  const sure = all.faces - all.counts[UNSURE];
+  facts([
+    [count(rows.length - 1, "picture", "pictures"), "read"],
+    [count(all.faces, "face", "faces"), "found"],
+    [sure ? capital(leading) : "–", sure ? `most often, ${all.counts[leading]} of ${all.faces} faces` : "no face is sure enough"],
+    [all.faces ? percent(all.counts[UNSURE] / all.faces) : "–", "of faces not sure"],
+  ]);
+  at("mix-words").textContent = all.faces
+    ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
+    : "No face was found yet.";
+  at("chart").replaceChildren(...lanes(rows).map(lane));
+  at("legend").replaceChildren(...SHOWN.map((each) => element("li", { "data-tone": each }, element("i"), capital(each))));
+  const heading = (text) => element("th", { scope: "col" }, text);
+  at("head").replaceChildren(element("tr", {}, ...["Picture", "Faces", ...SHOWN.map(capital)].map(heading)));
+  at("rows").replaceChildren(
+    ...rows.map((row) => {
+      const cells = [row.faces, ...SHOWN.map((each) => row.counts[each])].map((n) => element("td", {}, String(n)));
+      return element("tr", {}, element("th", { scope: "row", title: row.name }, row.name), ...cells);
+    }),
+  );
+}
+
+function facts(list) {
+  at("facts").replaceChildren(...list.map(([big, small]) => element("div", {}, element("b", {}, big), element("span", { class: "soft" }, small))));
+}
+
+function lane(row) {
+  const parts = SHOWN.filter((each) => row.counts[each]);
+  const words = parts.map((each) => `${each} ${percent(row.counts[each] / row.faces)}`).join(", ") || "no face";
+  const stack = element("div", { class: "stack", role: "img", "aria-label": `${row.name}: ${words}` });
+  for (const each of parts) {
+    const share = row.counts[each] / row.faces;
+    const part = element("i", { "data-tone": each, title: `${capital(each)} ${percent(share)}` }, share > 0.08 ? percent(share) : "");
+    part.style.width = `${100 * share}%`;
+    stack.append(part);
+  }
+  return element("div", { class: row.all ? "lane all" : "lane" }, element("span", { class: "name", title: row.name }, row.name), stack);
+}
+
+export function toCsv(pictures) {
+  const rows = [["picture", "face", "x", "y", "width", "height", "emotion", "certain", ...EMOTIONS, "note"]];
+  for (const { name, answer, problem } of pictures) {
+    const faces = answer?.faces ?? [];
+    for (const [index, face] of faces.entries()) {
+      const { x, y, width, height } = face.box;
+      const shares = EMOTIONS.map((each) => face.class_probabilities[each]);
+      rows.push([name, numberOf(faces, index), x, y, width, height, face.predicted_emotion_label, face.certain, ...shares, ""]);
+    }
+    if (!faces.length) rows.push([name, ...Array(7 + EMOTIONS.length).fill(""), problem ?? answer?.words ?? "not read yet"]);
+  }
+  return "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; // the mark: Excel reads it as UTF-8
+}
+
+function cell(value) {
+  let text = String(value);
+  if (/^[=+\-@\t]/.test(text) && typeof value === "string") text = `'${text}`; // a spreadsheet would run it as a formula
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+export function toPng(pictures) {
+  const rows = lanes(mixes(pictures));
+  const canvas = element("canvas");
+  const [left, wide, high] = [260, 860, 46];
+  canvas.width = left + wide + 40;
+  canvas.height = 150 + rows.length * high;
+  const pen = canvas.getContext("2d");
+  const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
+  pen.fillStyle = "#ffffff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  const write = (text, x, y, font, colour = "#171a2b", most = undefined) => {
+    pen.font = font;
+    pen.fillStyle = colour;
+    pen.fillText(text, x, y, most);
+  };
+  write("Emotion mix: what faces seem to express", 24, 42, "700 24px sans-serif");
+  SHOWN.forEach((each, index) => {
+    pen.fillStyle = tone(each);
+    pen.fillRect(24 + index * 138, 64, 16, 16);
+    write(capital(each), 46 + index * 138, 78, "15px sans-serif");
+  });
+  rows.forEach((row, index) => {
+    const top = 104 + index * high;
+    write(`${row.name} (${row.faces})`, 24, top + 22, `${row.all ? 700 : 400} 16px sans-serif`, undefined, left - 40);
+    let x = left;
+    for (const each of SHOWN.filter((each) => row.counts[each])) {
+      const width = (wide * row.counts[each]) / row.faces;
+      pen.fillStyle = tone(each);
+      pen.fillRect(x, top, width - 2, 32);
+      if (width > 60) write(percent(row.counts[each] / row.faces), x + 10, top + 22, "600 15px sans-serif", "#ffffff");
+      x += width;
+    }
+  });
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}

@@ -1,0 +1,27 @@
+// The figures of the model in service.
+import { about } from "./ask.js";
+import { element } from "./parts.js";
+
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const figure = ({ value, low, high, images }) =>
+  `${percent(value)} (95 % interval ${percent(low)} to ${percent(high)}, ${images.toLocaleString("en")} pictures)`;
+
+function rows(facts) {
+  const listed = [["Model", `${facts.model}, version ${facts.version}`]];
+  for (const split of ["valid", "test"]) {
+    if (facts.accuracy[split]) listed.push([`Right answers, ${split}`, figure(facts.accuracy[split])]);
+    if (facts.f1_macro[split]) listed.push([`Macro F1, ${split}`, figure(facts.f1_macro[split])]);
+  }
+  if (facts.threshold !== null) listed.push(["Not sure below", percent(facts.threshold)]);
+  if (facts.precision !== null) listed.push(["Right when it is sure, on valid", percent(facts.precision)]);
+  return listed;
+}
+
+const into = document.getElementById("facts");
+try {
+  for (const [name, text] of rows(await about())) {
+    into.append(element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, text)));
+  }
+} catch (error) {
+  into.append(element("tr", {}, element("td", {}, error.message)));
+}

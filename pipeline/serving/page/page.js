@@ -1,0 +1,134 @@
+// The page: takes pictures in, shows answers. What it knows lives in `pictures` until the tab is closed.
+import { about, ask } from "./ask.js";
+import { startCamera } from "./camera.js";
+import { showCampaign, toCsv, toPng } from "./campaign.js";
+import { count, save } from "./parts.js";
+import { showFace, showPicture, showStrip } from "./results.js";
+
+const at = (id) => document.getElementById(id);
+const pictures = []; // {name, file, url, answer, problem}, in the order in which they came
+let shown = null;
+
+export function add(files) {
+  const taken = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
+  const left = files.length - taken.length;
+  if (left) say(`${count(left, "file is", "files are")} no picture and left out.`);
+  for (const file of taken) {
+    pictures.push({ name: file.name || "Pasted picture", file, url: URL.createObjectURL(file) });
+  }
+  if (taken.length) {
+    refresh();
+    work();
+  }
+}
+
+let working = 0;
+async function work() {
+  // two at a time: the service looks at one while the next is on its way
+  if (working >= 2) return;
+  working += 1;
+  let next;
+  while ((next = pictures.find((each) => !each.begun))) {
+    next.begun = true;
+    const done = pictures.filter((each) => each.answer || each.problem).length;
+    say(`Reading picture ${done + 1} of ${pictures.length}…`);
+    try {
+      next.answer = await ask(next.file, say);
+    } catch (error) {
+      next.problem = error.message;
+    }
+    if (!pictures.includes(next)) continue; // "start again" was pressed meanwhile
+    if (!shown || shown === next || (!shown.answer && !shown.problem)) show(next, 0);
+    refresh();
+  }
+  working -= 1;
+  if (!working && pictures.length) say(summary());
+}
+
+function summary() {
+  const faces = pictures.reduce((sum, each) => sum + (each.answer?.faces.length ?? 0), 0);
+  const bad = pictures.filter((each) => each.problem).length;
+  const read = `${count(pictures.length - bad, "picture", "pictures")} read, ${count(faces, "face", "faces")} found.`;
+  return bad ? `${read} ${count(bad, "picture", "pictures")} could not be read.` : read;
+}
+
+function show(picture, face) {
+  const first = !shown;
+  shown = picture;
+  at("results").hidden = false;
+  showPicture(picture, face, choose);
+  showFace(picture, face);
+  showStrip(pictures, shown, (each) => show(each, 0));
+  if (first) at("results").scrollIntoView({ block: "start" });
+}
+
+function choose(face) {
+  showFace(shown, face);
+}
+
+function refresh() {
+  at("results").hidden = !pictures.length;
+  showStrip(pictures, shown, (each) => show(each, 0));
+  showCampaign(pictures);
+}
+
+function say(words) {
+  at("status").textContent = words;
+}
+
+function clear() {
+  for (const each of pictures) URL.revokeObjectURL(each.url);
+  pictures.length = 0;
+  shown = null;
+  refresh();
+  say("Everything is forgotten.");
+  at("files").focus();
+}
+
+async function sample(button) {
+  const response = await fetch(`/page/samples/${button.dataset.sample}`);
+  add([new File([await response.blob()], `${button.dataset.name}.jpg`, { type: "image/jpeg" })]);
+}
+
+async function tell() {
+  try {
+    const facts = await about();
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const score = ({ value, low, high, images }) =>
+      `right for ${percent(value)} of ${images.toLocaleString("en")} test pictures it had never seen (95 % interval ` +
+      `${percent(low)} to ${percent(high)}; guessing one of seven would give 14 %)`;
+    const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
+    at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.`;
+    at("limits").textContent = `up to ${Math.round(facts.limits.file_bytes / 2 ** 20)} MB each`;
+  } catch (error) {
+    at("model").textContent = error.message;
+  }
+}
+
+at("files").addEventListener("change", (event) => {
+  add(event.target.files);
+  event.target.value = "";
+});
+for (const name of ["dragenter", "dragover"]) {
+  document.addEventListener(name, (event) => {
+    event.preventDefault();
+    at("drop").classList.add("over");
+  });
+}
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) at("drop").classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  at("drop").classList.remove("over");
+  add(event.dataTransfer.files);
+});
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length) add(event.clipboardData.files);
+});
+for (const button of document.querySelectorAll("[data-sample]")) button.addEventListener("click", () => sample(button));
+at("camera").addEventListener("click", () => startCamera(add, say));
+at("clear").addEventListener("click", clear);
+at("csv").addEventListener("click", () => save(new Blob([toCsv(pictures)], { type: "text/csv" }), "faces.csv"));
+at("png").addEventListener("click", async () => save(await toPng(pictures), "emotion_mix.png"));
+tell();

@@ -1,0 +1,31 @@
+// Small things that the other files share.
+export const EMOTIONS = ["happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger"]; // as shown
+export const UNSURE = "not sure";
+export const SHOWN = [...EMOTIONS, UNSURE];
+
+export const verdict = (face) => (face.certain ? face.predicted_emotion_label : UNSURE);
+// the number of a face, counted from the left; the service names the largest first
+export const numberOf = (faces, index) => faces.filter((each) => each.box.x < faces[index].box.x).length + 1;
+export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+export const percent = (share) => `${Math.round(100 * share)} %`;
+export const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
+export const dropSuffix = (name) => name.replace(/\.(jpe?g|png|webp)$/i, "");
+
+// element("li", {class: "a", "data-tone": "fear"}, "text", child, ...); a property of undefined or false is left out
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "onclick") made.addEventListener("click", value);
+    else if (value !== undefined && value !== false) made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export function save(blob, name) {
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,100 @@
+// One picture with its faces, the bars of one face, and the strip of all pictures.
+import { EMOTIONS, capital, dropSuffix, element, numberOf, percent, verdict } from "./parts.js";
+
+const at = (id) => document.getElementById(id);
+
+export function showStrip(pictures, shown, choose) {
+  at("strip").replaceChildren(
+    ...pictures.map((each) => {
+      const pressed = String(each === shown);
+      const state = each.problem ? "could not be read" : each.answer ? "" : "being read";
+      const picture = each.problem
+        ? element("div", { class: "none", "aria-hidden": "true" }, "✕")
+        : element("img", { src: each.url, alt: "" });
+      const label = `${each.name}${state ? `, ${state}` : ""}`;
+      const button = { type: "button", "aria-pressed": pressed, "aria-label": label, onclick: () => choose(each) };
+      return element("li", {}, element("button", button, picture, element("span", {}, dropSuffix(each.name))));
+    }),
+  );
+}
+
+export function showPicture(picture, face, choose) {
+  if (picture.problem) {
+    at("frame").replaceChildren(element("p", { class: "message" }, picture.problem));
+    at("caption").textContent = picture.name;
+    return;
+  }
+  const image = element("img", { src: picture.url, alt: `${picture.name}: ${picture.answer?.words ?? "being read"}` });
+  const faces = picture.answer?.faces ?? [];
+  const boxes = faces.map((each, index) => box(each, index, picture.answer, index === face));
+  for (const [index, each] of boxes.entries()) {
+    each.addEventListener("click", () => {
+      for (const other of boxes) other.setAttribute("aria-pressed", String(other === each));
+      choose(index);
+    });
+  }
+  // from left to right, so that the Tab key goes through them as the eye does
+  boxes.sort((one, other) => parseFloat(one.style.left) - parseFloat(other.style.left));
+  at("frame").replaceChildren(image, ...boxes);
+  at("caption").textContent = `${dropSuffix(picture.name)}. ${picture.answer?.words ?? "Being read…"}`;
+}
+
+function box(face, index, answer, pressed) {
+  const { x, y, width, height } = face.box;
+  const said = verdict(face);
+  const bottom = (y + height) / answer.height;
+  const place = height > 0.85 * answer.height ? " inner" : bottom > 0.9 ? " low" : "";
+  const made = element(
+    "button",
+    {
+      type: "button",
+      class: `box${face.certain ? "" : " unsure"}${place}`,
+      "data-tone": said,
+      "aria-pressed": String(pressed),
+      "aria-label": `Face ${numberOf(answer.faces, index)}: ${said}`,
+    },
+    element("span", { "aria-hidden": "true" }, capital(said)),
+  );
+  const share = { left: x / answer.width, top: y / answer.height, width: width / answer.width, height: height / answer.height };
+  for (const [side, value] of Object.entries(share)) made.style[side] = `${100 * value}%`;
+  return made;
+}
+
+export function showFace(picture, index) {
+  const faces = picture.answer?.faces ?? [];
+  const face = faces[index];
+  if (!face) {
+    const words = picture.problem ?? (picture.answer ? "There is nothing to read here: no face was found." : "Being read…");
+    const hint = picture.answer || picture.problem ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
+    at("face").replaceChildren(element("h3", {}, words), element("p", { class: "soft" }, hint));
+    return;
+  }
+  const best = face.predicted_emotion_label;
+  const said = verdict(face);
+  const likely = percent(face.class_probabilities[best]);
+  const words = face.certain
+    ? `The face seems to express ${best} (${likely}).`
+    : `Closest is ${best} with ${likely}, which is too little to say so.`;
+  at("face").replaceChildren(
+    element("p", { class: "soft small" }, `Face ${numberOf(faces, index)} of ${faces.length}${faces.length > 1 ? "; choose another in the picture" : ""}`),
+    element("p", { class: "verdict", "data-tone": said }, element("i", { "aria-hidden": "true" }), capital(said)),
+    element("p", { class: "soft" }, words),
+    element("ul", { class: "bars", "aria-label": "How likely each emotion is" }, ...bars(face)),
+  );
+}
+
+function bars(face) {
+  return EMOTIONS.map((emotion) => {
+    const share = face.class_probabilities[emotion];
+    const fill = element("span", { class: "fill" });
+    fill.style.width = `${100 * share}%`;
+    return element(
+      "li",
+      { "data-tone": emotion, class: face.certain && emotion === face.predicted_emotion_label ? "first" : undefined },
+      element("span", {}, capital(emotion)),
+      element("span", { class: "track", "aria-hidden": "true" }, fill),
+      element("span", { class: "value" }, percent(share)),
+    );
+  });
+}
+

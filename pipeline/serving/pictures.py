@@ -1,0 +1,131 @@
+"""From the bytes of a picture to the faces in it and what they show: the same steps for the API and for a campaign."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.images.decode import Decoded, decode, sniff
+from pipeline.images.shape import resized
+from pipeline.labels import LABELS
+from pipeline.serving.faces import Detector, Face, cut_out
+from pipeline.serving.model import Model
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+ENCODINGS = {label: index for index, label in enumerate(LABELS)}
+
+WHY_NOT = {  # reason: HTTP status, words
+    "not_an_image": (415, "This is not a picture that can be read; JPEG, PNG and WEBP can."),
+    "zero_bytes": (422, "The file is empty."),
+    "truncated": (422, "The file ends before the picture does; it was probably not copied or downloaded to its end."),
+    "corrupt": (422, "The file starts as a picture and is damaged further on."),
+    "too_many_pixels": (413, "The picture has too many pixels; make it smaller and send it again."),
+    "too_narrow": (422, "The picture is too long and narrow to look for faces in."),
+    "too_many_bytes": (413, "The file is too large; make it smaller and send it again."),
+}
+
+
+class Unreadable(Exception):
+    """A picture that can't be read; `reason` is a key of WHY_NOT."""
+
+    def __init__(self, reason: str):
+        super().__init__(WHY_NOT[reason][1])
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found in a picture. faces: those to be read, the largest first; crops: uint8 [faces, *model.shape].
+
+    too_small, not_read: how many more there are, under the smallest side and beyond the most that are read.
+    """
+
+    width: int
+    height: int
+    faces: list[Face]
+    crops: np.ndarray
+    too_small: int
+    not_read: int
+
+
+def open_picture(data: bytes, pixels: int) -> np.ndarray:
+    """uint8 [height, width, 3], upright, of a JPEG, PNG or WEBP of at most so many pixels; Unreadable otherwise."""
+    if data and sniff(data) not in FORMATS:
+        raise Unreadable("not_an_image")
+    decoded = decode(data, pixels)
+    if not isinstance(decoded, Decoded):
+        raise Unreadable(decoded.reason)
+    return decoded.rgb
+
+
+def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int]) -> Seen:
+    """Find the faces and cut them out as a model of this input shape wants them; Unreadable for a narrow strip."""
+    settings = detector.settings
+    if max(rgb.shape[:2]) > settings["aspect"] * min(rgb.shape[:2]):
+        raise Unreadable("too_narrow")
+    found = detector.find(rgb)
+    readable = [face for face in found if min(face.width, face.height) >= settings["smallest"]]
+    faces = readable[: settings["most"]]
+    crops = np.empty((len(faces), *shape), np.uint8)
+    for row, face in enumerate(faces):
+        crops[row] = resized(Image.fromarray(cut_out(rgb, face, settings["frame"])), shape[0], shape[2])
+    height, width = rgb.shape[:2]
+    return Seen(width, height, faces, crops, len(found) - len(readable), len(readable) - len(faces))
+
+
+def describe(seen: Seen, probabilities: np.ndarray, model: Model) -> dict[str, Any]:
+    """The answer about one picture; the emotion of the picture is that of its largest face, None without a face."""
+    certain = model.certain(probabilities)
+    faces = [
+        {"box": {"x": face.x, "y": face.y, "width": face.width, "height": face.height}, "score": round(face.score, 4)}
+        | emotion(row, sure)
+        for face, row, sure in zip(seen.faces, probabilities, certain, strict=True)
+    ]
+    return {
+        **({key: faces[0][key] for key in NOTHING} if faces else NOTHING),
+        "label_encodings": ENCODINGS,
+        "faces": faces,
+        "words": words(seen),
+        "too_small": seen.too_small,
+        "not_read": seen.not_read,
+        "width": seen.width,
+        "height": seen.height,
+        "model": {"name": model.about["model"], "version": model.about["version"]},
+    }
+
+
+NOTHING: Mapping[str, Any] = {
+    "predicted_emotion": None,
+    "predicted_emotion_label": None,
+    "certain": False,
+    "class_probabilities": None,
+}
+
+
+def emotion(probabilities: np.ndarray, certain: bool) -> dict[str, Any]:
+    """One face's answer: the likeliest emotion by number and name, whether it is likely enough, all by name."""
+    best = int(probabilities.argmax())
+    return {
+        "predicted_emotion": best,
+        "predicted_emotion_label": LABELS[best],
+        "certain": bool(certain),
+        "class_probabilities": {label: round(float(p), 6) for label, p in zip(LABELS, probabilities, strict=True)},
+    }
+
+
+def words(seen: Seen) -> str:
+    """What was found, for people."""
+    count = len(seen.faces)
+    said = [
+        {0: "No face was found in this picture.", 1: "One face was found."}.get(count, f"{count} faces were found.")
+    ]
+    if seen.too_small:
+        if not count:
+            said = []
+        faces, they = ("face is", "it") if seen.too_small == 1 else ("faces are", "them")
+        said.append(f"{seen.too_small} {faces} too small to read; a closer picture would show {they}.")
+    if seen.not_read:
+        said.append(f"{seen.not_read} more were left out, the smallest ones.")
+    return " ".join(said)

@@ -1,0 +1,152 @@
+"""What a client sends, read so that no client can take more memory or time than it is given.
+
+Bytes are counted as they come, before any parser sees them: neither a false Content-Length nor chunks get around that.
+Nothing is written to a disk; what a form holds stays in memory until the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from python_multipart.exceptions import MultipartParseError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from pipeline.serving.metrics import Metrics
+
+LINGER_SECONDS = 2  # that a refused client gets to stop sending: closing at once would lose it the answer
+
+
+class Refusal(Exception):
+    """A request that is not done: HTTP status, a code for programs, words for people, seconds until a retry or None."""
+
+    def __init__(self, status: int, code: str, words: str, retry: int | None = None):
+        super().__init__(words)
+        self.status, self.code, self.words, self.retry = status, code, words, retry
+
+
+class Gone(Exception):
+    """The client has left; nobody waits for an answer."""
+
+
+class Gate:
+    """Lets requests in, at most `connections` at a time, and holds at most `held_bytes` of them in memory."""
+
+    def __init__(self, limits: Mapping, metrics: Metrics):
+        self.limits, self.metrics = limits, metrics
+        self.inside = self.held = 0
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, counted as held until the end of `with`; Refusal if it is too large, slow or one too many."""
+        if self.inside >= self.limits["connections"]:
+            raise Refusal(503, "busy", "Too many requests are open; try again in 1 s.", retry=1)
+        self.inside += 1
+        held = _Held(self)
+        try:
+            try:
+                await self._receive(request, held)
+            except Refusal:
+                held.let_go()
+                with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: that was all of it
+                    async with asyncio.timeout(LINGER_SECONDS):
+                        async for _ in request.stream():
+                            pass
+                raise
+            yield held.joined()
+        finally:
+            held.let_go()
+            self.inside -= 1
+
+    async def _receive(self, request: Request, held: "_Held") -> None:
+        most, seconds = self.limits["upload_bytes"], self.limits["body_seconds"]
+        too_large = Refusal(413, "too_large", f"The upload is larger than {most / 2**20:g} MiB; send less at a time.")
+        stated = request.headers.get("content-length", "0")
+        if not stated.isdecimal() or int(stated) > most:
+            raise too_large
+        try:
+            async with asyncio.timeout(seconds):
+                async for part in request.stream():
+                    if held.size + len(part) > most:
+                        raise too_large
+                    if self.held + len(part) > self.limits["held_bytes"]:
+                        raise Refusal(503, "busy", "Too many uploads are coming in; try again in 2 s.", retry=2)
+                    held.take(part)
+        except TimeoutError:
+            raise Refusal(408, "too_slow", f"The upload was not complete after {seconds} s.") from None
+        except ClientDisconnect:
+            raise Gone from None
+
+
+class _Held:
+    """The bytes of one request, counted at the gate."""
+
+    def __init__(self, gate: Gate):
+        self.gate, self.size, self.parts = gate, 0, []
+
+    def take(self, part: bytes) -> None:
+        self.parts.append(part)
+        self.size += len(part)
+        self._count(len(part))
+
+    def joined(self) -> bytes:
+        whole = b"".join(self.parts)
+        self.parts.clear()
+        return whole
+
+    def let_go(self) -> None:
+        self._count(-self.size)
+        self.size = 0
+        self.parts.clear()
+
+    def _count(self, change: int) -> None:
+        self.gate.held += change
+        self.gate.metrics.held.set(self.gate.held)
+
+
+async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, list[bytes]]:
+    """The files of a multipart form by field, `file` and `files`; Refusal when it is no form or holds too much."""
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        raise Refusal(415, "no_form", "Send pictures as multipart/form-data, in the field file or files.")
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield body
+
+    parser = MultiPartParser(request.headers, stream(), max_files=limits["files"], max_fields=limits["files"])
+    parser.spool_max_size = len(body) + 1  # it would write larger files to a disk
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Refusal(400, "bad_form", f"The form can't be read: {error.message}") from None
+    except (KeyError, ValueError, MultipartParseError):
+        raise Refusal(400, "bad_form", "The form can't be read.") from None
+    found: dict[str, list[bytes]] = {"file": [], "files": []}
+    for name, value in form.multi_items():
+        if name not in found or not isinstance(value, UploadFile):
+            raise Refusal(422, "unknown_field", "The form has a field that is neither a file named file nor files.")
+        found[name].append(await value.read())
+    if len(found["file"]) + bool(found["files"]) != 1:
+        raise Refusal(422, "no_file", "Send one picture in the field file, or any number in the field files.")
+    return found
+
+
+async def unless_gone(request: Request, work: "asyncio.Task", seconds: float) -> object:
+    """What `work` gives; it is cancelled when the client leaves (Gone) or the time is up (Refusal)."""
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        done, _ = await asyncio.wait({work, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if work in done:
+            return work.result()
+        if leaving in done:
+            raise Gone
+        raise Refusal(503, "too_long", f"There was no answer after {seconds} s; try again.", retry=5)
+    finally:
+        leaving.cancel()
+        work.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

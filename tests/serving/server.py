@@ -1,0 +1,55 @@
+"""A service in a process of its own, for `with`."""
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+
+class Server:
+    """`python -m pipeline.serve` on a free port, ready once entered, told to stop at the end."""
+
+    patience = 60  # seconds until it has to be ready
+
+    def __init__(self, exported: Path, *overrides: str, python: Sequence[str] = ("-m", "pipeline.serve")):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.exported, self.url = exported, f"http://127.0.0.1:{self.port}"
+        self.output = tempfile.NamedTemporaryFile(mode="w+", suffix=".log")  # noqa: SIM115
+        self.command = [sys.executable, *python, f"exported={exported}", f"port={self.port}", "workers=2", *overrides]
+
+    def __enter__(self) -> "Server":
+        self.process = subprocess.Popen(self.command, stdout=self.output, stderr=self.output)
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                if httpx.get(f"{self.url}/health/ready").status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+    def log(self) -> str:
+        """What it has printed."""
+        return Path(self.output.name).read_text()
+
+    def post(self, picture: bytes) -> httpx.Response:
+        """Its answer about a picture."""
+        return httpx.post(f"{self.url}/api/predict", files={"file": ("a.jpg", picture)}, timeout=60)
+
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        lines = httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))

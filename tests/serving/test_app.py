@@ -1,0 +1,333 @@
+"""The API: what each kind of picture and each fault is answered with."""
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from pipeline.drawing.camera import backdrop
+from pipeline.labels import LABELS
+from pipeline.serving.app import make_app
+from serving.drawn import encoded, group, portrait
+from serving.known import gray_of
+
+FACE = encoded(portrait())
+URL = "/api/predict"
+
+
+@pytest.fixture(scope="module")
+def app(settings):
+    return make_app(settings)
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        yield client
+
+
+def send(client, *pictures: bytes, field: str = "file", **more) -> httpx.Response:
+    return client.post(URL, files=[(field, (f"p{n}.jpg", data)) for n, data in enumerate(pictures)], **more)
+
+
+def test_one_picture_gets_the_studys_answer_and_its_faces(client):
+    answer = send(client, FACE).json()
+    assert answer["predicted_emotion_label"] == LABELS[answer["predicted_emotion"]]
+    assert answer["label_encodings"] == dict(zip(LABELS, range(7), strict=True))
+    assert set(answer["class_probabilities"]) == set(LABELS)
+    assert sum(answer["class_probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    (face,) = answer["faces"]
+    assert face["class_probabilities"] == answer["class_probabilities"]
+    assert set(face["box"]) == {"x", "y", "width", "height"}
+
+
+def test_labels_are_right_by_name_for_faces_of_known_brightness(client):
+    wide = Image.new("RGB", (1200, 400), (128, 128, 128))
+    for place, level in enumerate((0.55, 1.0)):
+        wide.paste(portrait().point(lambda value, level=level: value * level), (50 + 600 * place, 40))
+    answer = send(client, encoded(wide, quality=95)).json()
+    assert len(answer["faces"]) == 2
+    for face in answer["faces"]:
+        box = face["box"]
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.42
+        half = box["width"] * 0.56
+        mean = np.asarray(wide)[round(y - half) : round(y + half), round(x - half) : round(x + half)].mean()
+        expected = min(LABELS, key=lambda label: abs(gray_of(label) - mean))
+        assert face["predicted_emotion_label"] == expected
+
+
+def test_many_pictures_are_answered_in_order_each_for_itself(client):
+    empty = encoded(backdrop(300, np.random.default_rng(1)))
+    answer = send(client, FACE, b"no picture", empty, FACE[:2000], FACE, field="files").json()["pictures"]
+    assert [len(each.get("faces", [])) for each in answer] == [1, 0, 0, 0, 1]
+    assert [each.get("code") for each in answer] == [None, "not_an_image", None, "truncated", None]
+    assert answer[0]["class_probabilities"] == answer[4]["class_probabilities"]
+
+
+def test_wrong_8_without_a_face_the_emotion_is_null_and_words_say_so(client):
+    response = send(client, encoded(backdrop(400, np.random.default_rng(2))))
+    answer = response.json()
+    assert response.status_code == 200 and answer["faces"] == []
+    assert answer["predicted_emotion"] is None and answer["class_probabilities"] is None
+    assert answer["words"] == "No face was found in this picture."
+
+
+def test_row_34_without_a_model_it_lives_and_is_not_ready(settings, tmp_path, export):
+    folder = tmp_path / "champion"
+    with TestClient(make_app(settings | {"exported": str(folder), "poll_seconds": 0.1}), "http://localhost") as client:
+        assert client.get("/health/live").status_code == 200
+        ready = client.get("/health/ready")
+        assert ready.status_code == 503 and str(folder) in ready.json()["error"] and ready.headers["retry-after"]
+        assert send(client, FACE).json()["code"] == "no_model"
+        export(folder)
+        deadline = time.monotonic() + 20
+        while client.get("/health/ready").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert send(client, FACE).status_code == 200
+
+
+def test_row_35_an_upload_over_the_cap_is_refused_however_it_comes(app, client):
+    gate, cap = app.state.service.gate, app.state.service.limits["upload_bytes"]
+    sent = 0
+
+    def chunks():
+        nonlocal sent
+        while sent < cap + 2**22:
+            sent += 2**20
+            yield b"x" * 2**20
+
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    chunked = client.post(URL, content=chunks(), headers=form)
+    stated = client.post(URL, content=b"", headers=form | {"content-length": str(cap + 1)})
+    false = client.post(URL, content=b"", headers=form | {"content-length": "-5"})
+    assert [each.status_code for each in (chunked, stated, false)] == [413] * 3
+    assert gate.held == 0 and gate.inside == 0
+
+
+def test_row_35_a_file_or_picture_over_its_cap_is_refused_with_words(app, client, monkeypatch):
+    monkeypatch.setitem(app.state.service.limits, "file_bytes", 1000)
+    assert (send(client, FACE).status_code, send(client, FACE).json()["code"]) == (413, "too_many_bytes")
+    monkeypatch.undo()
+    bomb = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(bomb, "PNG")
+    assert (send(client, bomb.getvalue()).status_code, send(client, bomb.getvalue()).json()["code"]) == (
+        413,
+        "too_many_pixels",
+    )
+
+
+SCRIPT = b"<script>alert(1)</script>"
+TIFF, GIF = encoded(portrait(), "TIFF"), encoded(portrait(), "GIF")
+
+
+@pytest.mark.parametrize(
+    "data",
+    (
+        b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', b"%PDF-1.7\n" + FACE, TIFF, GIF, SCRIPT + FACE,
+        b"plain words", b"GIF89a/*" + SCRIPT, b"\x00" * 100, b"PK\x03\x04" + FACE,
+    ),
+    ids=("svg", "pdf", "tiff", "gif", "html", "text", "gif_script", "zeros", "zip"),
+)  # fmt: skip
+def test_row_36_what_is_no_picture_is_refused(client, data):
+    response = send(client, data)
+    assert response.status_code == 415 and response.json()["code"] == "not_an_image"
+    assert b"alert" not in response.content
+
+
+def test_row_36_nothing_that_is_sent_is_echoed_or_written(client, monkeypatch):
+    def no_disk(*_, **__):
+        raise AssertionError("an upload was written to a disk")
+
+    monkeypatch.setattr(tempfile, "_TemporaryFileWrapper", no_disk)
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", no_disk)
+    noisy = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), np.uint8)), "PNG")
+    assert len(noisy) > 2**22
+    polyglot = FACE + SCRIPT
+    response = client.post(URL, files=[("files", ("<b>name</b>.jpg", data)) for data in (noisy, polyglot)])
+    assert response.status_code == 200
+    assert "name" not in str([list(each) for each in response.json()["pictures"]]) and b"alert" not in response.content
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_row_37_mutated_pictures_give_an_answer_or_a_refusal(client):
+    rng = np.random.default_rng(0)
+    seeds = [encoded(portrait(side=96), kind) for kind in ("JPEG", "PNG", "WEBP")]
+    for number in range(150):
+        data = bytearray(seeds[number % 3])
+        for _ in range(int(rng.integers(1, 8))):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        response = send(client, bytes(data[: int(rng.integers(1, len(data) + 1))] if number % 2 else data))
+        assert response.status_code in (200, 413, 415, 422), number
+
+
+def test_row_38_tiny_many_and_wide_are_said(client, app, monkeypatch):
+    tiny = encoded(portrait(side=14).resize((14, 14)), "PNG")
+    assert send(client, tiny).json()["predicted_emotion"] is None
+    one = send(client, encoded(Image.new("RGB", (1, 1)), "PNG"))
+    assert one.status_code == 200 and one.json()["faces"] == []
+    people = encoded(group([("happy", 41), ("sad", 24), ("happy", 33)], 5, 300))
+    assert send(client, people).json()["words"] == "3 faces were found."
+    monkeypatch.setitem(app.state.service.settings["faces"], "most", 2)
+    said = send(client, people).json()
+    assert (len(said["faces"]), said["not_read"]) == (2, 1) and "1 more were left out" in said["words"]
+    panorama = Image.new("RGB", (6000, 200), (90, 90, 90))
+    panorama.paste(portrait().resize((180, 180)), (5000, 10))
+    assert len(send(client, encoded(panorama)).json()["faces"]) == 1
+    strip = send(client, encoded(Image.new("RGB", (9000, 2)), "PNG"))
+    assert (strip.status_code, strip.json()["code"]) == (422, "too_narrow")
+
+
+def test_exif_orientation_is_applied_so_that_boxes_are_upright(client):
+    people = group([("happy", 41), ("happy", 33)], 5, 300)
+    turned = people.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    answer = send(client, encoded(turned, exif=exif, quality=95)).json()
+    assert (answer["width"], answer["height"]) == people.size and len(answer["faces"]) == 2
+
+
+def test_row_39_more_than_can_wait_is_told_to_come_again_and_health_answers_meanwhile(app, client, monkeypatch):
+    service, busy = app.state.service, encoded(group([("happy", 41)] * 3, 5, 900))
+    monkeypatch.setattr(service.desk, "waiting", 3)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(send(client, busy))) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    waits = []
+    while any(thread.is_alive() for thread in threads):
+        started = time.perf_counter()
+        assert client.get("/health/live").status_code == 200
+        waits.append(time.perf_counter() - started)
+    codes = {each.status_code for each in answers}
+    assert codes == {200, 503}
+    assert all(int(each.headers["retry-after"]) >= 1 for each in answers if each.status_code == 503)
+    assert np.median(waits) < 0.1
+    assert service.desk.inside == 0
+
+
+def test_row_42_a_swapped_model_answers_as_old_or_new_never_mixed(settings, export, tmp_path):
+    folder = export(tmp_path / "champion", version=1, temperature=1.0)
+    people = encoded(group([("happy", 41), ("sad", 24)], 5, 200))
+    seen: dict[int, set] = {1: set(), 2: set()}
+    with TestClient(make_app(settings | {"exported": str(folder), "poll_seconds": 0.05}), "http://localhost") as client:
+        deadline = time.monotonic() + 30
+        swapped = False
+        while len(seen[2]) == 0 or not swapped:
+            answer = send(client, people, people, field="files").json()["pictures"]
+            versions = {each["model"]["version"] for each in answer}
+            assert len(versions) == 1
+            seen[versions.pop()].add(json.dumps([each["faces"] for each in answer]))
+            if seen[1] and not swapped:
+                export(folder, version=2, temperature=5.0)
+                swapped = True
+            assert time.monotonic() < deadline
+        (folder / "litert/float16.tflite").write_bytes(b"damaged")  # the one in service stays
+        (folder / "manifest.json").touch()
+        time.sleep(0.3)
+        assert send(client, people).json()["model"]["version"] == 2
+    assert len(seen[1]) == 1 and len(seen[2]) == 1 and seen[1] != seen[2]
+
+
+def test_row_43_a_foreign_origin_or_host_is_granted_nothing(client):
+    foreign = send(client, FACE, headers={"origin": "http://evil.example"})
+    assert foreign.status_code == 403 and foreign.json()["code"] == "foreign_origin"
+    own = send(client, FACE, headers={"origin": "http://localhost"})
+    assert own.status_code == 200
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    preflight = client.options(URL, headers={"origin": "http://evil.example", "access-control-request-method": "POST"})
+    for response in (foreign, own, preflight, client.get("/health/live", headers={"origin": "http://evil.example"})):
+        assert not [name for name in response.headers if name.startswith("access-control")]
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    (
+        (b"", "multipart/form-data; boundary=b", 422),
+        (b"--b\r\n", "multipart/form-data; boundary=b", 400),
+        (b"anything", "multipart/form-data", 400),
+        (b"{}", "application/json", 415),
+        (b"", "", 415),
+    ),
+)
+def test_a_form_that_is_none_is_refused_with_words(client, body, kind, status):
+    response = client.post(URL, content=body, headers={"content-type": kind})
+    assert response.status_code in (status, 422) and response.json()["error"]
+
+
+def test_fields_of_another_name_and_too_many_files_are_refused(app, client):
+    assert send(client, FACE, field="image").status_code == 422
+    assert send(client, FACE, FACE).status_code == 422
+    many = send(client, *[b"x"] * (app.state.service.limits["files"] + 1), field="files")
+    assert many.status_code == 400 and "files" in many.json()["error"]
+
+
+AT = "/v1/models/emotion"
+
+
+def test_a_client_of_tensorflow_serving_gets_its_answer(client):
+    faces = [np.full((48, 48, 3), gray_of(label), np.uint8).tolist() for label in LABELS]
+    rows = client.post(f"{AT}:predict", json={"signature_name": "serving_default", "instances": faces}).json()
+    assert [int(np.argmax(row)) for row in rows["predictions"]] == list(range(7))
+    named = client.post(f"{AT}/versions/1:predict", json={"instances": [{"image": face} for face in faces]}).json()
+    columns = client.post(f"{AT}:predict", json={"inputs": {"image": faces}}).json()
+    assert named == rows and columns["outputs"] == rows["predictions"]
+    state = client.get(AT).json()["model_version_status"][0]
+    assert (state["version"], state["state"]) == ("1", "AVAILABLE")
+    assert client.get(f"{AT}/metadata").json()["model_spec"]["name"] == "emotion"
+    assert client.get(f"{AT}/versions/7").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    (
+        b"", b"[]", b"{", b"[" * 100_000, b'{"instances": []}', b'{"instances": [1]}', b'{"instances": [[[1]]]}',
+        b'{"inputs": 1, "instances": 1}', b'{"instances": [null]}', b'{"signature_name": "x", "instances": [1]}',
+        json.dumps({"instances": [[[[300] * 3] * 48] * 48]}).encode(), b'{"instances": [1e999]}',
+        json.dumps({"instances": [[[[0.5] * 3] * 48] * 48]}).encode(), b'{"instances": "' + b"x" * 100 + b'"}',
+    ),
+)  # fmt: skip
+def test_a_prediction_of_something_else_is_refused_with_words(client, body):
+    response = client.post(f"{AT}:predict", content=body)
+    assert response.status_code == 400 and response.json()["error"]
+
+
+def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
+    paths = client.get("/openapi.json").json()
+    assert paths["components"]["schemas"]["Picture"]["examples"] and URL in paths["paths"]
+    send(client, FACE)
+    metrics = client.get("/metrics").text
+    assert 'emotion_requests_total{route="/api/predict",status="200"}' in metrics
+    assert "emotion_pictures_waiting 0.0" in metrics and "emotion_upload_bytes_held 0.0" in metrics
+    about = client.get("/api/about").json()
+    assert about["accuracy"]["test"]["value"] == 0.5 and about["limits"]["files"] == 20
+
+
+def test_the_page_is_there_and_loads_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert page.status_code == 200 and "text/html" in page.headers["content-type"]
+    folder = Path(make_app.__code__.co_filename).parent / "page"
+    for file in (*folder.glob("*.html"), *folder.glob("*.css"), *folder.glob("*.js")):
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert 'src="http' not in text and "url(http" not in text and 'from "http' not in text, file
+
+
+def test_serving_imports_nothing_of_training():
+    code = (
+        "import sys, pipeline.serve, pipeline.serving.app;"
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'dvc', 'pandas', 'sklearn', 'pyarrow', 'matplotlib', 'scipy'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

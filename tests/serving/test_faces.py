@@ -1,0 +1,93 @@
+"""Faces in pictures: found at any size, and not where there are none. Real photographs: benchmarks/detectors.py."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.drawing.camera import backdrop
+from pipeline.drawing.dirt import placeholder
+from pipeline.serving.faces import Detector, Face, cut_out, tiles
+from serving.drawn import SAMPLES, group, portrait
+
+
+@pytest.fixture(scope="module")
+def detector(face_settings) -> Detector:
+    return Detector(face_settings)
+
+
+@pytest.fixture(scope="module")
+def people() -> Image.Image:
+    return group([("happy", 41), ("surprise", 24), ("happy", 33)], 5)
+
+
+def centres(faces: list[Face]) -> np.ndarray:
+    return np.array(sorted((face.x + face.width / 2, face.y + face.height / 2) for face in faces))
+
+
+def test_each_face_of_a_group_is_found_once_in_any_size_of_the_picture(detector, people):
+    small = centres(detector.find(np.asarray(people)))
+    assert len(small) == 3
+    for scale in (0.3, 2.5):
+        size = (round(people.width * scale), round(people.height * scale))
+        found = centres(detector.find(np.asarray(people.resize(size)))) / scale
+        assert np.abs(found - small).max() < 30, scale
+
+
+def test_a_small_face_in_a_large_picture_is_found_by_the_tiles(detector, face_settings):
+    wide = np.full((900, 1400, 3), 128, np.uint8)
+    wide[600:664, 1200:1264] = np.asarray(portrait().resize((64, 64)))
+    (face,) = detector.find(wide)
+    assert 1190 < face.x < 1240 and 590 < face.y < 640
+    assert not Detector(face_settings | {"tile_from": 10_000}).find(wide)
+
+
+@pytest.mark.parametrize("side", (48, 112, 320))
+def test_a_cropped_face_is_one_face_as_a_whole(detector, side):
+    crop = portrait().crop((30, 20, 290, 300)).resize((side, side))
+    (face,) = detector.find(np.asarray(crop))
+    assert (face.x, face.y, face.width, face.height) == (0, 0, side, side)
+
+
+def test_wrong_8_a_picture_without_a_face_is_not_taken_as_one(detector):
+    rng = np.random.default_rng(0)
+    without = [np.asarray(backdrop(int(side), rng)) for side in rng.integers(48, 600, 30)]
+    without += [rng.integers(0, 256, (side, side, 3), np.uint8) for side in (1, 8, 48, 112, 400)]
+    without += [np.full((48, 48, 3), level, np.uint8) for level in (0, 128, 255)]
+    cards = [Image.open(io.BytesIO(placeholder(kind, 112, rng))).convert("RGB") for kind in range(12)]
+    without += [np.asarray(card) for card in cards]
+    assert [len(detector.find(each)) for each in without] == [0] * len(without)
+
+
+def test_a_panorama_and_a_strip_of_one_pixel_are_looked_at(detector, face_settings):
+    panorama = np.full((300, 9000, 3), 90, np.uint8)
+    panorama[60:260, 7000:7200] = np.asarray(portrait().resize((200, 200)))
+    (face,) = detector.find(panorama)
+    assert 6980 < face.x < 7150
+    assert len(list(tiles(300, 9000, face_settings))) >= 30  # a tile has to be as high as the picture at most
+    for shape in ((1, 40, 3), (40, 1, 3), (1, 1, 3)):
+        assert detector.find(np.zeros(shape, np.uint8)) == []
+
+
+def test_tiles_cover_every_pixel_and_stay_few(face_settings):
+    for height, width in ((400, 401), (564, 800), (960, 5000), (401, 60), (960, 1280)):
+        covered = np.zeros((height, width), bool)
+        for x, y, side in tiles(height, width, face_settings):
+            assert x >= 0 and y >= 0 and x + side <= width and y + side <= height
+            covered[y : y + side, x : x + side] = True
+        assert covered.all(), (height, width)
+    assert list(tiles(400, 300, face_settings)) == []
+
+
+def test_a_face_is_cut_out_as_a_square_around_it_within_the_picture(face_settings):
+    rgb = np.arange(100 * 80 * 3, dtype=np.uint32).reshape(100, 80, 3).astype(np.uint8)
+    middle = cut_out(rgb, Face(30, 40, 20, 20, 1), face_settings["frame"])
+    assert middle.shape[0] == middle.shape[1] and 20 < middle.shape[0] < 26
+    assert cut_out(rgb, Face(70, 90, 10, 10, 1), face_settings["frame"]).size
+    assert cut_out(rgb, Face(0, 0, 80, 100, 1), face_settings["frame"]) is rgb
+
+
+def test_the_detector_finds_the_faces_of_the_pages_samples(detector):
+    counts = {file.stem: len(detector.find(np.asarray(Image.open(file)))) for file in SAMPLES.glob("*.jpg")}
+    assert counts == {"three": 3, "portrait": 1, "audience": 5, "empty": 0}

@@ -1,0 +1,70 @@
+"""The exported model: checked, right by name, calibrated."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipeline.labels import LABELS
+from pipeline.running.errors import UserError
+from pipeline.serving.model import Model
+from serving.known import gray_of
+
+
+def images(*labels: str) -> np.ndarray:
+    return np.stack([np.full((48, 48, 3), gray_of(label), np.uint8) for label in labels])
+
+
+def test_images_of_known_class_get_its_name_whatever_the_order_of_the_models_outputs(exported, export, tmp_path):
+    model = Model(exported, [1, 4], 1)
+    assert [LABELS[k] for k in model.predict(images(*LABELS)).argmax(1)] == list(LABELS)
+    turned = export(tmp_path / "turned", labels=list(reversed(LABELS)))
+    assert [LABELS[k] for k in Model(turned, [1], 1).predict(images(*LABELS)).argmax(1)] == list(reversed(LABELS))
+
+
+def test_batches_of_any_number_give_the_same_as_one_at_a_time(exported):
+    model, one = Model(exported, [1, 4], 1), Model(exported, [1], 1)
+    many = np.random.default_rng(0).integers(0, 256, (11, 48, 48, 3), np.uint8)
+    assert np.allclose(
+        model.predict(many), np.concatenate([one.predict(many[k : k + 1]) for k in range(11)]), atol=1e-6
+    )
+    assert model.predict(many[:0]).shape == (0, 7)
+
+
+def test_the_temperature_softens_and_the_threshold_decides_what_is_certain(export, tmp_path):
+    between = np.full((1, 48, 48, 3), 21, np.uint8)  # between anger and disgust
+    sharp = Model(export(tmp_path / "sharp"), [1], 1)
+    soft = Model(export(tmp_path / "soft", temperature=4.0, threshold=0.6), [1], 1)
+    p = sharp.raw(between)[0]
+    expected = p**0.25 / (p**0.25).sum()
+    assert np.allclose(soft.predict(between)[0], expected, atol=1e-5)
+    assert not soft.certain(soft.predict(between)).any()
+    assert sharp.certain(sharp.predict(images("fear"))).all()
+    assert Model(export(tmp_path / "none", threshold=None), [1], 1).certain(np.full((1, 7), 1 / 7)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    (
+        (lambda folder: shutil.rmtree(folder), "not there"),
+        (lambda folder: (folder / "litert/float16.tflite").unlink(), "not there"),
+        (lambda folder: (folder / "litert/float16.tflite").write_bytes(b"TFL3"), "SHA-256"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "no model"),
+        (lambda folder: edit(folder, labels=["angry", *LABELS[1:]]), "labels"),
+        (lambda folder: edit(folder, temperature=0), "temperature"),
+        (lambda folder: edit(folder, channels=1), "not a LiteRT model of images"),
+    ),
+)
+def test_a_model_that_is_not_as_exported_is_refused_by_name(export, tmp_path, change, said):
+    folder = export(tmp_path / "champion")
+    change(folder)
+    with pytest.raises(UserError, match=said) as refusal:
+        Model(folder, [1], 1)
+    assert str(folder) in str(refusal.value)
+
+
+def edit(folder, **changes) -> None:
+    file = folder / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))

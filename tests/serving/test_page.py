@@ -1,0 +1,188 @@
+"""The page in headless Chromium: pictures dropped, boxes and bars read, the CSV taken, keyboard only, a phone's width.
+
+Chromium is the system's (CHROMIUM names another); without one these tests are skipped and say so.
+"""
+
+import base64
+import csv
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from serving.drawn import SAMPLES
+from serving.server import Server
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = CHROMIUM or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
+WAIT = 60_000  # ms
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(exported: Path) -> Iterator[Server]:
+    with Server(exported) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser, server) -> Iterator:
+    from playwright.sync_api import expect
+
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    own = (server.url, "blob:", "data:")
+    page.on("request", lambda request: request.url.startswith(own) or faults.append(request.url))
+    page.goto(server.url)
+    expect(page.locator("#model")).to_contain_text("tiny, version 1")
+    yield page
+    page.close()
+    assert [fault for fault in faults if " 415 " not in fault] == []  # a refused picture is logged by the browser
+
+
+def drop(page, *names: str, more: dict[str, bytes] | None = None) -> None:
+    """Drop files on the page as a mouse would."""
+    files = {name: (SAMPLES / name).read_bytes() for name in names} | (more or {})
+    given = [{"name": name, "data": base64.b64encode(data).decode()} for name, data in files.items()]
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const {name, data} of files) {
+                const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, {type: "image/jpeg"}));
+            }
+            return transfer;
+        }""",
+        given,
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+
+def said(page, words: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#status")).to_contain_text(words, timeout=WAIT)
+
+
+def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
+    drop(page, "three.jpg", "empty.jpg", more={"broken.jpg": b"no picture"})
+    said(page, "2 pictures read, 3 faces found. 1 picture could not be read.")
+    boxes = page.locator(".box")
+    assert boxes.count() == 3
+    frame, image = page.locator("#frame img").bounding_box(), Image.open(SAMPLES / "three.jpg").size
+    for box in (boxes.nth(k).bounding_box() for k in range(3)):
+        assert frame["x"] <= box["x"] and box["x"] + box["width"] <= frame["x"] + frame["width"]
+        assert 0.1 < box["width"] / frame["width"] < 0.4
+    assert frame["width"] / frame["height"] == pytest.approx(image[0] / image[1], rel=0.02)
+
+    assert page.locator(".bars li").count() == 7
+    first = page.text_content("#face .verdict")
+    boxes.nth(2).click()
+    assert page.locator(".box[aria-pressed=true]").count() == 1
+    assert "of 3" in page.text_content("#face")
+    shares = [float(text.strip(" %")) for text in page.locator(".bars .value").all_text_contents()]
+    assert sum(shares) == pytest.approx(100, abs=4) and first
+
+    page.locator("#strip button").nth(1).click()
+    assert "no face was found" in page.text_content("#face").lower()
+    page.locator("#strip button").nth(2).click()
+    assert "JPEG, PNG and WEBP can" in page.text_content("#frame")
+
+    assert page.locator("#rows tr").count() == 3  # two pictures and all of them
+    with page.expect_download() as download:
+        page.click("#csv")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["picture"] for row in rows] == ["three.jpg"] * 3 + ["empty.jpg", "broken.jpg"]
+    names = ("happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger")
+    assert sum(float(rows[0][each]) for each in names) == pytest.approx(1, abs=1e-3)
+    with page.expect_download() as download:
+        page.click("#png")
+    chart = Image.open(download.value.path())
+    assert chart.format == "PNG" and len(chart.convert("RGB").getcolors(2**24)) > 20
+
+    page.click("#clear")
+    assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_disarmed(page):
+    drop(page, more={'=HYPERLINK("x").jpg': (SAMPLES / "portrait.jpg").read_bytes()})
+    said(page, "1 picture read, 1 face found.")
+    with page.expect_download() as download:
+        page.click("#csv")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert next(csv.DictReader(io.StringIO(text)))["picture"].startswith("'=")
+
+
+def test_not_sure_is_shown_as_such(browser, export, tmp_path):
+    unsure = export(tmp_path / "unsure", threshold=0.9999, temperature=20.0)
+    from playwright.sync_api import expect
+
+    with Server(unsure) as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        page.click("[data-sample='portrait.jpg']")
+        expect(page.locator("#face .verdict")).to_have_text("Not sure", timeout=WAIT)
+        assert "too little to say so" in page.text_content("#face")
+        assert page.locator(".box.unsure").count() == 1
+        page.close()
+
+
+def test_everything_is_reached_by_keyboard(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the results"
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.dataset.sample") == "three.jpg":
+            break
+    page.keyboard.press("Enter")
+    said(page, "1 picture read, 3 faces found.")
+    reached, name = set(), "() => document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate(name))
+        if len([each for each in reached if each.startswith("Face ")]) == 2:
+            page.keyboard.press("Enter")
+            break
+    pressed = page.locator(".box[aria-pressed=true]")
+    assert pressed.count() == 1 and pressed.evaluate("(box) => box === document.activeElement")
+    assert page.locator("main").count() == page.locator("h1").count() == page.locator("[role=status]").count() == 1
+    unnamed = """() => [...document.querySelectorAll('button, a, input, img, [role=img]')]
+        .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length
+            || e.hasAttribute('alt') || e.querySelector('img[alt]:not([alt=""])')))
+        .map((e) => e.outerHTML)"""
+    assert page.evaluate(unnamed) == []
+
+
+@pytest.mark.parametrize("scheme", ("light", "dark"))
+def test_on_a_phone_nothing_is_wider_than_the_screen(browser, server, scheme):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page.goto(server.url)
+    drop(page, "audience.jpg", "three.jpg")
+    said(page, "2 pictures read, 8 faces found.")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    colours = page.evaluate("() => { const s = getComputedStyle(document.body); return [s.color, s.backgroundColor] }")
+    light = [sum(int(part) for part in colour[4:-1].split(",")) for colour in colours]
+    assert (light[0] < light[1]) == (scheme == "light")
+    page.goto(f"{server.url}/page/card.html")
+    from playwright.sync_api import expect
+
+    expect(page.locator("#facts")).to_contain_text("50.0 %")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.close()

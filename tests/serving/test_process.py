@@ -1,0 +1,134 @@
+"""The service as a process: how it starts and stops, and clients that are slow, silent or gone."""
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.drawn import encoded, group, portrait
+from serving.server import Server
+
+FACE = encoded(portrait())
+LIMITS = ("limits.body_seconds=2", "limits.header_seconds=2", "limits.upload_bytes=4000000")
+
+
+@pytest.fixture(scope="module")
+def server(exported: Path) -> Iterator[Server]:
+    with Server(exported, *LIMITS, "limits.file_bytes=4000000") as server:
+        yield server
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def head(length: int) -> bytes:
+    kind = "multipart/form-data; boundary=b"
+    lines = [
+        "POST /api/predict HTTP/1.1",
+        "Host: localhost",
+        f"Content-Type: {kind}",
+        f"Content-Length: {length}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+def test_row_40_a_slow_sender_and_a_silent_one_are_closed_at_a_deadline(server):
+    with connect(server) as slow, connect(server) as silent, connect(server) as half:
+        started = time.monotonic()
+        half.sendall(b"POST /api/pre")
+        slow.sendall(head(1000) + b"--b")
+        received = until_closed(slow)
+        assert b" 408 " in received.splitlines()[0] and b"too_slow" in received
+        assert until_closed(silent) == b"" and until_closed(half) == b""
+        assert time.monotonic() - started < 15
+    assert server.metric("emotion_upload_bytes_held") == 0
+
+
+def test_row_40_a_client_that_leaves_frees_its_place(server):
+    busy = encoded(group([("happy", 41)] * 4, 5, 900))
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + busy + b"\r\n--b--\r\n"
+    for _ in range(30):
+        with connect(server) as leaving:
+            leaving.sendall(head(len(body)) + body)
+    deadline = time.monotonic() + 30
+    while server.metric("emotion_pictures_waiting") or server.metric("emotion_upload_bytes_held"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert server.post(FACE).status_code == 200
+
+
+def test_row_35_memory_is_bounded_whatever_is_sent(server):
+    before = server.metric("process_resident_memory_bytes")
+
+    def flood():
+        for _ in range(200):
+            yield b"x" * 2**20
+
+    for _ in range(2):
+        try:
+            answer = httpx.post(f"{server.url}/api/predict", content=flood(), headers={"content-type": "text/plain"})
+            assert answer.status_code == 413
+        except httpx.TransportError:
+            pass  # closed while it was still sending
+    assert server.metric("process_resident_memory_bytes") - before < 100 * 2**20
+    assert server.post(FACE).status_code == 200
+
+
+def test_row_41_accepted_requests_finish_once_it_is_told_to_stop(exported):
+    wide = encoded(Image.fromarray(np.tile(np.asarray(portrait(side=400)), (3, 5, 1))))
+    with Server(exported) as server:
+        answers: list[int] = []
+        threads = [threading.Thread(target=lambda: answers.append(server.post(wide).status_code)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 20
+        while server.metric("emotion_pictures_waiting") < 8 and not answers:
+            assert time.monotonic() < deadline
+        os.kill(server.process.pid, signal.SIGTERM)
+        for thread in threads:
+            thread.join(60)
+        assert server.process.wait(60) in (0, -signal.SIGTERM)
+    assert answers == [200] * 8
+    assert "Traceback" not in server.log()
+
+
+def test_it_says_where_it_is_and_what_it_serves(server):
+    assert re.search(r"http://127\.0\.0\.1:\d+", server.log())
+    assert f"{server.exported}: serving tiny, version 1" in server.log()
+
+
+def test_it_needs_no_folder_to_write_in(exported, tmp_path):
+    """A read-only file system: every open for writing below the working directory or the temporary one is reported."""
+    code = (
+        "import os, sys\n"
+        "def hook(event, args):\n"
+        "    if event == 'open' and isinstance(args[0], str) and args[2] & (os.O_WRONLY | os.O_RDWR):\n"
+        "        if not args[0].startswith('/dev/'): print('WRITES', args[0], flush=True)\n"
+        "sys.addaudithook(hook)\n"
+        "sys.dont_write_bytecode = True\n"
+        "from pipeline.running import cli\n"
+        "cli.run('serve')\n"
+    )
+    with Server(exported, python=("-c", code)) as server:
+        noisy = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)), "PNG")
+        assert len(noisy) > 2**21
+        assert server.post(noisy).status_code == 200
+        assert server.post(FACE).status_code == 200
+    assert "WRITES" not in server.log()

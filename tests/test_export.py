@@ -1,0 +1,242 @@
+"""What is exported says what the model says, by name; and when it does not, nothing is exported."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from conftest import TINY, composed, write_arrays
+from tensorflow_serving.apis import prediction_log_pb2
+
+from pipeline import evaluate, export, rank, train
+from pipeline.exporting import litert, savedmodel
+from pipeline.exporting.evaluated import best_ranked
+from pipeline.labels import FOLDERS, LABELS
+from pipeline.learning import models
+from pipeline.running.errors import UserError
+from pipeline.running.tracking import open_store
+
+LAYERS = "model.build.layers=[{conv:4},pool,pool,flatten]"
+COLOURS = {
+    "angry": (230, 20, 20),
+    "disgust": (20, 230, 20),
+    "fear": (20, 20, 230),
+    "happy": (230, 230, 20),
+    "sad": (20, 230, 230),
+    "surprise": (230, 20, 230),
+    "neutral": (230, 230, 230),
+}
+
+
+def faces(folder: str, images: int, seed: int) -> np.ndarray:
+    """Pictures of one class, uint8 [images, 48, 48, 3]: here each class has a colour of its own."""
+    noise = np.random.default_rng(seed).integers(-20, 21, (images, 48, 48, 3))
+    return (np.array(COLOURS[folder]) + noise).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A project with one trained, evaluated, ranked and exported run, in the folder out, which the tests only read."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_arrays(root / "data/resized/rgb", images=84)
+        for seed, split in enumerate(("train", "valid", "test")):
+            labels = pd.read_parquet(f"data/resized/rgb/{split}.parquet")["label"]
+            folders = {LABELS.index(label): folder for folder, label in FOLDERS.items()}
+            images = [faces(folders[label], 1, 100 * seed + row) for row, label in enumerate(labels)]
+            np.save(f"data/resized/rgb/{split}.npy", np.concatenate(images))
+        train.main(composed("train", *TINY, LAYERS, "augment=none", "epochs=6", "output=out"))
+        evaluate.main(composed("evaluate", "run=out", "resamples=100", "one_by_one=1"))
+        rank.main(composed("rank"))
+        export.main(composed("export", "warm_up=[1,4]", "calibration.images=20"))
+    return root
+
+
+@pytest.fixture
+def project(root, monkeypatch):
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return root
+
+
+def manifest() -> dict:
+    return json.loads(Path("export/manifest.json").read_text())
+
+
+def served(format: str):
+    """Asks an exported format the way whoever serves it does: by the names of its input and output."""
+    if format == "savedmodel":
+        loaded = tf.saved_model.load(f"export/emotion/{manifest()['version']}")
+        return lambda images: loaded.signatures["serving_default"](image=tf.constant(images))["probabilities"].numpy()
+    runner = Interpreter(f"export/litert/{format}.tflite").get_signature_runner()
+    return lambda images: runner(image=images)["probabilities"]
+
+
+@pytest.mark.parametrize("format", ["savedmodel", *litert.PRECISIONS])
+def test_the_answer_is_the_class_of_the_image_by_name(project, format):
+    ask, labels = served(format), manifest()["labels"]
+    assert labels == ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
+    for folder in COLOURS:
+        probabilities = ask(faces(folder, 3, 999))
+        assert [labels[row.argmax()] for row in probabilities] == [FOLDERS[folder]] * 3
+
+
+@pytest.mark.parametrize("format", ["savedmodel", *litert.PRECISIONS])
+def test_any_number_of_uint8_images_gives_float32_probabilities(project, format):
+    ask = served(format)
+    images = np.concatenate([faces(folder, 2, 5) for folder in COLOURS])
+    together = ask(images[:8])
+    assert (together.shape, together.dtype) == ((8, 7), np.float32)
+    assert np.allclose(together.sum(1), 1, atol=0.01)
+    alone = np.concatenate([ask(images[row : row + 1]) for row in range(8)])
+    assert np.allclose(alone, together, atol=1e-5)
+
+
+def test_the_manifest_says_which_model_it_is_how_good_and_what_files_it_has(project):
+    about, report = manifest(), json.loads(Path("out/evaluate/report.json").read_text())
+    run = json.loads(Path("out/train/run.json").read_text())
+    assert {key: about[key] for key in ("run", "run_id", "config_hash", "train_digest")}.items() <= run.items()
+    assert (about["model"], about["size"], about["channels"]) == ("model_2_best", 48, 3)
+    for key in ("temperature", "threshold", "precision"):
+        assert about[key] == report["calibration"][key]
+    for split in ("valid", "test"):
+        low, high = report[split]["intervals"]["f1_macro"]
+        expected = {"value": report[split]["scores"]["f1_macro"], "low": low, "high": high, "images": 84}
+        assert about["f1_macro"][split] == expected
+        assert about["accuracy"][split]["value"] == report[split]["scores"]["accuracy"]
+    files = {str(path.relative_to("export")) for path in Path("export").rglob("*") if path.is_file()}
+    assert set(about["files"]) == files - {"manifest.json"}
+    for name, digest in about["files"].items():
+        assert hashlib.sha256(Path("export", name).read_bytes()).hexdigest() == digest
+    assert [path.name for path in Path("export/emotion").iterdir()] == [str(about["version"])]
+    assert set(about["formats"]) == {"keras", "savedmodel", *litert.PRECISIONS}
+    assert about["formats"]["float32"]["max_difference"] <= 1e-5
+    assert about["formats"]["int8"]["accuracy"] == pytest.approx(about["accuracy"]["test"]["value"], abs=0.005)
+
+
+def test_warm_up_requests_are_ones_that_the_model_answers_and_show_no_face(project):
+    ask, sizes = served("savedmodel"), []
+    file = f"export/emotion/{manifest()['version']}/assets.extra/tf_serving_warmup_requests"
+    for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        assert (request.model_spec.name, request.model_spec.signature_name) == ("emotion", "serving_default")
+        assert list(request.inputs) == ["image"]
+        images = tf.make_ndarray(request.inputs["image"])
+        assert (images.dtype, np.ptp(images)) == (np.uint8, 0)
+        sizes.append(len(ask(images)))
+    assert sizes == [1, 4]
+
+
+def test_a_savedmodel_holds_each_weight_once(project):
+    weights = sum(variable.numpy().nbytes for variable in models.load("out/train/model.keras").weights)
+    (data,) = Path("export/emotion").glob("*/variables/variables.data*")
+    assert data.stat().st_size < 1.1 * weights + 4096
+
+
+def test_the_best_ranked_that_was_evaluated_is_exported(project, tmp_path, caplog):
+    store = open_store("mlruns", "sample", create=False)
+    other = store.start("not_evaluated", {}, {})
+    ranking = pd.read_csv("reports/ranking.csv")
+    first = ranking.assign(run="not_evaluated", run_id=other)
+    pd.concat([first, ranking]).to_csv(tmp_path / "ranking.csv", index=False)
+    run = best_ranked(tmp_path / "ranking.csv", store)
+    assert run.about["run_id"] == manifest()["run_id"]
+    assert "not_evaluated: MLflow has no train/model.keras" in caplog.text
+    first.to_csv(tmp_path / "ranking.csv", index=False)
+    with pytest.raises(UserError, match=r"ranking.csv: no run of it was evaluated"):
+        best_ranked(tmp_path / "ranking.csv", store)
+    with pytest.raises(UserError, match="no ranking there"):
+        best_ranked(tmp_path / "none.csv", store)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("train/model.keras", "no train/model.keras there"),
+        ("evaluate/report.json", "no evaluate/report.json there.*evaluate run=lacking"),
+    ],
+)
+def test_a_run_that_lacks_a_file_is_told_which(project, file, message):
+    shutil.copytree("out", "lacking", dirs_exist_ok=True)
+    Path("lacking", file).unlink()
+    with pytest.raises(UserError, match=message):
+        export.main(composed("export", "run=lacking"))
+
+
+def test_row_31_killed_in_mid_export_leaves_no_version_to_see(project):
+    command = [sys.executable, "-m", "pipeline.export", "run=out", "paths.export=first"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not list(Path().glob(".first.*.partial/emotion/*/saved_model.pb")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not Path("first").exists()
+    export.main(composed("export", "run=out", "paths.export=first", "calibration.images=2"))
+    assert len(list(Path("first/emotion").iterdir())) == 1
+    assert not list(Path().glob(".first.*"))
+
+
+def wrong(weights: bytes, content: bytes) -> bytes:
+    """A file whose last bias makes every image the first emotion."""
+    assert content.count(weights) == 1
+    return content.replace(weights, np.array([50, *np.frombuffer(weights, np.float32)[1:]], np.float32).tobytes())
+
+
+@pytest.mark.parametrize("broken", ["savedmodel", "float32", "int8"])
+def test_row_32_a_format_that_disagrees_fails_the_export_and_the_worst_image_is_named(project, monkeypatch, broken):
+    before = manifest()
+    bias = models.load("out/train/model.keras").get_layer("emotion").bias.numpy().tobytes()
+    right = {precision: Path(f"export/litert/{precision}.tflite").read_bytes() for precision in litert.PRECISIONS}
+    exported = right | {broken: wrong(bias, right["float32"])}
+    monkeypatch.setattr(litert, "convert", lambda saved, precision, calibration: exported[precision])
+    if broken == "savedmodel":
+        save = savedmodel.save
+
+        def saves_another(model, folder):
+            other = keras.models.clone_model(model)
+            other.set_weights([*model.get_weights()[:-1], model.get_weights()[-1] + [50, 0, 0, 0, 0, 0, 0]])
+            save(other, folder)
+
+        monkeypatch.setattr(savedmodel, "save", saves_another)
+    with pytest.raises(
+        UserError, match=rf"^{broken} .*worst image test/\w+/\d+\.jpg: Keras \w+ [\d.]+, {broken} anger"
+    ):
+        export.main(composed("export", "run=out"))
+    assert manifest() == before
+    assert not list(Path().glob(".export.*"))
+
+
+def test_row_33_a_model_that_is_not_the_one_evaluated_is_refused(project):
+    shutil.copytree("out", "tampered", dirs_exist_ok=True)
+    model = models.load("out/train/model.keras")
+    *others, bias = model.get_weights()
+    model.set_weights([*others, bias[::-1] + 0.5 * np.arange(7)])
+    models.save(model, "tampered/train/model.keras")
+    with pytest.raises(UserError, match=r"not the model that was evaluated.*worst image test/\w+/\d+.jpg: evaluated"):
+        export.main(composed("export", "run=tampered", "paths.export=none"))
+    assert not Path("none").exists()
+
+
+def test_row_33_a_model_with_a_lambda_is_refused(project):
+    shutil.copytree("out", "code", dirs_exist_ok=True)
+    image = keras.Input((48, 48, 3), dtype="uint8", name="image")
+    inside = keras.layers.Lambda(lambda x: keras.ops.mean(keras.ops.cast(x, "float32"), (1, 2)))(image)
+    models.save(keras.Model(image, keras.layers.Dense(7)(inside)), "code/train/model.keras")
+    with pytest.raises(UserError, match=r"code/train/model.keras: holds keras.layers.Lambda"):
+        export.main(composed("export", "run=code", "paths.export=none"))
+    assert not Path("none").exists()

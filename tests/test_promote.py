@@ -1,0 +1,229 @@
+"""The champion: the best evaluated run on valid, unless the interval says that it may be worse; test plays no part."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import composed
+
+from pipeline import promote
+from pipeline.labels import LABELS
+from pipeline.running import cli, tracking
+from pipeline.running.errors import UserError
+
+IMAGES = 400
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Of the one database; each test has an experiment of its own in it, since making a database takes seconds."""
+    return tmp_path_factory.mktemp("promote")
+
+
+@pytest.fixture
+def store(folder, request, monkeypatch) -> tracking.Store:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tracking.open_store("mlruns", request.node.name, create=True)
+
+
+def study(store) -> str:
+    return store.client.get_experiment(store.experiment_id).name
+
+
+def probabilities(right: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """One-hot answers that are right where `right` is true."""
+    return np.eye(len(LABELS))[np.where(right, labels, (labels + 1) % len(LABELS))]
+
+
+def trained(store, tmp_path, name: str, right: int, first: int = 0, test: float = 0.5, valid: str = "v") -> str:
+    """A FINISHED run that got `right` images of valid right, from the number `first` on, and is evaluated.
+
+    `test` is what it claims of test, in its metrics; its predictions there are no numbers at all.
+    """
+    values = {"model.name": name, "optimizer.name": "sgd", "channels.name": "rgb", "batch_size": 8}
+    values |= {"data.name": "sample", "augment.name": "study", "epochs": 2, "seed": 0}
+    tags = {"config_hash": name, "train_digest": "t", "valid_digest": valid, "valid_set": valid, "parameters": 1}
+    run_id = store.start(name, values, tags | {"valid_images": IMAGES, "command": "python -m pipeline.train ..."})
+    labels, numbers = np.arange(IMAGES) % len(LABELS), np.arange(IMAGES)
+    parts = []
+    for split in ("valid", "test"):
+        said = probabilities((numbers >= first) & (numbers < first + right), labels)
+        said = said if split == "valid" else np.full_like(said, np.nan)
+        ids = [f"{split}/{number:03}.jpg" for number in numbers]
+        table = pd.DataFrame({"split": split, "id": ids, "label": labels.astype(np.int8), "gray": True})
+        parts.append(pd.concat([table, pd.DataFrame(said, columns=list(LABELS))], axis=1))
+    for room, file in (("train", "model.keras"), ("evaluate", "predictions.parquet")):
+        folder = tmp_path / "files" / run_id / room
+        folder.mkdir(parents=True)
+        if room == "train":
+            (folder / file).write_text("never read, never unpickled")
+        else:
+            pd.concat(parts).to_parquet(folder / file)
+        store.log_files(run_id, folder, room)
+    store.log_metrics(run_id, {"best_val_accuracy": right / IMAGES, "best_epoch": 1, "valid.accuracy": right / IMAGES})
+    store.log_metrics(run_id, {"test.accuracy": test, "test.f1_macro": test})
+    store.end(run_id, "FINISHED")
+    return run_id
+
+
+def champion(store) -> tuple[int, str] | None:
+    """Version and run of the champion."""
+    name = f"facial-emotion-{study(store)}"
+    models = store.client.search_registered_models(f"name = '{name}'")
+    if not models:
+        return None
+    version = store.client.get_model_version(name, models[0].aliases["champion"])
+    return version.version, version.run_id
+
+
+def promoted(store, capsys, *overrides: str) -> str:
+    """What promote prints."""
+    promote.main(composed("promote", f"study={study(store)}", *overrides))
+    return capsys.readouterr().out
+
+
+def test_the_first_champion_is_the_best_and_the_same_command_again_changes_nothing(store, tmp_path, capsys):
+    trained(store, tmp_path, "low", 200)
+    best = trained(store, tmp_path, "high", 300)
+    failed = trained(store, tmp_path, "failed", 399)
+    store.client.set_terminated(failed, "FAILED")
+    not_evaluated = store.start("new", {"seed": 0}, {})
+    store.log_metrics(not_evaluated, {"best_val_accuracy": 0.99, "best_epoch": 1})
+    store.end(not_evaluated, "FINISHED")
+    said = promoted(store, capsys)
+    assert f"The best of 2 evaluated runs: high ({best[:8]}), 75.00% on valid" in said
+    assert "version 1, the first one" in said
+    assert champion(store) == (1, best)
+    name = f"facial-emotion-{study(store)}"
+    assert store.client.get_model_version(name, "1").source.endswith(f"{best}/artifacts/train")
+    again = promoted(store, capsys)
+    assert "already, version 1. Nothing changed." in again
+    assert champion(store) == (1, best)
+    assert len(store.client.search_model_versions(f"name = '{name}'")) == 1
+
+
+def test_a_better_run_takes_its_place_with_the_interval_told(store, tmp_path, capsys):
+    trained(store, tmp_path, "old", 200)
+    promoted(store, capsys)
+    better = trained(store, tmp_path, "better", 240)  # 40 images more, none less: 10 points
+    said = promoted(store, capsys)
+    assert (
+        "Against the champion: +10.00 points, 95% interval +7.05 to +12.95 (paired over the same 400 images of valid)"
+        in said
+    )
+    assert "it is not worse" in said
+    assert champion(store) == (2, better)
+
+
+def test_a_tie_leaves_the_champion_and_a_margin_decides_otherwise(store, tmp_path, capsys):
+    old = trained(store, tmp_path, "old", 200)
+    promoted(store, capsys)
+    new = trained(store, tmp_path, "new", 204, first=100)  # two more on balance, 100 gained and 96 lost
+    said = promoted(store, capsys)
+    assert "+1.00 points" in said and "it may be worse." in said
+    assert "Version 1 stays the champion" in said
+    assert champion(store) == (1, old)
+    assert "it is not worse by more than 10 points." in promoted(store, capsys, "margin=0.1")
+    assert champion(store) == (2, new)
+    store.client.set_registered_model_alias(f"facial-emotion-{study(store)}", "champion", "1")  # a person sets it back
+    promoted(store, capsys, "margin=0.1")
+    assert champion(store) == (2, new)  # and no third version of the same run
+
+
+def test_an_equal_run_does_not_replace_the_champion(store, tmp_path, capsys):
+    old = trained(store, tmp_path, "old", 200)
+    promoted(store, capsys)
+    trained(store, tmp_path, "equal", 200)
+    assert "already" in promoted(store, capsys)
+    assert champion(store) == (1, old)
+
+
+class Poisoned(dict):
+    """Metrics that cannot be looked at as a whole, nor any of test."""
+
+    def __getitem__(self, key):
+        assert not key.startswith("test")
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        assert not key.startswith("test")
+        return super().get(key, default)
+
+    def __iter__(self):
+        raise AssertionError("all metrics looked at")
+
+    items = values = keys = __iter__
+
+
+def test_test_is_never_read(store, tmp_path, capsys, monkeypatch):
+    old = trained(store, tmp_path, "old", 200, test=0.99)  # its predictions of test are NaN
+    promoted(store, capsys)
+    worse_on_test = trained(store, tmp_path, "better", 240, test=0.01)
+    trained(store, tmp_path, "lucky", 100, test=1.0)
+    finished = tracking.Store.finished
+    read = []
+    read_parquet = pd.read_parquet
+
+    def poisoned(self, tags):
+        runs = finished(self, tags)
+        for run in runs:
+            run.data._metrics = Poisoned(run.data.metrics)
+        return runs
+
+    def watched(*args, **options):
+        read.append(read_parquet(*args, **options))
+        return read[-1]
+
+    monkeypatch.setattr(tracking.Store, "finished", poisoned)
+    monkeypatch.setattr(pd, "read_parquet", watched)
+    promoted(store, capsys)
+    assert champion(store) == (2, worse_on_test) != (1, old)
+    assert len(read) == 2
+    for table in read:
+        assert set(table["split"]) == {"valid"}
+
+
+def test_nothing_evaluated_is_said_in_one_line(store, capsys):
+    run_id = store.start("a", {"seed": 0}, {})
+    store.end(run_id, "FINISHED")
+    with pytest.raises(
+        UserError, match=r"study=test_\w+: no finished run is evaluated; python -m pipeline\.evaluate run="
+    ):
+        promoted(store, capsys)
+    assert champion(store) is None
+
+
+def test_a_run_whose_model_file_is_gone_is_refused(store, folder, tmp_path, capsys):
+    old = trained(store, tmp_path, "old", 200)
+    promoted(store, capsys)
+    gone = trained(store, tmp_path, "gone", 300)
+    (model,) = (folder / "mlruns").rglob(f"{gone}/artifacts/train/model.keras")
+    model.unlink()
+    with pytest.raises(
+        UserError, match=rf"gone \({gone[:8]}\): .* its train/model.keras is gone from MLflow; train it"
+    ):
+        promoted(store, capsys)
+    assert champion(store) == (1, old)
+
+
+def test_a_champion_that_cannot_be_compared_is_replaced_only_on_request(store, tmp_path, capsys):
+    trained(store, tmp_path, "old", 390, valid="others")
+    promoted(store, capsys)
+    new = trained(store, tmp_path, "new", 200)
+    with pytest.raises(UserError, match=r"validated on other images than new .*; replace=true makes the best run"):
+        promoted(store, capsys)
+    store.client.delete_run(champion(store)[1])
+    with pytest.raises(UserError, match=r"its run .* is not in this experiment; replace=true"):
+        promoted(store, capsys)
+    assert "in place of version 1" in promoted(store, capsys, "replace=true")
+    assert champion(store) == (2, new)
+    with pytest.raises(UserError, match="registered_model=a/b: expected letters, digits"):
+        promoted(store, capsys, "registered_model=a/b")
+
+
+def test_help_says_what_it_does_and_what_it_can_be_told():
+    text = cli.help_page("promote")
+    for expected in ("Make the best evaluated run", "Test plays no part", "margin: 0", "replace: false", "data="):
+        assert expected in text

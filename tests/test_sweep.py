@@ -1,0 +1,197 @@
+"""A sweep survives what kills its jobs, its workers and itself: nothing is trained twice, nothing is left undone."""
+
+import contextlib
+import gc
+import json
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+from conftest import TINY, composed
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+from shells import shell
+
+from pipeline import train
+from pipeline.learning import fit
+from pipeline.running import sweep
+from pipeline.running.tracking import Store, open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+GRID = (*TINY[:2], "optimizer=adam,rmsprop,sgd", "batch_size=8,16", "epochs=2")  # six points
+
+
+@pytest.fixture
+def start(project):
+    """A function that starts a sweep as a process; what it says is in the file `said`."""
+    started = []
+
+    def start_one(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "pipeline.train", "-m", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        with Path("said").open("a") as said:
+            started.append(subprocess.Popen(command, env=environment, start_new_session=True, stdout=said, stderr=said))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers as well
+
+
+def runs(status: str) -> list:
+    store = open_store("mlruns", "sample", create=True)
+    return store.client.search_runs([store.experiment_id], f"status = '{status}'")
+
+
+def epochs(run_id: str) -> list[int]:
+    client = open_store("mlruns", "sample", create=True).client
+    return sorted(point.step for point in client.get_metric_history(run_id, "val_accuracy"))
+
+
+def wait_until(finished: int, process: subprocess.Popen) -> int:
+    """Wait until so many runs have FINISHED while another is RUNNING; returns the process id of that one."""
+    count = "select count(*) from runs where status = 'FINISHED'"
+    pid = "select value from tags join runs using (run_uuid) where status = 'RUNNING' and key = 'pid'"
+    while True:
+        assert process.poll() is None, Path("said").read_text()
+        if asked(count) >= finished and (running := asked(pid)):
+            return int(running)
+        time.sleep(0.1)
+
+
+def asked(query: str) -> int | str:
+    """The first value, or 0, that the database has, without disturbing those who write."""
+    if not Path("mlruns/mlflow.db").exists():
+        return 0
+    with contextlib.closing(sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True, timeout=60)) as database:
+        try:
+            row = database.execute(query).fetchone()
+        except sqlite3.OperationalError:  # it is just being made
+            row = None
+    return row[0] if row else 0
+
+
+def test_row_24_a_worker_and_then_the_sweep_are_killed_and_the_rest_is_run(start, monkeypatch, capfd):
+    process = start(*GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    worker = wait_until(1, process)
+    assert worker != process.pid
+    os.kill(worker, signal.SIGKILL)  # as the system does when memory runs out
+    assert process.wait() == 1
+    said = Path("said").read_text()
+    assert "the same command runs what is not finished" in said
+    assert "  failed: TerminatedWorkerError: A worker process" in said and ": cut off by that" in said
+
+    first = {run.info.run_id for run in runs("FINISHED")}
+    process = start(*GRID)
+    wait_until(len(first) + 1, process)
+    process.kill()
+    process.wait()
+
+    second = {run.info.run_id for run in runs("FINISHED")}
+    assert first < second and len(second) < 6
+    assert shell(monkeypatch, capfd, "train", "-m", *GRID)[0] == 0
+    finished = runs("FINISHED")
+    assert second < {run.info.run_id for run in finished}
+    assert len(finished) == len({run.data.tags["config_hash"] for run in finished}) == 6
+    assert all(epochs(run.info.run_id) == [1, 2] for run in finished)
+    assert not runs("RUNNING") and not list(Path("checkpoints").glob("*/"))
+
+
+def test_row_24_killed_while_mlflow_is_told_a_run_is_told_again_and_not_trained_again(project, monkeypatch):
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Store, "log_files", cut)
+        train.main(composed("train", *TINY))
+    assert len(runs("KILLED")) == 1
+    train.main(composed("train", *TINY))
+    (finished,) = runs("FINISHED")
+    assert epochs(finished.info.run_id) == [1, 2, 3]
+    assert not runs("KILLED")
+
+
+def test_row_25_two_sweeps_in_the_same_second_train_each_point_once_in_a_folder_of_its_own(start):
+    points = (*TINY[:4], "epochs=2", "seed=0,1,0")  # one name, two points, one of them twice
+    processes = [start(*points) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0], Path("said").read_text()
+    finished = {run.info.run_id for run in runs("FINISHED")}
+    assert len(finished) == 2
+    folders = [json.loads(file.read_text())["run_id"] for file in Path("multirun").glob("*/train/run.json")]
+    assert sorted(folders) == sorted(finished)
+    assert all(epochs(run_id) == [1, 2] for run_id in finished)
+
+
+def test_row_19_a_model_too_large_for_memory_fails_and_the_others_are_trained(project, monkeypatch, capfd):
+    layers = "model.build.layers=[flatten,{dense: 100000000000}],[flatten]"  # 2.8 PB of weights
+    code, _, err = shell(monkeypatch, capfd, "train", "-m", "model=model_2_best", layers, *TINY[2:])
+    assert code == 1
+    (failed,), (_,) = runs("FAILED"), runs("FINISHED")
+    assert "out of memory with model=model_2_best and batch_size=8; lower batch_size" in failed.data.tags["error"]
+    (line,) = [line for line in err.splitlines() if line.startswith("  failed: ")]
+    assert "out of memory" in line and "dense:100000000000" in line
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits its address space, which Linux alone obeys")
+def test_row_19_memory_that_runs_out_in_the_middle_fails_the_run_and_the_others_are_trained(
+    project, monkeypatch, capfd
+):
+    unlimited = resource.getrlimit(resource.RLIMIT_AS)
+
+    def starved(self, logs=None):
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20, unlimited[1]))
+
+    def fed(*arguments):
+        try:
+            fit.fit(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, unlimited)
+
+    monkeypatch.setattr(fit._Epochs, "on_test_begin", starved)
+    monkeypatch.setattr(train, "fit", fed)
+    # validated 40 images at a time, whose first layer takes 350 MB; trained on 8
+    layers = "model.build.layers=[{conv: 1024},pool,pool,pool,flatten],[flatten]"
+    code, _, err = shell(monkeypatch, capfd, "train", "-m", "model=model_2_best", layers, *TINY[2:])
+    assert code == 1
+    (failed,), (_,) = runs("FAILED"), runs("FINISHED")
+    assert "out of memory with model=model_2_best and batch_size=8" in failed.data.tags["error"]
+    assert "1 done, 0 running, 1 failed, 0 left" in err
+
+
+def test_what_a_failed_job_held_is_free_for_the_next(tmp_path, monkeypatch):
+    class Model:
+        pass
+
+    held = []
+
+    def job():
+        model = Model()
+        held.append(weakref.ref(model))
+        model.itself = model
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise ValueError("too large") from error
+
+    monkeypatch.setenv(sweep.LOG_VARIABLE, str(tmp_path / "log"))
+    (tmp_path / "log").write_text(json.dumps({"jobs": 1, "time": time.time()}) + "\n")
+    failed = JobReturn(status=JobStatus.FAILED)
+    try:
+        job()
+    except ValueError as error:
+        failed.return_value = error
+    gc.collect()
+    assert held[0]() is not None, "the test shows nothing"
+    config = OmegaConf.create({"hydra": {"job": {"num": 0}, "overrides": {"task": ["seed=0"]}}})
+    sweep.Overview().on_job_end(config, failed)
+    assert held[0]() is None
+    assert sweep.failures(sweep.read_log(), failed._return_value) == ["seed=0: ValueError: too large"]
