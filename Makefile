@@ -15,7 +15,7 @@ repro: install
 	dvc repro
 
 test: install
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: install
 	ruff check .

@@ -8,9 +8,12 @@ import gc
 import json
 import logging
 import os
+import signal
 import tempfile
+import threading
 import time
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ class Overview(Callback):
         descriptor, path = tempfile.mkstemp(prefix="sweep-", suffix=".jsonl")
         os.close(descriptor)
         os.environ[LOG_VARIABLE] = path
-        _append({"jobs": count_jobs(config), "time": time.time()})
+        _append({"jobs": count_jobs(config), "time": time.time(), "pid": os.getpid()})
         # Without this every one of N jobs on N cores starts N threads, and they fight.
         side_by_side = config.hydra.launcher.get("n_jobs", 1)
         if side_by_side != 1:
@@ -44,6 +47,8 @@ class Overview(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if LOG_VARIABLE in os.environ:
+            if os.getppid() == read_log()[0]["pid"]:
+                _end_with_the_sweep()
             _append(_entry(config, "running"))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -112,6 +117,22 @@ def forget_log() -> None:
     """Remove this sweep's log, if one was started: what it said has been shown."""
     if path := os.environ.pop(LOG_VARIABLE, None):
         Path(path).unlink(missing_ok=True)
+
+
+@cache
+def _end_with_the_sweep() -> None:
+    """End this worker, as by `kill`, when the sweep that started it is gone.
+
+    Else it would stay for good and keep its memory, a GPU's above all, from the sweep that is started again.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _entry(config: DictConfig, state: str) -> dict[str, Any]:
