@@ -4,7 +4,8 @@ python benchmarks/sweep_grid.py                              # prints JSON
 
 The points are the study's own (conf/experiment/), shrunk to seconds each: 64 random images, two epochs and a few small
 layers in place of each model's. Every sweep that was killed is started again at once, as a user would. Exits with 1
-unless the store then holds exactly one FINISHED run of each point, with the metrics of every epoch, and none RUNNING.
+unless the store then holds exactly one FINISHED run of each point, with the metrics of every epoch, none is RUNNING and
+no worker of a killed sweep is left.
 """
 
 import json
@@ -46,12 +47,13 @@ def main() -> None:
             sweep("study_grayscale", killed="sweep", at=72),
             sweep("study_grayscale"),
         ]
-        found = counts()
+        time.sleep(30)  # what ends with a sweep has had its time
+        found = counts() | {"left_behind": sum(alive(each["group"]) for each in sweeps)}
         os.chdir(root)
     expected = sum(POINTS.values())
     sound = (
         found["finished"] == found["points"] == found["whole"] == found["folders"] == expected
-        and not found["running"] + found["failed"] + found["checkpoints"]
+        and not found["running"] + found["failed"] + found["checkpoints"] + found["left_behind"]
         and [each["exit_status"] for each in sweeps] == [1, 0, -signal.SIGKILL, 0]
     )
     print(json.dumps({"expected": expected, "sound": sound, **found, "sweeps": sweeps}, indent=2))
@@ -92,7 +94,8 @@ def sweep(experiment: str, killed: str = "", at: int = 0) -> dict:
     finished = statuses()["FINISHED"] - before
     if process.returncode not in (0, -signal.SIGKILL):
         print(Path("said").read_text()[-1500:], file=sys.stderr)
-    return {"sweep": experiment, "exit_status": process.returncode, "finished": finished, "seconds": seconds}
+    status, group = process.returncode, process.pid
+    return {"sweep": experiment, "exit_status": status, "finished": finished, "seconds": seconds, "group": group}
 
 
 def statuses() -> Counter:
@@ -111,6 +114,15 @@ def running_worker() -> int:
     with closing(sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True, timeout=60)) as database:
         query = "select value from tags join runs using (run_uuid) where status = 'RUNNING' and key = 'pid'"
         return int(database.execute(query).fetchone()[0])
+
+
+def alive(group: int) -> bool:
+    """Whether any process of a sweep's group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def counts() -> dict:

@@ -2,11 +2,11 @@
 
 python benchmarks/sweep_overhead.py                          # prints JSON
 
-Runs follow each other in one process, as in a sweep; the first is not counted, since the libraries start in it. What
-counts is all that is no epoch, `around`: composing the config, reading the arrays, MLflow, building the model,
-checkpoints, writing and logging the finished run; and `first_step`, what the first epoch takes longer than the median of
-the others, because TensorFlow traces (and XLA compiles) the graph in it. Ranking is done once for a whole sweep and is
-timed apart. The figures are medians.
+Runs follow each other in one process, as in a sweep; the first is not counted, since the libraries start in it. What is
+no epoch is `run`, once for each (composing the config, reading the arrays, MLflow, building the model, writing and
+logging the finished run), or a `checkpoint`, once for each epoch. `first_step` is what the first epoch takes longer
+than the median of the others, because TensorFlow traces (and XLA compiles) the graph in it. Ranking is done once for a
+whole sweep: `rank`. The figures are medians.
 """
 
 import argparse
@@ -16,11 +16,13 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 from hydra import compose, initialize_config_dir
 from sweep_grid import write_arrays
 
 from pipeline import rank, train
+from pipeline.learning.checkpoint import Checkpoints
 from pipeline.running.cli import CONF
 from pipeline.running.tracking import open_store
 
@@ -41,11 +43,9 @@ def main() -> None:
         os.chdir(folder)
         write_arrays(Path("data/resized/rgb"), 3, 64)
         for model in arguments.models:
-            around, first_step = zip(*[overhead(model, seed) for seed in range(arguments.runs + 1)][1:], strict=True)
-            both = [sum(each) for each in zip(around, first_step, strict=True)]
-            parts = {"around": around, "first_step": first_step, "both": both}
-            found[model] = {name: round(statistics.median(seconds), 2) for name, seconds in parts.items()}
-            found[model]["all"] = [round(seconds, 2) for seconds in both]
+            parts = [overhead(model, seed) for seed in range(arguments.runs + 1)][1:]
+            found[model] = {name: round(statistics.median(part[name] for part in parts), 2) for name in parts[0]}
+            found[model]["runs"] = [round(part["run"], 2) for part in parts]
         started = time.perf_counter()
         rank.main(compose("rank"))
         found["rank"] = round(time.perf_counter() - started, 2)
@@ -53,15 +53,28 @@ def main() -> None:
     print(json.dumps(found, indent=2))
 
 
-def overhead(model: str, seed: int) -> tuple[float, float]:
-    """Seconds of one training outside its epochs, and how many its first epoch took more than the others."""
+def overhead(model: str, seed: int) -> dict[str, float]:
+    """Seconds of one training that are no steps."""
+    checkpoints: list[float] = []
+    save = Checkpoints.save
+
+    def timed(*arguments) -> None:
+        before = time.perf_counter()
+        save(*arguments)
+        checkpoints.append(time.perf_counter() - before)
+
     started = time.perf_counter()
-    train.main(compose("train", [f"model={model}", f"seed={seed}", *CHOICE]))
+    with mock.patch.object(Checkpoints, "save", timed):
+        train.main(compose("train", [f"model={model}", f"seed={seed}", *CHOICE]))
     seconds = time.perf_counter() - started
     store = open_store("mlruns", "sample", create=False)
     newest = store.finished({})[0]
     epochs = [point.value for point in store.client.get_metric_history(newest.info.run_id, "epoch_seconds")]
-    return seconds - sum(epochs), epochs[0] - statistics.median(epochs[1:])
+    return {
+        "run": seconds - sum(epochs) - sum(checkpoints),
+        "checkpoint": statistics.median(checkpoints),
+        "first_step": epochs[0] - statistics.median(epochs[1:]),
+    }
 
 
 if __name__ == "__main__":

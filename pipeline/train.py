@@ -48,11 +48,14 @@ def main(cfg: DictConfig) -> None:
 
     with _alone(checkpoints.folder), _stoppable():
         store.reap()
+        cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
             log.info("%s: finished already as MLflow run %s; rerun=true trains it again", name, done[0].info.run_id)
             return
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
-        run_id = _run_id(store, checkpoints, name, flatten(values), point | {"command": command()})
+        if cut_off:
+            store.resume(cut_off)
+        run_id = cut_off or _new_run(store, name, flatten(values), point | {"command": command()})
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             store.tag(run_id, {"parameters": model.count_params(), **_images(arrays)})
@@ -106,15 +109,16 @@ def _check(values: Mapping[str, Any]) -> None:
         raise UserError(f"seed={values['seed']}: expected a whole number from 0 to 2147483647")
 
 
-def _run_id(store: tracking.Store, checkpoints: Checkpoints, name: str, params: dict, tags: dict) -> str:
-    """The MLflow run to go on with: the one its checkpoint is of, when that was cut off, else a new one."""
-    before = checkpoints.run_id()
-    status = store.status(before) if before else None
+def _cut_off(store: tracking.Store, checkpoints: Checkpoints) -> str | None:
+    """The MLflow run to go on with, the one that its checkpoint is of; None when there is none or it is FINISHED."""
+    run_id = checkpoints.run_id()
+    status = store.status(run_id) if run_id else None
     if status == "FINISHED":
-        checkpoints.remove()  # killed after the end, before this line
-    elif status:
-        store.resume(before)
-        return before
+        checkpoints.remove()  # killed after its end, before it removed them
+    return run_id if status not in (None, "FINISHED") else None
+
+
+def _new_run(store: tracking.Store, name: str, params: dict, tags: dict) -> str:
     tags |= {"git_commit": tracking.git_commit(), "mlflow.source.name": "pipeline.train", "mlflow.source.type": "LOCAL"}
     run_id = store.start(name, params, tags)
     store.log_dataset(run_id, params["data.name"], tags["train_digest"], "training")

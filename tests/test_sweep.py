@@ -21,6 +21,7 @@ from shells import shell
 
 from pipeline import train
 from pipeline.learning import fit
+from pipeline.learning.checkpoint import Checkpoints
 from pipeline.running import sweep
 from pipeline.running.tracking import Store, open_store
 
@@ -105,6 +106,16 @@ def test_row_24_a_worker_and_then_the_sweep_are_killed_and_the_rest_is_run(start
     assert not runs("RUNNING") and not list(Path("checkpoints").glob("*/"))
 
 
+def test_row_24_a_worker_ends_with_its_sweep():
+    worker = "import time; from pipeline.running import sweep; sweep._end_with_the_sweep(); print(1, flush=True)"
+    parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {worker + '; time.sleep(900)'!r}])"
+    command = [sys.executable, "-c", f"{parent}; time.sleep(900)"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.kill()
+    assert process.stdout.read() == b""  # which comes back when nobody is left to write
+
+
 def test_row_24_killed_while_mlflow_is_told_a_run_is_told_again_and_not_trained_again(project, monkeypatch):
     def cut(*_):
         raise KeyboardInterrupt
@@ -117,6 +128,16 @@ def test_row_24_killed_while_mlflow_is_told_a_run_is_told_again_and_not_trained_
     (finished,) = runs("FINISHED")
     assert epochs(finished.info.run_id) == [1, 2, 3]
     assert not runs("KILLED")
+
+
+def test_row_24_what_is_killed_after_a_runs_end_leaves_no_checkpoint(project, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr(Checkpoints, "remove", lambda self: None)
+        train.main(composed("train", *TINY))
+    assert list(Path("checkpoints").glob("*/"))
+    train.main(composed("train", *TINY))
+    assert len(runs("FINISHED")) == 1
+    assert not list(Path("checkpoints").glob("*/"))
 
 
 def test_row_25_two_sweeps_in_the_same_second_train_each_point_once_in_a_folder_of_its_own(start):

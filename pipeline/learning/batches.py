@@ -9,6 +9,7 @@ import tensorflow as tf
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import Split
 from pipeline.learning.augment import augment
+from pipeline.running.cores import cores
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -48,11 +49,7 @@ def training_batches(
         labels = tf.one_hot(tf.ensure_shape(labels, (size,)), len(LABELS))
         return augment(images, labels, tf.stack([seed, tf.cast(step, tf.int32)]), choice)
 
-    return (
-        tf.data.Dataset.range(first_epoch * steps, epochs * steps)
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(2)
-    )
+    return _ahead(tf.data.Dataset.range(first_epoch * steps, epochs * steps).map(batch, cores(), deterministic=True))
 
 
 def _even_order(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -75,9 +72,15 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         images = tf.ensure_shape(images, (None, *split.images.shape[1:]))
         return images, tf.one_hot(tf.ensure_shape(labels, (None,)), len(LABELS))
 
-    return (
-        tf.data.Dataset.range(0, count, batch_size)
-        .map(batch, num_parallel_calls=2, deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
-        .prefetch(2)
-    )
+    return _ahead(tf.data.Dataset.range(0, count, batch_size).map(batch, cores(), deterministic=True))
+
+
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches made while the ones before them are used, without autotuning.
+
+    The thread that autotunes sleeps longer and longer between its looks, and the end of an iterator can wait for one
+    whole sleep: up to a minute after the last epoch, in which nothing happens.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)

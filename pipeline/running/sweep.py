@@ -130,7 +130,9 @@ def _end_with_the_sweep() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while True:  # once for the job, whose end the worker survives, and once for the worker
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
 
     threading.Thread(target=watch, daemon=True).start()
 

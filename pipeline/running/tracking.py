@@ -149,7 +149,6 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     folder = Path(folder).resolve()
     server = os.environ.get("MLFLOW_TRACKING_URI")
-    folder.mkdir(parents=True, exist_ok=True)
     if not server:
         with locked(folder / ".lock"):
             _check(folder / "mlflow.db")

@@ -36,7 +36,6 @@ class Unsent:
         self.folder = folder / quote(address, safe="")
         self.away = False
         self.ask_again = 0.0
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def tell(self, run_id: str, entry: Mapping[str, Any]) -> None:
         """Keep an entry, as `send` takes it, and send what can be sent of the run."""
@@ -131,6 +130,7 @@ def reason(error: Exception) -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, which is made and stays, against other processes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -123,3 +123,9 @@ def test_arrays_are_read_from_the_disk_as_they_are(split, tmp_path):
     trained = [content(training_batches(each, 5, NONE, False, 3, 0, 2)) for each in (mapped, split)]
     assert trained[0] == trained[1]
     assert content(evaluation_batches(mapped, 5)) == content(evaluation_batches(split, 5))
+
+
+def test_the_end_of_an_iterator_waits_for_no_autotuning(split):
+    for batches in (training_batches(split, 5, NONE, False, 3, 0, 2), evaluation_batches(split, 5)):
+        assert batches.options().autotune.enabled is False
+        assert batches.cardinality() > 0  # without which Keras looks for the end at every epoch
