@@ -25,9 +25,9 @@ TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
 def main(cfg: DictConfig) -> None:
     run = Path(cfg.run)
     text = render(read(run, Path(cfg.paths.clean)))
-    with whole_file(run / "MODEL_CARD.md") as beside:
+    with whole_file(cfg.output) as beside:
         beside.write_text(text)
-    print(f"{run / 'MODEL_CARD.md'}: {len(text.splitlines())} lines, for people")
+    print(f"{cfg.output}: {len(text.splitlines())} lines, for people")
 
 
 def read(run: Path, clean: Path) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 Writes export/ as a whole or not at all, and only when all formats say on test what the Keras model says:
 emotion/<version>/ (the SavedModel; the version is the time in seconds, since the highest is what TensorFlow Serving
-serves), litert/<precision>.tflite, and manifest.json. Every format takes `image` uint8 [N, size, size, channels] and
-returns `probabilities` float32 [N, 7] in the order of the manifest's `labels`, as the model's softmax gave them. The
-manifest's `temperature` T is for whoever serves to apply: p ** (1 / T), divided by their sum. An answer whose highest
-probability is then not above `threshold` is "not sure"; of the others, `precision` were right on valid.
+serves), litert/<precision>.tflite, and manifest.json; `formats` leaves some out. Every format takes `image` uint8
+[N, size, size, channels] and returns `probabilities` float32 [N, 7] in the order of the manifest's `labels`, as the
+model's softmax gave them. The manifest's `temperature` T is for whoever serves to apply: p ** (1 / T), divided by their
+sum. An answer whose highest probability is then not above `threshold` is "not sure"; of the others, `precision` were
+right on valid.
 """
 
 import logging
@@ -34,6 +35,7 @@ from pipeline.running.files import whole_folder, write_json
 log = logging.getLogger(__name__)
 
 NAME = "emotion"  # the model's on a server
+FORMATS = ("savedmodel", *litert.PRECISIONS)
 
 
 def main(cfg: DictConfig) -> None:
@@ -44,6 +46,7 @@ def main(cfg: DictConfig) -> None:
         store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
         run = evaluated.best_ranked(Path(cfg.paths.reports) / "ranking.csv", store)
     log.info("%s: exporting MLflow run %s", run.about["run"], run.about["run_id"])
+    chosen(cfg.formats)
     arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"])
     if arrays.digest["valid"] != run.about["valid_digest"]:
         raise UserError(
@@ -56,11 +59,17 @@ def main(cfg: DictConfig) -> None:
     with whole_folder(cfg.paths.export) as folder:
         version = int(time.time())
         images = some_images(arrays.split("train"), cfg.calibration.images, cfg.calibration.seed)
-        formats = write_formats(model, folder, version, images, cfg.warm_up)
+        formats = write_formats(model, folder, version, cfg.formats, images, cfg.warm_up)
         figures = compare(formats, test, expected, cfg)
         about = manifest.about(run, arrays, version) | {"formats": figures, "files": manifest.checksums(folder)}
         write_json(folder / "manifest.json", about)
     log.info("%s: see %s", run.about["run"], Path(cfg.paths.export) / "manifest.json")
+
+
+def chosen(formats: Sequence[str]) -> None:
+    """UserError unless `formats` are some of those there are."""
+    if not formats or not set(formats) <= set(FORMATS):
+        raise UserError(f"formats={list(formats)}: expected at least one of {', '.join(FORMATS)}")
 
 
 def _without_gpu() -> None:
@@ -88,21 +97,30 @@ def some_images(split: Split, count: int, seed: int) -> np.ndarray:
 
 
 def write_formats(
-    model: keras.Model, folder: Path, version: int, calibration: np.ndarray, warm_up: Sequence[int]
+    model: keras.Model,
+    folder: Path,
+    version: int,
+    chosen: Sequence[str],
+    calibration: np.ndarray,
+    warm_up: Sequence[int],
 ) -> dict[str, Path]:
-    """Write the model into `folder` in every format; a format's name with its folder or file."""
-    saved = folder / NAME / str(version)
-    log.info("savedmodel: writing")
-    savedmodel.save(model, saved)
-    savedmodel.save_warm_up(saved, NAME, model.input_shape[1:], warm_up)
-    formats = {"savedmodel": saved}
-    (folder / "litert").mkdir()
-    with tempfile.TemporaryDirectory() as even:
-        savedmodel.save(equalised(model), Path(even))
-        for precision in litert.PRECISIONS:
+    """Write the model into `folder` in every chosen format; a format's name with its folder or file."""
+    formats = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        even = Path(temporary, "even")
+        saved = (folder if "savedmodel" in chosen else Path(temporary)) / NAME / str(version)
+        log.info("savedmodel: writing")
+        savedmodel.save(model, saved)
+        if "savedmodel" in chosen:
+            savedmodel.save_warm_up(saved, NAME, model.input_shape[1:], warm_up)
+            formats["savedmodel"] = saved
+        if "int8" in chosen:
+            savedmodel.save(equalised(model), even)
+        for precision in (each for each in litert.PRECISIONS if each in chosen):
             log.info("%s: converting", precision)
             formats[precision] = folder / "litert" / f"{precision}.tflite"
-            source = Path(even) if precision == "int8" else saved
+            formats[precision].parent.mkdir(exist_ok=True)
+            source = even if precision == "int8" else saved
             formats[precision].write_bytes(litert.convert(source, precision, calibration))
     return formats
 

@@ -127,6 +127,20 @@ def test_the_manifest_says_which_model_it_is_how_good_and_what_files_it_has(proj
     assert about["formats"]["int8"]["accuracy"] == pytest.approx(about["accuracy"]["test"]["value"], abs=0.005)
 
 
+def test_only_the_formats_that_are_asked_for_are_written(project, tmp_path):
+    export.main(composed("export", "formats=[float16]", f"paths.export={tmp_path}/champion"))
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"champion/manifest.json", "champion/litert/float16.tflite"}
+    about = json.loads((tmp_path / "champion/manifest.json").read_text())
+    assert set(about["formats"]) == {"keras", "float16"}
+    assert set(about["files"]) == {"litert/float16.tflite"}
+
+
+def test_a_format_that_there_is_not_is_refused(project):
+    with pytest.raises(UserError, match="expected at least one of savedmodel, float32, float16, int8"):
+        export.main(composed("export", "formats=[float16,onnx]"))
+
+
 def test_warm_up_requests_are_ones_that_the_model_answers_and_show_no_face(project):
     ask, sizes = served("savedmodel"), []
     file = f"export/emotion/{manifest()['version']}/assets.extra/tf_serving_warmup_requests"

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from pipeline.exporting.evaluated import EvaluatedRun
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import Arrays
@@ -15,6 +17,7 @@ def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
     learned = run.report["calibration"]
     return {
         "model": run.config.model.name,
+        "architecture": OmegaConf.to_container(run.config.model.build),
         "version": version,
         **{key: run.about[key] for key in ("run", "run_id", "config_hash", "train_digest")},
         "labels": list(LABELS),
