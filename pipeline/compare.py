@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from pipeline import rank
 from pipeline.labels import LABELS, SPLITS
-from pipeline.reporting import compare, curves, histories
+from pipeline.reporting import compare, curves, histories, intervals
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> None:
     table, _ = rank.ranking([row for row in map(rank.row, store.finished({})) if not row["apart"]])
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
-    table["low"], table["high"] = compare.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
+    table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, table["run_id"].tolist())
     log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
 

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import DictConfig
 
-from pipeline.reporting import compare, predictions
+from pipeline.reporting import compare, intervals, predictions
 from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash
 from pipeline.running.errors import UserError
@@ -132,7 +132,7 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
     tests = [
         _test(best, best_right, other, None if best_right is None else _shares(other, correct)) for other in others
     ]
-    low, high = compare.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
+    low, high = intervals.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
     p_values = [1.0, *compare.holm([p_value for p_value, _ in tests])]
     added = {
         "low": low,

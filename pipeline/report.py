@@ -11,11 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline.reporting import histories, mistakes, plots, predictions
+from pipeline.reporting import histories, mistakes, plots, predictions, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
@@ -41,7 +40,7 @@ def main(cfg: DictConfig) -> None:
         "best": best(store, table.iloc[0], Path(cfg.paths.resized), cfg.faces),
     }
     with whole_file(reports / "index.html") as beside:
-        beside.write_text(render(context))
+        beside.write_text(template.page(TEMPLATE, context))
     log.info("%s: %d entries; open %s in a browser", cfg.study, len(table), reports / "index.html")
 
 
@@ -130,20 +129,6 @@ def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int
 def embed(file: Path) -> str:
     """A picture file as a data URI."""
     return f"data:{KINDS[file.suffix]};base64," + base64.b64encode(file.read_bytes()).decode()
-
-
-def render(context: dict[str, Any]) -> str:
-    """The page; a name that the template uses and the context lacks is an error, and text is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f} %"
-    environment.filters["points"] = lambda share, digits=1: f"{100 * share:+.{digits}f}"
-    return environment.get_template(TEMPLATE.name).render(context)
 
 
 if __name__ == "__main__":

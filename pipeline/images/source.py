@@ -30,10 +30,10 @@ def open_source(path: str | os.PathLike) -> "Source":
     if not where.exists():
         raise UserError(f"{path}: no such folder or .zip; expected one that holds {LAYOUT}")
     if where.is_dir():
-        files, folders = _walk(where)
+        files, folders = walk(where)
         source = FolderSource(str(path), _root_of(files, folders, str(path)))
     else:
-        files, folders = _zip_entries(where)
+        files, folders = zip_entries(where, LAYOUT)
         source = ZipSource(str(path), _root_of(files, folders, str(path)))
     source._listed = _ids_of(files, folders, source.root, str(path))
     return source
@@ -126,7 +126,7 @@ def folder_of(id: str) -> str:
     return id.split("/", 2)[1]
 
 
-def _walk(where: Path) -> tuple[list[str], set[str]]:
+def walk(where: Path) -> tuple[list[str], set[str]]:
     """Files and folders below `where`, as POSIX paths relative to it."""
     files, folders = [], set()
     for folder, below, names in os.walk(where, followlinks=True, onerror=_refuse_unreadable):
@@ -142,13 +142,13 @@ def _refuse_unreadable(error: OSError) -> None:
     raise UserError(f"{error.filename}: the folder can't be read ({error.strerror}); grant access to it")
 
 
-def _zip_entries(where: Path) -> tuple[list[str], set[str]]:
-    """Files and folders of a zip, after refusing what a zip of images has no need of: links, paths that lead out."""
+def zip_entries(where: Path, layout: str) -> tuple[list[str], set[str]]:
+    """Files and folders of a zip of `layout`, after refusing what it has no need of: links, paths that lead out."""
     try:
         with zipfile.ZipFile(where) as opened:
             entries = opened.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise UserError(f"{where}: no readable zip ({error}); expected a folder or a .zip of {LAYOUT}") from None
+        raise UserError(f"{where}: no readable zip ({error}); expected a folder or a .zip of {layout}") from None
     except OSError as error:
         raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
     files, folders = [], set()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from pipeline.reporting.compare import wilson
+from pipeline.reporting.intervals import wilson
 
 TEMPERATURES = (0.05, 20)  # where the best one is looked for; a model that needs another is broken
 SMALLEST = np.finfo(np.float32).tiny  # a softmax in float32 gives 0 below about this

@@ -7,18 +7,6 @@ import pandas as pd
 from scipy import stats
 
 
-def wilson(share: np.ndarray, images: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high end of the interval of an accuracy 0..1 measured on so many images.
-
-    Wilson score interval (Wilson 1927, J. Am. Stat. Assoc. 22), recommended over the textbook one by Brown, Cai &
-    DasGupta 2001, Statistical Science 16. It says what other images might have given, not what another seed might.
-    """
-    z = stats.norm.ppf((1 + confidence) / 2)
-    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
-    return centre - half, centre + half
-
-
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """p-value that two models are equally often right; bool [N] each says which of the same N images they got right.
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from pipeline.reporting import calibration
-from pipeline.reporting.compare import wilson
+from pipeline.reporting.intervals import wilson
 
 
 def population(images, temperature=1.0, seed=0):

@@ -8,13 +8,6 @@ from scipy import stats
 from pipeline.reporting import compare
 
 
-def test_wilson_agrees_with_scipy():
-    low, high = compare.wilson(np.array([0.48, 0.0, 1.0]), np.array([200, 10, 10]), 0.95)
-    for number, (right, images) in enumerate([(96, 200), (0, 10), (10, 10)]):
-        expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
-        assert (low[number], high[number]) == pytest.approx((expected.low, expected.high))
-
-
 def outcomes(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
     """Which images two models got right, from how many only the one or the other did."""
     return (

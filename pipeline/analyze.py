@@ -1,0 +1,168 @@
+"""Read a campaign's pictures and videos: what the faces in them seem to express, as tables and as a page for people.
+
+Needs the extra `serve` and nothing of TensorFlow. Each picture or video is one ad; what it shows is decided by content.
+Writes to `out`, whole or not at all:
+
+- index.html: the page, complete in itself; loads nothing from a network.
+- faces.csv, faces.parquet: a row for each face. file; second, of a video; face, its number from the left;
+  x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, the
+  likeliest; certain, whether it is likely enough to be said; anger to neutral, how likely each is, sum 1.
+- ads.csv: a row for each file. kind; seconds; frames looked at and with a face; faces, in a video each once for every
+  frame that shows it; too_small and not_read, faces that were left out; note, what was wrong; for each emotion and
+  not_sure the share of faces and its interval (_low, _high), empty where too little was seen.
+
+In a CSV a name that starts with one of = + - @ ' has a ' before it, as a spreadsheet would run it; not so in Parquet.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.campaign import page, tables
+from pipeline.campaign.faults import FAULTS
+from pipeline.campaign.files import Files, open_files, shown
+from pipeline.campaign.kept import Kept
+from pipeline.campaign.mix import Ad
+from pipeline.campaign.reading import Reader, Shot
+from pipeline.campaign.video import Video
+from pipeline.running import cli
+from pipeline.running.cores import cores
+from pipeline.running.errors import UserError
+from pipeline.running.files import whole_folder
+from pipeline.running.progress import progress
+from pipeline.serving.model import Model
+
+log = logging.getLogger(__name__)
+
+WRITTEN = {"index.html", "faces.csv", "faces.parquet", "ads.csv"}
+
+
+def main(cfg: DictConfig) -> None:
+    """Read what `cfg` (conf/analyze.yaml) says and tell where the report is."""
+    settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    check(settings)
+    source, out = Path(settings["source"]), Path(settings["out"])
+    files = open_files(source, settings["limits"]["video_bytes"])
+    refuse_place(out, source)
+    model = Model(Path(settings["exported"]), settings["batch_sizes"], threads=1)
+    ads = {name: ad_of(files, name) for name in files.names}
+    workers = cores() if settings["workers"] == "auto" else settings["workers"]
+    reader = Reader(model, settings["faces"], settings["limits"]["pixels"], workers, settings["keep_faces"])
+    kept = Kept(settings["faces_shown"], settings["block_seconds"])
+    with whole_folder(out) as folder:
+        with open_table(folder / "faces.csv") as file:
+            rows = tables.FacesCsv(file)
+            for shot in reader.read(shots(files, ads, settings)):
+                count(shot, rows, kept)
+        refuse_nothing(ads, source)
+        tables.to_parquet(folder / "faces.csv", folder / "faces.parquet")
+        with open_table(folder / "ads.csv") as file:
+            tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
+        made = page.make(shown(source.name), [*ads.values()], kept.faces(), model.about, settings)
+        (folder / "index.html").write_text(made, encoding="utf-8")
+    say([*ads.values()], out)
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """UserError for values that can't be."""
+    for name, fits, expected in (
+        ("frames_per_second", lambda value: 0 < value <= 60, "a number over 0, at most 60"),
+        ("block_seconds", lambda value: value > 0, "a number over 0"),
+        ("confidence", lambda value: 0.5 <= value < 1, "a number from 0.5 to under 1"),
+        ("faces_shown", lambda value: value >= 0 and value == int(value), "a whole number"),
+        ("ads_shown", lambda value: value >= 1 and value == int(value), "a whole number, at least 1"),
+        (
+            "workers",
+            lambda value: value == "auto" or (value >= 1 and value == int(value)),
+            "auto or a number of threads",
+        ),
+        ("keep_faces", lambda value: value is True or value is False, "true or false"),
+        ("batch_sizes", lambda value: 1 in value, "a list with 1 in it"),
+    ):
+        try:
+            fine = fits(settings[name])
+        except (TypeError, ValueError):
+            fine = False
+        if not fine:
+            raise UserError(f"{name}={settings[name]}: expected {expected}")
+
+
+def refuse_place(out: Path, source: Path) -> None:
+    """UserError for an output folder that holds something else than a report, or lies in the source."""
+    if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"out={out}: lies in the source {source}; name another folder")
+    if out.exists() and not (out.is_dir() and {entry.name for entry in out.iterdir()} <= WRITTEN):
+        raise UserError(f"out={out}: holds something else than such a report, which would be lost; name another folder")
+
+
+def open_table(path: Path) -> TextIO:
+    """A CSV to write, with the mark by which Excel knows UTF-8."""
+    return path.open("w", encoding="utf-8-sig", newline="")
+
+
+def ad_of(files: Files, name: str) -> Ad:
+    """The file as an ad of which nothing is known yet; its kind is "" where it is no picture and no video."""
+    try:
+        return Ad(shown(name), files.kind(name))
+    except FAULTS as fault:
+        return Ad(shown(name), "", note=str(fault))
+
+
+def shots(files: Files, ads: Mapping[str, Ad], settings: Mapping[str, Any]) -> Iterator[Shot]:
+    """All pictures, then of all videos the frames, while showing how far they got."""
+    pictures, videos = ([name for name, ad in ads.items() if ad.kind == kind] for kind in ("picture", "video"))
+    for name in progress(pictures, len(pictures), "pictures"):
+        try:
+            yield Shot(ads[name], content=files.picture(name, settings["limits"]["picture_bytes"]))
+        except FAULTS as fault:
+            yield Shot(ads[name], fault=fault)
+    for number, name in enumerate(videos, 1):
+        try:
+            with files.video(name) as file:
+                yield from frames(file, ads[name], f"video {number} of {len(videos)}", settings)
+        except FAULTS as fault:
+            yield Shot(ads[name], fault=fault)
+
+
+def frames(file: BinaryIO, ad: Ad, what: str, settings: Mapping[str, Any]) -> Iterator[Shot]:
+    """The frames of an open video that are looked at."""
+    video, rate = Video(file, settings["limits"]["pixels"]), settings["frames_per_second"]
+    ad.seconds = video.seconds
+    for second, rgb in progress(video.frames(rate), math.ceil(video.seconds * rate), what, "frame"):
+        yield Shot(ad, second, rgb)
+
+
+def count(shot: Shot, rows: tables.FacesCsv, kept: Kept) -> None:
+    """Take up what was found in a picture or frame."""
+    if shot.fault:
+        shot.ad.note = str(shot.fault)
+        return
+    shot.ad.add(shot.second, shot.answer)
+    rows.add(shot.ad.name, shot.second, shot.answer["faces"])
+    if shot.thumbnails:
+        kept.add(shot)
+
+
+def refuse_nothing(ads: Mapping[str, Ad], source: Path) -> None:
+    """UserError when not one file could be read."""
+    if not any(ad.frames for ad in ads.values()):
+        first = next(iter(ads.values()))
+        raise UserError(f"{source}: none of its {len(ads):,} files can be read; {first.name}: {first.note}")
+
+
+def say(ads: list[Ad], out: Path) -> None:
+    """What was read and where it is, on stderr."""
+    read, faces = sum(ad.frames > 0 for ad in ads), sum(ad.counts.sum() for ad in ads)
+    faults = sum(bool(ad.note) for ad in ads)
+    log.info("%d of %d files read, %d faces", read, len(ads), faces)
+    if faults:
+        log.info("%d with a fault, listed on the page and in ads.csv", faults)
+    log.info("open %s in a browser; the tables are beside it: ads.csv, faces.csv, faces.parquet", out / "index.html")
+
+
+if __name__ == "__main__":
+    cli.run("analyze")

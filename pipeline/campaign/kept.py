@@ -1,0 +1,61 @@
+"""The faces that a page may show: the surest and the least sure ones, and no other."""
+
+import base64
+import heapq
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.campaign.mix import verdict
+from pipeline.campaign.reading import Shot
+
+
+class Kept:
+    """At most so many of the most certain and of the least certain faces, one of each picture or block of a video."""
+
+    def __init__(self, most: int, block_seconds: float):
+        self.most, self.block_seconds = most, block_seconds
+        self._heaps: dict[str, list] = {"most": [], "least": []}
+        self._number = 0
+
+    def add(self, shot: Shot) -> None:
+        """Look at the faces of a shot that has thumbnails; what is not among the chosen is forgotten."""
+        faces = [*zip(shot.answer["faces"], shot.thumbnails, strict=True)]
+        for name, sign in (("most", 1), ("least", -1)):
+            face, jpeg = max(faces, key=lambda pair: sign * surety(pair[0]))
+            self._offer(self._heaps[name], sign * surety(face), shot, face, jpeg)
+
+    def _offer(self, heap: list, rank: float, shot: Shot, face: Mapping[str, Any], jpeg: bytes) -> None:
+        """A heap of (rank, -number, place, face); its first is the next to go."""
+        self._number += 1
+        place = (shot.ad.name, None if shot.second is None else shot.second // self.block_seconds)
+        entry = (rank, -self._number, place, shown(shot, face, jpeg))
+        same = next((i for i, each in enumerate(heap) if each[2] == place), None)
+        if same is not None:
+            if rank > heap[same][0]:
+                heap[same] = entry
+                heapq.heapify(heap)
+        elif len(heap) < self.most:
+            heapq.heappush(heap, entry)
+        elif heap:
+            heapq.heappushpop(heap, entry)
+
+    def faces(self) -> dict[str, list[dict[str, Any]]]:
+        """The chosen ones under "most" and "least", each the surest or least sure first."""
+        return {name: [entry[3] for entry in sorted(heap, reverse=True)] for name, heap in self._heaps.items()}
+
+
+def surety(face: Mapping[str, Any]) -> float:
+    """Probability of a face's likeliest emotion."""
+    return face["class_probabilities"][face["predicted_emotion_label"]]
+
+
+def shown(shot: Shot, face: Mapping[str, Any], jpeg: bytes) -> dict[str, Any]:
+    """What the page says of a face."""
+    return {
+        "file": shot.ad.name,
+        "second": shot.second,
+        "said": verdict(face),
+        "closest": face["predicted_emotion_label"],
+        "share": surety(face),
+        "picture": "data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
+    }

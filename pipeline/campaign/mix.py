@@ -1,0 +1,101 @@
+"""What an ad's faces seem to express, counted: shares with intervals, and a video's course over time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.reporting.intervals import effective_size, wilson
+
+UNSURE = "not sure"
+SHOWN = ("happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger", UNSURE)  # in this order
+
+FEWEST = 3  # independent parts, as pictures or moments, from which on an interval says anything
+STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)  # seconds of a column of a timeline
+COLUMNS = 60  # of a timeline, at most
+
+
+@dataclass
+class Ad:
+    """A picture or video and what was seen in it.
+
+    seen: counts [8] of faces in the order of SHOWN, by the whole second, 0 for a picture. frames: looked at, and with a
+    face. too_small, not_read: faces that were not read. note: what was wrong with it, in words; "" for nothing.
+    """
+
+    name: str
+    kind: str
+    seconds: float = 0.0
+    seen: dict[int, np.ndarray] = field(default_factory=dict)
+    frames: int = 0
+    frames_with_face: int = 0
+    too_small: int = 0
+    not_read: int = 0
+    note: str = ""
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Faces [8] in the order of SHOWN; in a video each face once for each frame that shows it."""
+        return np.sum([*self.seen.values()], axis=0) if self.seen else np.zeros(len(SHOWN), int)
+
+    def add(self, second: float | None, answer: Mapping[str, Any]) -> None:
+        """Count what `pipeline.serving.pictures.describe` said of the picture, or of the frame at this second."""
+        self.frames += 1
+        self.frames_with_face += bool(answer["faces"])
+        self.too_small += answer["too_small"]
+        self.not_read += answer["not_read"]
+        for face in answer["faces"]:
+            row = self.seen.setdefault(int(second or 0), np.zeros(len(SHOWN), int))
+            row[SHOWN.index(verdict(face))] += 1
+
+    def parts(self, block_seconds: float) -> np.ndarray:
+        """Counts [parts, 8] by what can be taken as independent: faces of a picture, blocks of seconds of a video."""
+        if self.kind == "picture":
+            return np.repeat(np.eye(len(SHOWN), dtype=int), self.counts, axis=0)
+        blocks: dict[int, np.ndarray] = {}
+        for second, row in self.seen.items():
+            at = int(second // block_seconds)
+            blocks[at] = blocks.get(at, 0) + row
+        return np.array([*blocks.values()]).reshape(-1, len(SHOWN))
+
+
+def verdict(face: Mapping[str, Any]) -> str:
+    """What is said of a face: its emotion, or that it is not sure."""
+    return face["predicted_emotion_label"] if face["certain"] else UNSURE
+
+
+def shares(parts: np.ndarray, confidence: float) -> list[dict[str, Any]]:
+    """Of each kind of SHOWN its count, share 0..1 and interval from independent parts [N, 8]; [] without a face.
+
+    low and high are None with fewer than FEWEST parts.
+    """
+    counts = parts.sum(0)
+    if not counts.any():
+        return []
+    share, low, high = counts / counts.sum(), [None] * len(SHOWN), [None] * len(SHOWN)
+    if len(parts) >= FEWEST:
+        ends = wilson(share, effective_size(parts, confidence), confidence)
+        low, high = (np.clip(end, 0, 1).tolist() for end in ends)
+    return [
+        {"name": name, "count": int(count), "share": float(s), "low": lo, "high": hi}
+        for name, count, s, lo, hi in zip(SHOWN, counts, share, low, high, strict=True)
+    ]
+
+
+def overall(ads: Sequence[Ad], block_seconds: float, confidence: float) -> list[dict[str, Any]]:
+    """`shares` over ads of one kind: each ad with a face is a part; a single one's parts are its own."""
+    with_face = [ad for ad in ads if ad.seen]
+    if len(with_face) == 1:
+        return shares(with_face[0].parts(block_seconds), confidence)
+    return shares(np.array([ad.counts for ad in with_face]).reshape(-1, len(SHOWN)), confidence)
+
+
+def timeline(ad: Ad) -> tuple[int, list[np.ndarray]]:
+    """A video in at most COLUMNS columns: seconds of one, and the counts [8] of each; zeros where no face was seen."""
+    end = max([int(ad.seconds) or 1, *(second + 1 for second in ad.seen)])
+    step = next((step for step in STEPS if step * COLUMNS >= end), -(-end // COLUMNS))
+    columns = [np.zeros(len(SHOWN), int) for _ in range(-(-end // step))]
+    for second, row in ad.seen.items():
+        columns[second // step] += row
+    return step, columns

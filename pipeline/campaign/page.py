@@ -1,0 +1,146 @@
+"""The page about a campaign: what its template campaign/page.html is given."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.campaign.mix import SHOWN, UNSURE, Ad, overall, shares, timeline
+from pipeline.reporting.template import page
+
+TEMPLATE = Path(__file__).parent / "page.html"
+LOOKS = Path(__file__).parents[1] / "serving" / "page"  # the service's page: the report looks as it does
+FEWEST = 3  # faces in a column of a timeline from which on it can be a video's strongest moment
+
+
+def make(
+    source: str, ads: Sequence[Ad], kept: Mapping[str, list], about: Mapping[str, Any], settings: Mapping[str, Any]
+) -> str:
+    """The page as HTML. source: name of the campaign. kept: faces to show, [] for none. about: the model's manifest."""
+    block, confidence = settings["block_seconds"], settings["confidence"]
+    read = [ad for ad in ads if ad.frames]
+    with_face = [ad for ad in read if ad.seen]
+    most_faces = sorted(with_face, key=lambda ad: -ad.counts.sum())[: settings["ads_shown"]]
+    listed = sorted(most_faces, key=lambda ad: ad.name)
+    kinds = [each for kind in ("picture", "video") if (each := group(kind, read, block, confidence))]
+    context = {
+        "source": source,
+        "style": Markup((LOOKS / "style.css").read_text()),
+        "icon": Markup((LOOKS / "icon.svg").read_text()),
+        "shown": SHOWN,
+        "facts": facts(read, ads, kinds),
+        "kinds": kinds,
+        "lanes": [lane(ad, block, confidence) for ad in listed],
+        "left_out": len(with_face) - len(listed),
+        "videos": [course(ad) for ad in listed if ad.kind == "video"],
+        "kept": kept,
+        "keep_faces": settings["keep_faces"],
+        "without_face": [ad for ad in read if not ad.seen],
+        "faulty": [ad for ad in ads if ad.note],
+        "too_small": sum(ad.too_small for ad in ads),
+        "not_read": sum(ad.not_read for ad in ads),
+        "about": about,
+        "level": f"{100 * confidence:g}",
+        "frames_per_second": settings["frames_per_second"],
+        "block_seconds": block,
+        "clock": clock,
+    }
+    return page(TEMPLATE, context)
+
+
+def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What stands in large type at the top: a figure and its words."""
+    pictures, videos = (sum(ad.kind == kind for ad in read) for kind in ("picture", "video"))
+    counts = sum(ad.counts for ad in read)
+    faces = int(counts.sum())
+    kinds = [said(n, *words) for n, words in ((pictures, PICTURES), (videos, VIDEOS)) if n]
+    found = [
+        (" and ".join(kinds), "read" if len(read) == len(ads) else f"read, of {said(len(ads), 'file', 'files')}"),
+        (said(faces, "face", "faces"), "found, in a video counted in each frame" if videos else "found"),
+    ]
+    found += [
+        (each["best"]["name"].capitalize() if each["best"] else "–", f"leads in the {each['kind']}s") for each in groups
+    ]
+    return found + ([(f"{100 * counts[-1] / faces:.0f}\u00a0%", "of faces not sure")] if faces else [])
+
+
+PICTURES, VIDEOS = ("picture", "pictures"), ("video", "videos")
+
+
+def group(kind: str, read: Sequence[Ad], block: float, confidence: float) -> dict[str, Any] | None:
+    """All ads of a kind together; None without a face in them."""
+    of_kind = [ad for ad in read if ad.kind == kind]
+    mix = overall(of_kind, block, confidence)
+    if not mix:
+        return None
+    return {
+        "kind": kind,
+        "ads": said(len(of_kind), *(PICTURES if kind == "picture" else VIDEOS)),
+        "with_face": sum(bool(ad.seen) for ad in of_kind),
+        "faces": sum(each["count"] for each in mix),
+        "mix": mix,
+        "best": leading(mix),
+    }
+
+
+def lane(ad: Ad, block: float, confidence: float) -> dict[str, Any]:
+    """One ad's mix."""
+    mix = shares(ad.parts(block), confidence)
+    return {"ad": ad, "faces": int(ad.counts.sum()), "mix": mix, "best": leading(mix)}
+
+
+def leading(mix: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The emotion with the largest share; None where two are level and where every face is not sure."""
+    first, second = sorted(mix[:-1], key=lambda each: -each["count"])[:2]
+    return first if first["count"] > second["count"] else None
+
+
+def course(ad: Ad) -> dict[str, Any]:
+    """A video over time: columns with what is stacked in them, times under them, and its strongest moment."""
+    step, counts = timeline(ad)
+    most = max(int(column.sum()) for column in counts)
+    columns = [
+        {
+            "start": number * step,
+            "faces": int(column.sum()),
+            "tall": column.sum() / most,
+            "shares": (of := {name: n / column.sum() for name, n in zip(SHOWN, column, strict=True) if n}),
+            "stack": stacked(of),
+        }
+        for number, column in enumerate(counts)
+    ]
+    every = next(n for n in (1, 2, 5, 10, 15, 20, 30, 60) if len(columns) / n <= 6)
+    ticks = [(100 * n / len(columns), clock(n * step)) for n in range(0, len(columns), every)]
+    return {"ad": ad, "step": step, "columns": columns, "ticks": ticks, "moment": moment(ad, step, counts)}
+
+
+def stacked(of: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Shares of a column of a timeline, the place of each from the top, 0..1."""
+    tops = accumulate(of.values(), initial=0.0)
+    return [{"name": name, "share": share, "top": top} for (name, share), top in zip(of.items(), tops, strict=False)]
+
+
+def moment(ad: Ad, step: int, counts: Sequence[Any]) -> dict[str, Any] | None:
+    """Where the emotion that a video shows most, neutral aside, has its largest share; None without one."""
+    at = [number for number, name in enumerate(SHOWN) if name not in ("neutral", UNSURE)]
+    best = max(at, key=lambda number: ad.counts[number])
+    there = [number for number, column in enumerate(counts) if column.sum() >= FEWEST and column[best]]
+    if not there:
+        return None
+    peak = max(there, key=lambda number: counts[number][best] / counts[number].sum())
+    share = counts[peak][best] / counts[peak].sum()
+    return {"name": SHOWN[best], "share": share, "start": clock(peak * step), "end": clock((peak + 1) * step)}
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:05 or 1:00:05."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def said(count: int, one: str, many: str) -> str:
+    """A number with its noun."""
+    return f"{count:,} {one if count == 1 else many}"

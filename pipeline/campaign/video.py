@@ -1,0 +1,79 @@
+"""Frames of a video at an even rate, by OpenCV, which decodes with FFmpeg and is here for the pictures anyway."""
+
+import math
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from pipeline.campaign.faults import Fault
+from pipeline.serving.pictures import Unreadable
+
+_BROKEN = "The file starts as a video and can't be played; it was probably not copied or downloaded to its end."
+_NO_PICTURE = "The video has no picture in it."
+
+
+def is_video(head: bytes) -> bool:
+    """Whether a file's first bytes are those of MP4 or MOV, Matroska or WebM, or AVI.
+
+    Nothing else is given to FFmpeg: it would also take lists that name other files and addresses.
+    """
+    boxes = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+    return head[4:8] in boxes or head[:4] == b"\x1aE\xdf\xa3" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+
+
+class Video:
+    """An open video of frames of at most so many pixels. seconds: as long as its header says, 0.0 where it doesn't."""
+
+    def __init__(self, file: BinaryIO, pixels: int):
+        """Fault for one that can't be opened, Unreadable for larger frames; `file` has to stay open."""
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said by its fault
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            self.capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [])
+        except cv2.error:
+            raise Fault(_BROKEN) from None
+        if not self.capture.isOpened():
+            raise Fault(_BROKEN)
+        self.pixels = pixels
+        self._refuse_large(self._says(cv2.CAP_PROP_FRAME_WIDTH), self._says(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.rate = self._says(cv2.CAP_PROP_FPS)
+        self.seconds = self._says(cv2.CAP_PROP_FRAME_COUNT) / self.rate if self.rate else 0.0
+
+    def frames(self, per_second: float) -> Iterator[tuple[float, np.ndarray]]:
+        """Second and uint8 [height, width, 3] of so many frames of each second, upright; one frame is held at a time.
+
+        Fault at the end of a video that has no frame, or that ends well before its header says.
+        """
+        due, second = 0.0, None
+        for number in range(1 << 62):
+            if not self.capture.grab():
+                break
+            second = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if second <= 0 and self.rate:  # some streams have no times
+                second = number / self.rate
+            if due - second > 1 / per_second:  # times that jump back
+                due = second
+            if second < due - 1e-6:
+                continue
+            due = (math.floor(second * per_second + 1e-6) + 1) / per_second
+            there, frame = self.capture.retrieve()
+            if not there:
+                break
+            self._refuse_large(frame.shape[1], frame.shape[0])
+            yield second, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        if second is None:
+            raise Fault(_NO_PICTURE)
+        if self.seconds - second > max(1.0, 0.05 * self.seconds):
+            raise Fault(f"It ends after {second:.0f} of {self.seconds:.0f} seconds; what is there was read.")
+
+    def _says(self, which: int) -> float:
+        """A value of the header, 0.0 where it has none or nonsense."""
+        value = self.capture.get(which)
+        return value if math.isfinite(value) and value > 0 else 0.0
+
+    def _refuse_large(self, width: float, height: float) -> None:
+        if width * height > self.pixels:
+            raise Unreadable("too_many_pixels")

@@ -1,0 +1,57 @@
+"""Intervals of a share; numpy alone, so that the small environment of the service has them too."""
+
+from statistics import NormalDist
+
+import numpy as np
+
+
+def wilson(share: np.ndarray, images: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high end of the interval of an accuracy 0..1 measured on so many images.
+
+    Wilson score interval (Wilson 1927, J. Am. Stat. Assoc. 22), recommended over the textbook one by Brown, Cai &
+    DasGupta 2001, Statistical Science 16. It says what other images might have given, not what another seed might.
+    """
+    z = normal(confidence)
+    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
+    half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    return centre - half, centre + half
+
+
+def effective_size(counts: np.ndarray, confidence: float) -> float:
+    """How many independent answers these are worth, for `wilson`; counts: [parts, kinds], at least two parts.
+
+    Answers of one part (the faces of one picture, the moments of a few seconds) are alike, so they are worth fewer.
+    The mean design effect over the kinds (Rao & Scott 1981, J. Am. Stat. Assoc. 76) from how the parts differ, never
+    under 1, and Student's t for that few parts in place of the normal (Korn & Graubard 1998, Survey Methodology 24);
+    with Wilson's interval the combination that Dean & Pagano 2015 (J. Survey Stat. Methodol. 3) found to hold best.
+    Where no part has more than one answer, all are independent.
+    """
+    parts, answers = len(counts), counts.sum()
+    if counts.sum(1).max() == 1:
+        return answers
+    share = counts.sum(0) / answers
+    there = share > 0
+    apart = counts - counts.sum(1, keepdims=True) * share
+    variance = parts / (parts - 1) * (apart**2).sum(0) / answers**2
+    kinds = np.count_nonzero(there)
+    effect = answers * (variance[there] / share[there]).sum() / (kinds - 1) if kinds > 1 else answers / parts
+    return answers / max(1.0, effect) * (normal(confidence) / student(confidence, parts - 1)) ** 2
+
+
+def normal(confidence: float) -> float:
+    """Two-sided quantile of the normal distribution."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def student(confidence: float, freedom: int) -> float:
+    """The same of Student's t with so many degrees of freedom, at least 2: Abramowitz & Stegun 1964, expansion 26.7.5.
+
+    At a confidence of 0.95 it is 3 % low for 2 and under 1 % from 3 on.
+    """
+    z, n = normal(confidence), freedom
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+    )

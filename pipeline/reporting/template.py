@@ -1,0 +1,21 @@
+"""Pages from Jinja templates."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+
+def page(template: Path, context: Mapping[str, Any]) -> str:
+    """The page; a name that the template uses and the context lacks is an error, and text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f}\u00a0%"
+    environment.filters["points"] = lambda share, digits=1: f"{100 * share:+.{digits}f}"
+    return environment.get_template(template.name).render(context)

@@ -1,0 +1,104 @@
+"""What lies in a source: folders, zips, single files, and what is refused or set aside."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.campaign.faults import FAULTS, Fault
+from pipeline.campaign.files import open_files, shown
+from pipeline.running.errors import UserError
+from pipeline.serving.pictures import Unreadable
+
+JPEG, MP4 = b"\xff\xd8\xff\xe0" + bytes(40), b"\0\0\0\x18ftypmp42" + bytes(40)
+
+
+def zipped(path: Path, entries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in entries.items():
+            made.writestr(name, data)
+    return path
+
+
+def test_a_folder_and_its_zip_have_the_same_files_without_what_systems_leave_there(tmp_path):
+    folder = tmp_path / "campaign"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b/one.jpg").write_bytes(JPEG)
+    (folder / "one.jpg").write_bytes(JPEG)
+    (folder / ".DS_Store").write_bytes(b"x")
+    made = zipped(tmp_path / "campaign.zip", {"one.jpg": JPEG, "b/one.jpg": JPEG, "__MACOSX/b/._one.jpg": b"x"})
+    for source in (folder, made):
+        assert open_files(source, 100).names == ["b/one.jpg", "one.jpg"]
+    assert open_files(folder / "one.jpg", 100).names == ["one.jpg"]
+
+
+def test_kinds_are_told_by_content(tmp_path):
+    contents = {
+        "a.txt": JPEG,
+        "b.jpg": MP4,
+        "c.mp4": b"#EXTM3U\nhttp://a/b.ts",
+        "d.jpg": b"",
+        "e.gif": b"GIF89a" + bytes(9),
+    }
+    files = open_files(zipped(tmp_path / "a.zip", contents), 100)
+    assert (files.kind("a.txt"), files.kind("b.jpg")) == ("picture", "video")
+    for name, why in (("c.mp4", "neither a picture"), ("d.jpg", "empty"), ("e.gif", "neither a picture")):
+        with pytest.raises(FAULTS, match=why):
+            files.kind(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), (("missing", "not there"), ("empty", "no file in it"), ("broken.zip", "no readable zip"))
+)
+def test_a_source_that_is_none_is_one_line(tmp_path, name, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.zip").write_bytes(b"PK\3\4" + bytes(50))
+    with pytest.raises(UserError, match=f"{name}: {said}.*pictures .JPEG"):
+        open_files(tmp_path / name, 100)
+
+
+@pytest.mark.parametrize("entry", ("../a.jpg", "/a.jpg", "b\\..\\a.jpg"))
+def test_a_zip_that_leads_out_is_refused_by_name(tmp_path, entry):
+    with pytest.raises(UserError, match="leads out of the zip"):
+        open_files(zipped(tmp_path / "a.zip", {entry: JPEG}), 100)
+
+
+def test_a_zip_that_unpacks_to_more_than_is_allowed_is_not_unpacked(tmp_path):
+    files = open_files(zipped(tmp_path / "a.zip", {"a.jpg": JPEG + bytes(10**6), "b.mp4": MP4 + bytes(10**6)}), 10**5)
+    with pytest.raises(Unreadable, match="too large"):
+        files.picture("a.jpg", 10**5)
+    with pytest.raises(Unreadable, match="too large"), files.video("b.mp4"):
+        pass
+
+
+def test_a_damaged_entry_of_a_zip_is_a_fault_of_that_file_alone(tmp_path):
+    path = zipped(
+        tmp_path / "a.zip", {"a.jpg": JPEG + os.urandom(5000), "b.jpg": JPEG, "c.mp4": MP4 + os.urandom(5000)}
+    )
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as opened:
+        for name in ("a.jpg", "c.mp4"):
+            data[opened.getinfo(name).header_offset + 2500] ^= 255
+    path.write_bytes(data)
+    files = open_files(path, 10**6)
+    with pytest.raises(Fault, match="can't be read"):
+        files.picture("a.jpg", 10**6)
+    with pytest.raises(Fault, match="can't be read"), files.video("c.mp4"):
+        pass
+    assert files.picture("b.jpg", 10**6) == JPEG
+
+
+def test_a_pipe_and_a_dangling_link_are_faults_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("nowhere.jpg")
+    files = open_files(tmp_path, 100)
+    for name in files.names:
+        with pytest.raises(Fault, match="can't be read"):
+            files.kind(name)
+
+
+def test_names_are_shown_as_printable_text():
+    assert shown("Sommer ☀ 1.jpg") == "Sommer ☀ 1.jpg"
+    assert shown("a\nb\x1b[0m.jpg") == "a\\nb\\x1b[0m.jpg"
+    assert shown(os.fsdecode(b"\xff.jpg")) == "\\udcff.jpg"

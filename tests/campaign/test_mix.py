@@ -1,0 +1,69 @@
+"""Counting what faces seem to express: shares, their intervals, and a video's course."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.campaign.mix import SHOWN, Ad, overall, shares, timeline
+from pipeline.labels import LABELS
+
+
+def answer(*said: str) -> dict:
+    """As `describe` answers: faces of these emotions; a ? behind one: not certain."""
+    faces = [{"predicted_emotion_label": each.rstrip("?"), "certain": not each.endswith("?")} for each in said]
+    return {"faces": faces, "too_small": 1, "not_read": 0}
+
+
+def picture(*said: str) -> Ad:
+    ad = Ad("a.jpg", "picture")
+    ad.add(None, answer(*said))
+    return ad
+
+
+def test_all_labels_are_shown():
+    assert sorted(SHOWN[:-1]) == sorted(LABELS)
+
+
+def test_shares_of_a_picture_count_the_faces_that_are_not_sure_and_have_wilsons_intervals():
+    ad = picture("happiness", "happiness", "fear?", "anger")
+    found = {each["name"]: each for each in shares(ad.parts(5), 0.95)}
+    assert {name: each["count"] for name, each in found.items() if each["count"]} == {
+        "happiness": 2, "not sure": 1, "anger": 1,
+    }  # fmt: skip
+    expected = stats.binomtest(2, 4).proportion_ci(0.95, method="wilson")
+    assert (found["happiness"]["low"], found["happiness"]["high"]) == pytest.approx((expected.low, expected.high))
+    assert (ad.frames, ad.frames_with_face, ad.too_small) == (1, 1, 1)
+
+
+def test_too_little_has_no_interval_and_nothing_has_no_shares():
+    assert {each["low"] for each in shares(picture("happiness", "fear").parts(5), 0.95)} == {None}
+    assert shares(picture().parts(5), 0.95) == []
+    assert overall([picture()], 5, 0.95) == []
+
+
+def test_frames_of_a_few_seconds_are_not_taken_for_as_many_faces():
+    ad = Ad("a.mp4", "video")
+    for half in range(120):
+        ad.add(half / 2, answer("happiness" if half // 20 % 2 else "neutral"))
+    blocks = ad.parts(10)
+    assert blocks.sum() == 120 and len(blocks) == 6
+    happy = shares(blocks, 0.95)[0]
+    naive = stats.binomtest(60, 120).proportion_ci(0.95, method="wilson")
+    assert happy["share"] == 0.5
+    assert happy["high"] - happy["low"] > 3 * (naive.high - naive.low)
+
+
+def test_overall_each_ad_is_one_part_and_those_without_a_face_none():
+    ads = [picture("happiness"), picture("fear", "fear"), picture(), picture("happiness", "fear")]
+    happy = overall(ads, 5, 0.95)[0]
+    assert (happy["count"], happy["share"]) == (2, 0.4) and happy["low"] < 0.1
+    assert overall(ads[:1], 5, 0.95)[0]["low"] is None
+
+
+@pytest.mark.parametrize(("seconds", "step", "columns"), ((12, 1, 12), (61, 2, 31), (7200, 120, 60), (1e6, 16667, 60)))
+def test_a_timeline_has_a_readable_number_of_columns_whatever_the_length(seconds, step, columns):
+    ad = Ad("a.mp4", "video", seconds=seconds)
+    ad.add(seconds - 0.5, answer("anger"))
+    found, counts = timeline(ad)
+    assert (found, len(counts)) == (step, columns)
+    assert counts[-1][SHOWN.index("anger")] == 1 and not np.sum(counts[:-1])

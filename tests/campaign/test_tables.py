@@ -1,0 +1,71 @@
+"""faces.csv, faces.parquet and ads.csv."""
+
+import csv
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.campaign.mix import Ad
+from pipeline.campaign.tables import FACES, FacesCsv, to_parquet, write_ads
+from pipeline.labels import LABELS
+
+NAMES = ("=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", "'a.jpg", 'b, "c".jpg', "ü ☀.jpg", "NULL", "12", "true")
+
+
+def face(x: int) -> dict:
+    return {
+        "box": {"x": x, "y": 2, "width": 30, "height": 31}, "score": 0.75, "predicted_emotion_label": "fear",
+        "certain": x > 5, "class_probabilities": dict.fromkeys(LABELS, 1 / 7),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    with (tmp_path / "faces.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        rows = FacesCsv(file)
+        for name in NAMES:
+            rows.add(name, None, [face(7)])
+        rows.add("a.mp4", 1.5, [face(9), face(3)])
+    to_parquet(tmp_path / "faces.csv", tmp_path / "faces.parquet")
+    return tmp_path
+
+
+def test_no_name_is_a_formula_in_the_csv(written):
+    with (written / "faces.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["file"] for row in rows[: len(NAMES)]] == ["'" + name if name[0] in "=+-@'" else name for name in NAMES]
+    assert {row["second"] for row in rows[:-2]} == {""}
+
+
+def test_the_parquet_has_the_same_rows_with_the_names_as_they_are(written):
+    rows = duckdb.sql(f"SELECT * FROM '{written / 'faces.parquet'}'")
+    assert dict(zip(rows.columns, map(str, rows.types), strict=True)) == FACES
+    found = rows.fetchall()
+    assert [row[0] for row in found] == [*NAMES, "a.mp4", "a.mp4"]
+    assert {row[1] for row in found[:-2]} == {None}
+    first, second = (dict(zip(FACES, row, strict=True)) for row in found[-2:])
+    assert (first["second"], first["face"], first["x"], first["certain"]) == (1.5, 1, 3, False)
+    assert (second["face"], second["x"], second["certain"], second["emotion"]) == (2, 9, True, "fear")
+    assert first["neutral"] == pytest.approx(1 / 7)
+
+
+def test_without_a_face_both_have_their_columns(tmp_path):
+    with (tmp_path / "faces.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        FacesCsv(file)
+    to_parquet(tmp_path / "faces.csv", tmp_path / "faces.parquet")
+    rows = duckdb.sql(f"SELECT * FROM '{tmp_path / 'faces.parquet'}'")
+    assert (rows.columns, rows.fetchall()) == ([*FACES], [])
+
+
+def test_ads_have_shares_where_there_are_faces_and_notes_where_there_is_a_fault(tmp_path):
+    ads = [Ad("=a.jpg", "picture"), Ad("b.txt", "", note="No picture, no video.")]
+    ads[0].add(None, {"faces": [face(7)] * 3 + [face(1)], "too_small": 2, "not_read": 0})
+    with (tmp_path / "ads.csv").open("w", newline="") as file:
+        write_ads(file, ads, 5, 0.95)
+    first, second = csv.DictReader((tmp_path / "ads.csv").read_text().splitlines())
+    assert (first["file"], first["faces"], first["too_small"], first["fear"], first["not_sure"]) == (
+        "'=a.jpg", "4", "2", "0.75", "0.25",
+    )  # fmt: skip
+    assert float(first["fear_low"]) < 0.75 < float(first["fear_high"])
+    assert second["note"] == "No picture, no video." and not second["fear"]

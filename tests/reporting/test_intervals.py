@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.reporting.intervals import effective_size, student, wilson
+
+
+def test_wilson_agrees_with_scipy():
+    low, high = wilson(np.array([0.48, 0.0, 1.0]), np.array([200, 10, 10]), 0.95)
+    for number, (right, images) in enumerate([(96, 200), (0, 10), (10, 10)]):
+        expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
+        assert (low[number], high[number]) == pytest.approx((expected.low, expected.high))
+
+
+def test_student_is_scipys_t():
+    for freedom, within in ((2, 0.035), (3, 0.01), (9, 0.001), (200, 1e-6)):
+        assert student(0.95, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=within)
+
+
+def test_answers_that_stand_alone_are_worth_their_number():
+    assert effective_size(np.eye(8, dtype=int)[[0, 0, 3, 7]], 0.95) == 4
+
+
+def test_parts_in_which_all_answers_are_the_same_are_worth_one_answer_each():
+    parts = np.eye(3, dtype=int)[np.arange(300) % 3]
+    assert effective_size(50 * parts, 0.95) == pytest.approx(300, rel=0.02)
+    assert effective_size(50 * parts[[0] * 20], 0.95) == pytest.approx(20, rel=0.2)
+
+
+def coverage(parts: int, seed: int) -> tuple[float, float]:
+    """How often the interval holds the true share of parts that differ much, and the one that takes all for alike."""
+    rng, true = np.random.default_rng(seed), np.array([0.35, 0.3, 0.2, 0.1, 0.05])
+    hits = np.zeros(2)
+    for _ in range(400):
+        counts = np.stack([rng.multinomial(6, rng.dirichlet(3 * true)) for _ in range(parts)])
+        share = counts.sum(0) / counts.sum()
+        for which, size in enumerate((effective_size(counts, 0.95), counts.sum())):
+            low, high = wilson(share, size, 0.95)
+            hits[which] += ((low <= true) & (true <= high)).mean()
+    return tuple(hits / 400)
+
+
+@pytest.mark.parametrize("parts", (4, 12, 40))
+def test_the_interval_holds_what_it_promises_where_answers_come_in_alike_parts(parts):
+    held, taken_for_alike = coverage(parts, parts)
+    assert 0.93 <= held <= 0.995
+    assert taken_for_alike < 0.88

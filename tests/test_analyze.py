@@ -1,0 +1,236 @@
+"""The campaign report: from pictures and videos to tables and a page, without TensorFlow and without a network."""
+
+import csv
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import composed
+from omegaconf import OmegaConf
+from PIL import Image
+from serving.conftest import export, exported, litert, saved  # noqa: F401
+from serving.drawn import encoded, group, portrait
+from serving.test_page import CHROMIUM
+
+from pipeline import analyze
+from pipeline.drawing.camera import backdrop
+from pipeline.running.cli import CONF
+from pipeline.running.errors import UserError
+from pipeline.serving.faces import Detector
+from pipeline.serving.model import Model
+from pipeline.serving.pictures import describe, look, open_picture
+
+# What the extra `serve` does not bring; a step that needs one of them fails in its environment.
+TRAINING = ("tensorflow", "keras", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "seaborn", "mlflow", "dvc")
+BLOCK = f"""
+    import sys
+    sys.modules.update(dict.fromkeys({TRAINING}))  # None: an import of it fails
+    from pipeline.running import cli
+    cli.run("analyze")
+"""
+
+
+def film(path: Path, pictures: list[Image.Image], each: int = 10) -> None:
+    """Ten frames a second, each picture for so many of them."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, pictures[0].size)
+    for picture in pictures:
+        for _ in range(each):
+            writer.write(cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory) -> Path:
+    """Three pictures with faces, one without, a video with and without, and what can't be read."""
+    folder = tmp_path_factory.mktemp("campaign") / "Spring & <b>"
+    (folder / "posters").mkdir(parents=True)
+    three = group([("happy", 41), ("surprise", 24), ("happy", 33)], 5, 240)
+    (folder / "posters/three.jpg").write_bytes(encoded(three))
+    (folder / "=cmd|'x'.png").write_bytes(encoded(portrait(side=200), "PNG"))
+    (folder / "<img src=x onerror=alert(1)>.webp").write_bytes(encoded(portrait("sad", 5, 200), "WEBP"))
+    nobody = backdrop(200, np.random.default_rng(4))
+    (folder / "nobody.jpg").write_bytes(encoded(nobody))
+    (folder / "half.jpg").write_bytes(encoded(three)[:3000])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    film(folder / "film.mp4", [nobody, portrait(side=200), portrait("sad", 5, 200), portrait(side=200)], 40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(campaign, exported, tmp_path_factory) -> tuple[Path, str]:  # noqa: F811
+    """The report's folder and what its making said, made without the training's libraries."""
+    out = tmp_path_factory.mktemp("out") / "report"
+    command = [f"source='{campaign}'", f"out={out}", f"exported={exported}", "workers=2", "block_seconds=2"]
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BLOCK), *command], capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    return out, ended.stderr
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        return [*csv.DictReader(opened)]
+
+
+def made(source: Path, out: Path, exported: Path, *overrides: str) -> Path:  # noqa: F811
+    """A report made in this process."""
+    cfg = composed("analyze", "workers=1", *overrides)
+    cfg.source, cfg.out, cfg.exported = str(source), str(out), str(exported)
+    analyze.main(cfg)
+    return out
+
+
+def test_it_needs_nothing_of_the_training_and_says_where_its_results_are(report):
+    out, said = report
+    assert {path.name for path in out.iterdir()} == analyze.WRITTEN
+    assert f"open {out / 'index.html'}" in said and "5 of 9 files read" in said and "4 with a fault" in said
+    assert "pictures: 5 of 5 img" in said and "video 2 of 2: 32 of 32 frame" in said
+    assert "moov" not in said  # FFmpeg's own words
+
+
+def test_faces_are_what_the_service_says_of_the_same_picture(report, campaign, exported):  # noqa: F811
+    out, _ = report
+    faces = OmegaConf.to_container(OmegaConf.load(CONF / "faces.yaml"))
+    model = Model(exported, [1, 4], 1)
+    picture = open_picture((campaign / "posters/three.jpg").read_bytes(), 10**7)
+    seen = look(picture, Detector(faces), model.shape)
+    expected = describe(seen, model.predict(seen.crops), model)["faces"]
+    found = [row for row in rows(out / "faces.csv") if row["file"] == "posters/three.jpg"]
+    assert len(found) == len(expected) == 3
+    for row, face in zip(found, sorted(expected, key=lambda face: face["box"]["x"]), strict=True):
+        assert {side: int(row[side]) for side in face["box"]} == face["box"]
+        assert (row["emotion"], row["certain"]) == (face["predicted_emotion_label"], str(face["certain"]).lower())
+        assert {label: float(row[label]) for label in face["class_probabilities"]} == face["class_probabilities"]
+
+
+def test_a_video_is_looked_at_twice_a_second_and_its_face_is_there_after_the_start(report):
+    out, _ = report
+    film = next(row for row in rows(out / "ads.csv") if row["file"] == "film.mp4")
+    assert (film["kind"], float(film["seconds"]), film["frames"], film["frames_with_face"]) == ("video", 16, "32", "24")
+    seconds = [float(row["second"]) for row in rows(out / "faces.csv") if row["file"] == "film.mp4"]
+    assert seconds == [4 + half / 2 for half in range(24)]
+    assert film["happiness_low"]
+
+
+def test_what_cannot_be_read_is_listed_with_its_reason(report):
+    out, _ = report
+    notes = {row["file"]: row["note"] for row in rows(out / "ads.csv") if row["note"]}
+    assert set(notes) == {"half.jpg", "empty.jpg", "notes.txt", "broken.mp4"}
+    assert "ends before" in notes["half.jpg"] and "can't be played" in notes["broken.mp4"]
+    page = (out / "index.html").read_text()
+    assert all(name in page for name in notes)
+
+
+def test_no_name_is_run_by_a_spreadsheet_or_a_browser(report):
+    out, _ = report
+    assert "'=cmd|'x'.png" in {row["file"] for row in rows(out / "faces.csv")}
+    page = (out / "index.html").read_text()
+    assert "<img" not in page and "&lt;img src=x" in page and "Spring &amp; &lt;b&gt;" in page
+
+
+def test_nothing_of_any_picture_is_stored_and_nothing_is_loaded_from_elsewhere(report):
+    out, _ = report
+    page = (out / "index.html").read_text()
+    assert "data:image" not in page
+    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page)
+    assert not any(b"\xff\xd8\xff" in file.read_bytes() for file in out.iterdir())
+
+
+def test_the_page_says_what_its_figures_are_not(report):
+    page = (report[0] / "index.html").read_text()
+    for words in (
+        "Apparent expression, not felt emotion",
+        "Not sure",
+        "Art. 50(3)",
+        "Art. 5(1)(f)",
+        "50.0\u00a0% of 2,000",
+    ):
+        assert words in page
+
+
+def test_the_same_source_gives_the_same_bytes_and_replaces_the_report(campaign, exported, tmp_path):  # noqa: F811
+    (tmp_path / "in").mkdir()
+    for name in ("nobody.jpg", "=cmd|'x'.png"):
+        (tmp_path / "in" / name).write_bytes((campaign / name).read_bytes())
+    contents = [
+        {file.name: file.read_bytes() for file in made(tmp_path / "in", tmp_path / "out", exported).iterdir()}
+        for _ in range(2)
+    ]
+    assert contents[0] == contents[1]
+
+
+def test_faces_are_shown_only_when_asked_for(campaign, exported, tmp_path):  # noqa: F811
+    source = campaign / "posters"
+    page = (made(source, tmp_path / "a", exported, "keep_faces=true", "faces_shown=2") / "index.html").read_text()
+    assert page.count("data:image/jpeg") == 2  # of one picture: its surest and its least sure face
+    assert "personal data" in page
+
+
+def test_a_campaign_without_a_face_has_a_page_that_says_so(campaign, exported, tmp_path):  # noqa: F811
+    out = made(campaign / "nobody.jpg", tmp_path / "out", exported)
+    assert "No face that can be read was found" in (out / "index.html").read_text()
+    assert rows(out / "faces.csv") == []
+
+
+def test_when_nothing_can_be_read_it_says_so_and_writes_nothing(campaign, exported, tmp_path):  # noqa: F811
+    with pytest.raises(
+        UserError, match=r"notes\.txt: none of its 1 files can be read; notes\.txt: .*neither a picture"
+    ):
+        made(campaign / "notes.txt", tmp_path / "out", exported)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("where", ("mine", "campaign/report", "file"))
+def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, where):  # noqa: F811
+    (tmp_path / "campaign").mkdir()
+    (tmp_path / "campaign/a.jpg").write_bytes(encoded(portrait(side=64)))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=f"out=.*{where}"):
+        made(tmp_path / "campaign", tmp_path / where, exported)
+    assert (tmp_path / "mine/thesis.txt").exists() and not (tmp_path / "campaign/report").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ("frames_per_second=0", "block_seconds=no", "confidence=95", "faces_shown=-1", "ads_shown=0", "workers=many",
+     "keep_faces=yes", "batch_sizes=[4]"),
+)  # fmt: skip
+def test_values_that_cannot_be_are_refused_by_name(override):
+    settings = OmegaConf.to_container(composed("analyze", "source=x", override), resolve=True)
+    with pytest.raises(UserError, match=override.partition("=")[0]):
+        analyze.check(settings)
+
+
+def test_the_values_as_they_are_stand():
+    analyze.check(OmegaConf.to_container(composed("analyze", "source=x"), resolve=True))
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
+def test_the_page_fits_a_phone_asks_for_nothing_and_sorts(report):
+    from playwright.sync_api import sync_playwright
+
+    asked, complaints = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto((report[0] / "index.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.select_option("#by", "faces")
+        counts = page.eval_on_selector_all("#lanes details", "all => all.map(each => Number(each.dataset.faces))")
+        page.click("#lanes details:first-child summary")
+        assert page.is_visible("#lanes details:first-child table")
+        browser.close()
+    assert counts == sorted(counts, reverse=True) and len(counts) == 4
+    assert len(asked) == 1 and not complaints
