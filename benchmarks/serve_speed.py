@@ -17,13 +17,12 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from serving.drawn import encoded, portrait  # noqa: E402
-from serving.server import Server  # noqa: E402
+from serving.server import Client, Server  # noqa: E402
 
 STUDY = """
 import io, sys, keras, numpy as np, uvicorn
@@ -95,12 +94,12 @@ def load(url: str, picture: bytes, clients: int, seconds: float) -> dict:
 
     def ask() -> None:
         nonlocal errors
-        with httpx.Client(timeout=120) as client:
-            while time.monotonic() < end:
-                started = time.perf_counter()
-                answer = client.post(f"{url}/api/predict", files={"file": ("a.jpg", picture)})
-                times.append(time.perf_counter() - started)
-                errors += answer.status_code != 200
+        client = Client(url)
+        while time.monotonic() < end:
+            started = time.perf_counter()
+            status = client.ask(picture)
+            times.append(time.perf_counter() - started)
+            errors += status != "200"
 
     started = time.monotonic()
     threads = [threading.Thread(target=ask) for _ in range(clients)]

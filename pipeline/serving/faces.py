@@ -46,10 +46,10 @@ class Detector:
         settings, (height, width) = self.settings, rgb.shape[:2]
         scale = min(1.0, settings["short_side"] / min(height, width))
         small = _reduced(rgb, scale)
-        found = self._look(small, settings["threshold"])
         crop = settings["crop"]
         squarish = max(height, width) <= crop["aspect"] * min(height, width)
         small_enough = squarish and max(height, width) <= crop["long_side"]
+        found = self._look(small, settings["threshold"], crop["fills"] if small_enough else 1)
         if small_enough and not len(found) and len(self.short.find(small, crop["hint"])):
             found = self._look_with_border(small, crop)
         found[:, :4] /= scale
@@ -58,10 +58,21 @@ class Detector:
             return [Face(0, 0, width, height, faces[0].score)]
         return sorted(faces, key=lambda face: -face.width * face.height)
 
-    def _look(self, rgb: np.ndarray, threshold: float) -> np.ndarray:
-        """Rows of x, y, width, height, score: what the nets find in the picture and in its tiles, each face once."""
-        finds = [self.short.find(rgb, threshold), self.full.find(rgb, threshold)]
+    def _look(self, rgb: np.ndarray, threshold: float, fills: float = 1) -> np.ndarray:
+        """Rows of x, y, width, height, score: what the nets find in the picture and in its tiles, each face once.
+
+        Where the net for large faces sees one alone that takes more than the share `fills` of the picture, no small
+        ones are looked for: that would take three times as long, and in a crop there are none.
+        """
+        finds = [self.short.find(rgb, threshold)]
+        large = self._each_once(finds)
+        if len(large) == 1 and large[0, 2] * large[0, 3] > fills * rgb.shape[0] * rgb.shape[1]:
+            return large
+        finds += [self.full.find(rgb, threshold)]
         finds += [self._in_tile(rgb, *tile, threshold) for tile in tiles(*rgb.shape[:2], self.settings)]
+        return self._each_once(finds)
+
+    def _each_once(self, finds: list[np.ndarray]) -> np.ndarray:
         rows = np.concatenate(finds)
         return rows[list(cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 4].tolist(), 0, self.settings["overlap"]))]
 

@@ -21,9 +21,9 @@ WHY_NOT = {  # reason: HTTP status, words
     "zero_bytes": (422, "The file is empty."),
     "truncated": (422, "The file ends before the picture does; it was probably not copied or downloaded to its end."),
     "corrupt": (422, "The file starts as a picture and is damaged further on."),
-    "too_many_pixels": (413, "The picture has too many pixels; make it smaller and send it again."),
+    "too_many_pixels": (413, "The picture has too many pixels; make it smaller."),
     "too_narrow": (422, "The picture is too long and narrow to look for faces in."),
-    "too_many_bytes": (413, "The file is too large; make it smaller and send it again."),
+    "too_many_bytes": (413, "The file is too large; make it smaller."),
 }
 
 

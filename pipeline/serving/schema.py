@@ -1,4 +1,6 @@
-"""The shapes of the API's answers, with examples: what /openapi.json says of them."""
+"""The shapes of requests and answers, with examples: what /openapi.json says of them."""
+
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -122,6 +124,7 @@ class Predictions(BaseModel):
 class Outputs(BaseModel):
     """TensorFlow Serving's answer in the column format."""
 
+    model_config = _example({"outputs": [list(_P.values())]})
     outputs: list[list[float]]
 
 
@@ -130,3 +133,64 @@ class Said(BaseModel):
 
     model_config = _example({"status": "ok"})
     status: str
+
+
+_PROBLEMS = {
+    400: "The request can't be read.",
+    403: "Sent by a page of another origin.",
+    404: "Not the version in service.",
+    408: "The upload took too long.",
+    413: "Too large, in bytes or pixels.",
+    415: "Not a picture that can be read, or no form.",
+    422: "Empty or damaged, or not in the field expected.",
+    503: "No model yet, or too much to do; see Retry-After.",
+}
+_FILE = {"type": "string", "format": "binary"}
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "oneOf": [
+                        {"type": "object", "properties": {"file": _FILE}, "required": ["file"]},
+                        {"type": "object", "properties": {"files": {"type": "array", "items": _FILE, "minItems": 1}},
+                         "required": ["files"]},
+                    ]
+                }
+            }
+        },
+    }
+}  # fmt: skip
+_LEVEL = {"type": "integer", "minimum": 0, "maximum": 255}
+_ROW = {"type": "array", "items": {"type": "array", "items": _LEVEL}}
+_IMAGE = {"type": "array", "items": _ROW, "description": "size x size x channels whole numbers"}
+_IMAGES = {"type": "array", "items": _IMAGE, "minItems": 1}
+_ROWS = {"anyOf": [_IMAGES, {"type": "array", "items": {"type": "object", "properties": {"image": _IMAGE},
+                                                        "required": ["image"]}, "minItems": 1}]}  # fmt: skip
+_COLUMNS = {"anyOf": [_IMAGES, {"type": "object", "properties": {"image": _IMAGES}, "required": ["image"]}]}
+_SIGNATURE = {"type": "string", "enum": ["serving_default", ""]}
+TENSORS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"type": "object", "properties": {name: images, "signature_name": _SIGNATURE},
+                         "required": [name]}
+                        for name, images in (("instances", _ROWS), ("inputs", _COLUMNS))
+                    ]
+                }
+            }
+        },
+    }
+}  # fmt: skip
+VERSION = {
+    "parameters": [{"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}]
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route's failures look like, by status."""
+    return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}

@@ -5,6 +5,7 @@ input: 48x48 faces already cut out, values 0 to 255. Its documentation: tensorfl
 """
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,21 @@ from pipeline.serving.model import Model
 from pipeline.serving.upload import Refusal
 
 NAME = "emotion"
-INPUT = "image"  # what the exported signature calls it
-SIGNATURE = "serving_default"
+INPUT, OUTPUT, SIGNATURE = "image", "probabilities", "serving_default"  # as export names them in the SavedModel
+BYTES_A_NUMBER = 40  # of a request's JSON at most: three digits, a comma and a line of its own, indented
 
 
 def images_of(body: bytes, shape: tuple[int, int, int], most: int) -> tuple[np.ndarray, str]:
     """uint8 [N, *shape] of a request, and the key of the answer: "predictions" (rows) or "outputs" (columns)."""
+    if len(body) > most * math.prod(shape) * BYTES_A_NUMBER:  # parsed, JSON takes many times its length
+        raise Refusal(413, "too_large", f"The body is larger than {most} images can be.")
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         raise Refusal(400, "bad_json", "The body is not JSON.") from None
     if not isinstance(asked, dict) or ("instances" in asked) == ("inputs" in asked):
         raise Refusal(400, "bad_request", "Send a JSON object with either instances or inputs.")
-    if asked.get("signature_name", SIGNATURE) != SIGNATURE:
+    if asked.get("signature_name", SIGNATURE) not in (SIGNATURE, ""):
         raise Refusal(400, "bad_signature", f"The model has one signature, {SIGNATURE}.")
     values = asked["instances"] if "instances" in asked else asked["inputs"]
     rows = "instances" in asked and isinstance(values, list)
@@ -57,11 +60,14 @@ def metadata(model: Model) -> dict[str, Any]:
     """What GET /v1/models/emotion/metadata answers: names, types and shapes of the signature."""
 
     def tensor(kind: str, *sides: int) -> dict[str, Any]:
-        return {"dtype": kind, "tensor_shape": {"dim": [{"size": str(n), "name": ""} for n in (-1, *sides)]}}
+        return {
+            "dtype": kind,
+            "tensor_shape": {"dim": [{"size": str(n), "name": ""} for n in (-1, *sides)], "unknown_rank": False},
+        }
 
     signature = {
         "inputs": {INPUT: tensor("DT_UINT8", *model.shape)},
-        "outputs": {"output_0": tensor("DT_FLOAT", len(model.about["labels"]))},
+        "outputs": {OUTPUT: tensor("DT_FLOAT", len(model.about["labels"]))},
         "method_name": "tensorflow/serving/predict",
     }
     return {

@@ -16,10 +16,11 @@ from serving.known import STEEP
 
 
 @pytest.fixture(scope="session")
-def litert(tmp_path_factory) -> bytes:
-    """float16.tflite of that model, converted as export does."""
+def saved(tmp_path_factory) -> Path:
+    """That model as a SavedModel, written as export does."""
     import keras
-    import tensorflow as tf
+
+    from pipeline.exporting import savedmodel
 
     image = keras.Input((48, 48, 3), name="image", dtype="uint8")
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
@@ -27,12 +28,17 @@ def litert(tmp_path_factory) -> bytes:
     model = keras.Model(image, dense(mean))
     at = np.arange(7) / 6
     dense.set_weights([np.tile(STEEP * 2 * at / 3, (3, 1)), -STEEP * at**2])
-    folder = tmp_path_factory.mktemp("litert")
-    model.export(folder / "saved", verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    folder = tmp_path_factory.mktemp("saved") / "emotion/1"
+    savedmodel.save(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def litert(saved: Path) -> bytes:
+    """float16.tflite of that model, converted as export does."""
+    from pipeline.exporting import litert
+
+    return litert.convert(saved, "float16", np.empty(0))
 
 
 @pytest.fixture(scope="session")

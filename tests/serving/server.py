@@ -1,5 +1,6 @@
 """A service in a process of its own, for `with`."""
 
+import http.client
 import socket
 import subprocess
 import sys
@@ -22,10 +23,11 @@ class Server:
             self.port = free.getsockname()[1]
         self.exported, self.url = exported, f"http://127.0.0.1:{self.port}"
         self.output = tempfile.NamedTemporaryFile(mode="w+", suffix=".log")  # noqa: SIM115
+        self.options: dict = {}  # of the process
         self.command = [sys.executable, *python, f"exported={exported}", f"port={self.port}", "workers=2", *overrides]
 
     def __enter__(self) -> "Server":
-        self.process = subprocess.Popen(self.command, stdout=self.output, stderr=self.output)
+        self.process = subprocess.Popen(self.command, stdout=self.output, stderr=self.output, **self.options)
         deadline = time.monotonic() + self.patience
         while True:
             try:
@@ -53,3 +55,26 @@ class Server:
         """The value of a metric without labels."""
         lines = httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+class Client:
+    """A connection that is kept and asks about pictures, for a fraction of the processor time that httpx takes."""
+
+    boundary = "a-boundary-that-no-picture-has"
+
+    def __init__(self, url: str):
+        self.connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+
+    def ask(self, picture: bytes) -> str:
+        """The answer's status, or the name of what there was instead of an answer."""
+        head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        body = head.encode() + picture + f"\r\n--{self.boundary}--\r\n".encode()
+        kind = {"Content-Type": f"multipart/form-data; boundary={self.boundary}"}
+        try:
+            self.connection.request("POST", "/api/predict", body, kind)
+            answer = self.connection.getresponse()
+            answer.read()
+            return str(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()  # the next request opens it anew
+            return type(error).__name__

@@ -273,36 +273,6 @@ def test_fields_of_another_name_and_too_many_files_are_refused(app, client):
     assert many.status_code == 400 and "files" in many.json()["error"]
 
 
-AT = "/v1/models/emotion"
-
-
-def test_a_client_of_tensorflow_serving_gets_its_answer(client):
-    faces = [np.full((48, 48, 3), gray_of(label), np.uint8).tolist() for label in LABELS]
-    rows = client.post(f"{AT}:predict", json={"signature_name": "serving_default", "instances": faces}).json()
-    assert [int(np.argmax(row)) for row in rows["predictions"]] == list(range(7))
-    named = client.post(f"{AT}/versions/1:predict", json={"instances": [{"image": face} for face in faces]}).json()
-    columns = client.post(f"{AT}:predict", json={"inputs": {"image": faces}}).json()
-    assert named == rows and columns["outputs"] == rows["predictions"]
-    state = client.get(AT).json()["model_version_status"][0]
-    assert (state["version"], state["state"]) == ("1", "AVAILABLE")
-    assert client.get(f"{AT}/metadata").json()["model_spec"]["name"] == "emotion"
-    assert client.get(f"{AT}/versions/7").status_code == 404
-
-
-@pytest.mark.parametrize(
-    "body",
-    (
-        b"", b"[]", b"{", b"[" * 100_000, b'{"instances": []}', b'{"instances": [1]}', b'{"instances": [[[1]]]}',
-        b'{"inputs": 1, "instances": 1}', b'{"instances": [null]}', b'{"signature_name": "x", "instances": [1]}',
-        json.dumps({"instances": [[[[300] * 3] * 48] * 48]}).encode(), b'{"instances": [1e999]}',
-        json.dumps({"instances": [[[[0.5] * 3] * 48] * 48]}).encode(), b'{"instances": "' + b"x" * 100 + b'"}',
-    ),
-)  # fmt: skip
-def test_a_prediction_of_something_else_is_refused_with_words(client, body):
-    response = client.post(f"{AT}:predict", content=body)
-    assert response.status_code == 400 and response.json()["error"]
-
-
 def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
     paths = client.get("/openapi.json").json()
     assert paths["components"]["schemas"]["Picture"]["examples"] and URL in paths["paths"]

@@ -50,6 +50,20 @@ def test_a_cropped_face_is_one_face_as_a_whole(detector, side):
     assert (face.x, face.y, face.width, face.height) == (0, 0, side, side)
 
 
+def test_small_faces_are_looked_for_unless_one_fills_a_small_picture(face_settings, people, monkeypatch):
+    detector, looks = Detector(face_settings), []
+    find = detector.full.find
+    monkeypatch.setattr(detector.full, "find", lambda *given: looks.append(given) or find(*given))
+    crop = portrait().crop((30, 20, 290, 300)).resize((112, 112))
+    assert len(detector.find(np.asarray(crop))) == 1 and not looks
+    beside = Image.new("RGB", (256, 200), (120, 120, 120))
+    beside.paste(portrait(side=200), (0, 0))
+    beside.paste(portrait("sad", 53, 72), (184, 10))
+    assert len(detector.find(np.asarray(beside))) == 2 and looks
+    looks.clear()
+    assert len(detector.find(np.asarray(portrait(side=320)))) == 1 and looks  # not small
+
+
 def test_wrong_8_a_picture_without_a_face_is_not_taken_as_one(detector):
     rng = np.random.default_rng(0)
     without = [np.asarray(backdrop(int(side), rng)) for side in rng.integers(48, 600, 30)]
