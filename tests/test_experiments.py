@@ -20,7 +20,7 @@ def points(experiment: str) -> list[list[str]]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         some = ["model=compact", "optimizer=sgd"]  # a sweep fills these in; its own config is wanted here
         cfg = compose("train", [f"+experiment={experiment}", *some], return_hydra_config=True)
-    swept = [f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items()]
+    swept = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
     choices = [
         [f"{each.key_or_group}={value}" for value in each.sweep_string_iterator()]
         if each.is_sweep_override()
@@ -63,8 +63,9 @@ def test_the_hyper_parameters_are_the_studys(experiment):
 def test_a_point_of_a_sweep_is_the_run_that_its_choices_name(experiment):
     point = points(experiment)[-1]
     swept = composed("train", f"+experiment={experiment}", *point)
-    choices = [f"{group}={swept[group].name}" for group in ("data", "channels", "augment")]
-    by_hand = composed("train", *choices, *point, f"epochs={swept.epochs}")
+    choices = [f"{group}={swept[group].name}" for group in ("data", "model", "optimizer", "channels", "augment")]
+    values = [f"{key}={swept[key]}" for key in ("epochs", "label_smoothing")]
+    by_hand = composed("train", *choices, *values, *point)
     assert config_hash(identity(swept)) == config_hash(identity(by_hand))
     assert run_name(identity(swept)).startswith(swept.model.name)
 

@@ -2,12 +2,15 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -59,7 +62,8 @@ def test_files_that_readme_links_to_exist():
 
 def test_constraints_pin_everything_that_is_required_and_name_no_host():
     pinned = (ROOT / "constraints.txt").read_text()
-    names = {re.split(r"[=<>\[; ]", line)[0].lower() for line in pinned.splitlines() if "==" in line}
-    required = re.findall(r'^ {4}"([A-Za-z0-9_.-]+)', (ROOT / "pyproject.toml").read_text(), re.M)
-    assert {name.lower() for name in required} <= names
+    names = {canonicalize_name(line.split("==")[0]) for line in pinned.splitlines() if "==" in line}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = sum(project["optional-dependencies"].values(), project["dependencies"])
+    assert {canonicalize_name(Requirement(each).name) for each in required} <= names
     assert "://" not in pinned and "@" not in pinned
