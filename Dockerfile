@@ -1,6 +1,7 @@
 # The service with the shipped model and without TensorFlow:
 #   docker build -t emotion . && docker run --rm -p 127.0.0.1:8000:8000 emotion
 # Values follow the image's name, as on a command line: docker run ... emotion 'hosts=["*"]' workers=4
+# Another port is -p 127.0.0.1:9000:8000, not port=: inside it is 8000, where the health check asks.
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /build
 # The dependencies alone, so that this layer lasts until they change; the package installed with them is empty.

@@ -4,11 +4,13 @@ python benchmarks/serve_mutations.py --uploads 100000 --seed 0      # prints JSO
 
 A drawn face as JPEG, PNG and WebP; of each upload some bytes are changed, cut out, repeated or put in, or its end is
 missing. The exported model is `champion`, or what --exported names. What was found is kept in
-.cache/serve_mutations_<seed>.json, so that the same command goes on after being cut off; without that file it begins
-anew. failures: the numbers of uploads, the first hundred, that got 5xx, no answer in a minute, or none at all.
+.cache/serve_mutations_<seed>_<digest of the model's manifest>.json, so that the same command goes on after being cut
+off; without that file, or with another model, it begins anew. failures: the numbers of uploads, the first hundred, that
+got 5xx, no answer in a minute, or none at all.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import threading
@@ -76,7 +78,8 @@ def main() -> None:
     parser.add_argument("--exported", type=Path, default=ROOT / "champion")
     parser.add_argument("--clients", type=int, default=4)
     arguments = parser.parse_args()
-    kept = ROOT / f".cache/serve_mutations_{arguments.seed}.json"
+    model = hashlib.sha256((arguments.exported / "manifest.json").read_bytes()).hexdigest()[:12]
+    kept = ROOT / f".cache/serve_mutations_{arguments.seed}_{model}.json"
     found = {"seed": arguments.seed, "uploads": 0, "statuses": {}, "failures": [], "slowest_s": 0.0}
     if kept.exists():
         found = json.loads(kept.read_text())

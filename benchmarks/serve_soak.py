@@ -3,10 +3,10 @@
 python benchmarks/serve_soak.py --seconds 600        # prints JSON; ten minutes and half a minute for the capacity
 
 First the capacity: so many clients, each asking again as soon as it is answered. Then requests at 80 % of that rate,
-each sent when it is due whether or not those before are answered; a latency counts from then. The pictures are the
-page's samples and a small portrait, in turn. Memory is the service's resident set once a second; its mean in the second
-tenth of the time is compared with that in the last. The clients share the machine with the service, so the capacity is
-of both.
+each sent when it is due whether or not those before are answered, as long as fewer than 32 are: 32 threads send, and
+one that is late sends late. A latency counts from when it was due. The pictures are the page's samples and a small
+portrait, in turn. Memory is the service's resident set once a second; its mean in the second tenth of the time is
+compared with that in the last. The clients share the machine with the service, so the capacity is of both.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from serving.server import Client, Server  # noqa: E402
 
 SHARE = 0.8  # of the capacity
 CAPACITY_SECONDS = 30
+SENDERS = 32  # of the steady load; many more would find no place (limits.waiting)
 
 
 class Load:
@@ -82,8 +83,7 @@ def main() -> None:
         full = Load(server.url, pictures, arguments.clients, CAPACITY_SECONDS, None).ended()
         capacity = len(full.latencies) / full.took
         print(json.dumps({"capacity_requests_s": round(capacity, 1), "answers": full.answers}), flush=True)
-        # Threads enough that each request has one when it is due; more would not get a place (limits.waiting).
-        load = Load(server.url, pictures, 32, arguments.seconds, SHARE * capacity)
+        load = Load(server.url, pictures, SENDERS, arguments.seconds, SHARE * capacity)
         memory = []
         for _ in progress(range(arguments.seconds), arguments.seconds, "soak", unit="s"):
             time.sleep(1)

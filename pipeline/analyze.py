@@ -16,6 +16,7 @@ In a CSV a name that starts with one of = + - @ ' has a ' before it, as a spread
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -30,6 +31,7 @@ from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
 from pipeline.running import cli
+from pipeline.running.check import text, whole_number
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
@@ -62,41 +64,53 @@ def main(cfg: DictConfig) -> None:
         tables.to_parquet(folder / "faces.csv", folder / "faces.parquet")
         with open_table(folder / "ads.csv") as file:
             tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
-        made = page.make(shown(source.name), [*ads.values()], kept.faces(), model.about, settings)
+        made = page.make(title(source), [*ads.values()], kept.faces(), model.about, settings)
         (folder / "index.html").write_text(made, encoding="utf-8")
     say([*ads.values()], out)
 
 
 def check(settings: Mapping[str, Any]) -> None:
     """UserError for values that can't be."""
+    for name in ("source", "out", "exported"):
+        text(name, settings[name])
     for name, fits, expected in (
         ("frames_per_second", lambda value: 0 < value <= 60, "a number over 0, at most 60"),
-        ("block_seconds", lambda value: value > 0, "a number over 0"),
         ("confidence", lambda value: 0.5 <= value < 1, "a number from 0.5 to under 1"),
-        ("faces_shown", lambda value: value >= 0 and value == int(value), "a whole number"),
-        ("ads_shown", lambda value: value >= 1 and value == int(value), "a whole number, at least 1"),
-        (
-            "workers",
-            lambda value: value == "auto" or (value >= 1 and value == int(value)),
-            "auto or a number of threads",
-        ),
         ("keep_faces", lambda value: value is True or value is False, "true or false"),
-        ("batch_sizes", lambda value: 1 in value, "a list with 1 in it"),
+        ("batch_sizes", lambda value: isinstance(value, list) and 1 in value, "a list with 1 in it"),
     ):
         try:
             fine = fits(settings[name])
-        except (TypeError, ValueError):
+        except TypeError:
             fine = False
         if not fine:
             raise UserError(f"{name}={settings[name]}: expected {expected}")
+    for size in settings["batch_sizes"]:
+        whole_number("batch_sizes", size, 1)
+    for name, least in (("block_seconds", 1), ("faces_shown", 0), ("ads_shown", 1)):
+        whole_number(name, settings[name], least)
+    whole_number("workers", settings["workers"], 1, instead="auto")
+    for name, value in settings["limits"].items():
+        whole_number(f"limits.{name}", value, 1)
 
 
 def refuse_place(out: Path, source: Path) -> None:
     """UserError for an output folder that holds something else than a report, or lies in the source."""
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"out={out}: lies in the source {source}; name another folder")
-    if out.exists() and not (out.is_dir() and {entry.name for entry in out.iterdir()} <= WRITTEN):
+    if out.exists() and not (out.is_dir() and may_be_replaced(out)):
         raise UserError(f"out={out}: holds something else than such a report, which would be lost; name another folder")
+
+
+def may_be_replaced(folder: Path) -> bool:
+    """Whether a folder is empty or holds a report and nothing else; tables alone may be somebody's own."""
+    names = {entry.name for entry in folder.iterdir()}
+    return not names or {"index.html"} <= names <= WRITTEN
+
+
+def title(source: Path) -> str:
+    """What a campaign is called on its page: the name of its folder or file, that of `.` and `..` as well."""
+    return shown(Path(os.path.abspath(source)).name)
 
 
 def open_table(path: Path) -> TextIO:

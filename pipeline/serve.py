@@ -6,12 +6,17 @@ service starts all the same, says at /health/ready what is missing, and takes th
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
+import h11
 import uvicorn
 from omegaconf import DictConfig, OmegaConf
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.running import cli
+from pipeline.running.check import over_zero, text, texts, whole_number
 from pipeline.running.errors import UserError
 from pipeline.serving.app import make_app
 
@@ -22,7 +27,7 @@ def main(cfg: DictConfig) -> None:
     settings = OmegaConf.to_container(cfg, resolve=True)
     check(settings)
     limits = settings["limits"]
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             make_app(settings),
             host=settings["host"],
@@ -36,50 +41,84 @@ def main(cfg: DictConfig) -> None:
         )
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    log.info("http://%s:%s (end with Ctrl-C)", settings["host"], settings["port"])
-    asyncio.run(serve(server, settings))
+    with suppress(KeyboardInterrupt):  # the way to end it, which uvicorn hands on once it has ended
+        asyncio.run(server.serve())
 
 
-async def serve(server: uvicorn.Server, settings: dict) -> None:
-    """Serve until told to stop; UserError when the address can't be listened on."""
-    try:
-        await server.serve()
-    except SystemExit:  # uvicorn has logged why
-        raise UserError(
-            f"host={settings['host']} port={settings['port']}: can't listen there; name another port with port="
-        ) from None
+class Server(uvicorn.Server):
+    """uvicorn's, which says where it is once it is there."""
+
+    async def startup(self, *arguments: Any, **named: Any) -> None:
+        """UserError when the address can't be listened on."""
+        host, port = self.config.host, self.config.port
+        try:
+            await super().startup(*arguments, **named)
+        except SystemExit:  # uvicorn has logged why
+            if self.lifespan.should_exit:  # a fault in the service's own start
+                raise
+            raise UserError(f"host={host} port={port}: can't listen there; name another port with port=") from None
+        log.info("http://%s:%s (end with Ctrl-C)", host, port)
 
 
-def check(settings: dict) -> None:
-    """UserError for values that contradict each other."""
-    limits = settings["limits"]
-    if 1 not in settings["batch_sizes"]:
-        raise UserError(f"batch_sizes={settings['batch_sizes']}: 1 has to be among them")
+def check(settings: Mapping[str, Any]) -> None:
+    """UserError for values that can't be, or contradict each other."""
+    limits, sizes, hosts = settings["limits"], settings["batch_sizes"], settings["hosts"]
+    for name in ("exported", "host"):
+        text(name, settings[name])
+    for name in ("hosts", "origins"):
+        texts(name, settings[name])
+    if any("*" in host.removeprefix("*.") for host in hosts if host != "*"):
+        raise UserError(f"hosts={hosts}: a * stands for any host, or for the first part of one, as in *.example.org")
+    whole_number("port", settings["port"], 1, 65535)
+    whole_number("workers", settings["workers"], 1, instead="auto")
+    over_zero("poll_seconds", settings["poll_seconds"])
+    for name, value in limits.items():
+        over_zero(f"limits.{name}", value) if name.endswith("_seconds") else whole_number(f"limits.{name}", value, 1)
+    if not isinstance(sizes, list) or 1 not in sizes:
+        raise UserError(f"batch_sizes={sizes}: expected a list, and 1 has to be among them")
+    for size in sizes:
+        whole_number("batch_sizes", size, 1)
     if limits["files"] > limits["waiting"]:
         raise UserError(f"limits.files={limits['files']}: at most limits.waiting={limits['waiting']}, or none gets in")
     if limits["upload_bytes"] > limits["held_bytes"]:
         raise UserError(
             f"limits.upload_bytes={limits['upload_bytes']}: at most limits.held_bytes={limits['held_bytes']}"
         )
-    if settings["workers"] != "auto" and not (isinstance(settings["workers"], int) and settings["workers"] > 0):
-        raise UserError(f"workers={settings['workers']}: expected auto or a number of threads")
 
 
 def protocol(seconds: float) -> type[H11Protocol]:
-    """uvicorn's HTTP/1.1 with a deadline for a request's head, which it has only between two requests."""
+    """uvicorn's HTTP/1.1 with a deadline for each request's head: its own ends with the first byte of one."""
 
     class Impatient(H11Protocol):
+        deadline: asyncio.TimerHandle | None = None
+
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
-            self.deadline = self.loop.call_later(seconds, self.close_if_silent)
+            self.watch()
 
-        def close_if_silent(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():  # no request has begun
-                self.transport.close()
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self.watch()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self.deadline.cancel()
             super().connection_lost(exc)
+            self.forget()
+
+        def watch(self) -> None:
+            """Start the deadline where a head, or what is left of a body already answered, is waited for."""
+            if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
+                self.forget()
+            elif self.deadline is None and not self.transport.is_closing():
+                self.deadline = self.loop.call_later(seconds, self.transport.close)
+
+        def forget(self) -> None:
+            if self.deadline is not None:
+                self.deadline.cancel()
+                self.deadline = None
 
     return Impatient
 

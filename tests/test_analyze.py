@@ -188,26 +188,46 @@ def test_when_nothing_can_be_read_it_says_so_and_writes_nothing(campaign, export
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("where", ("mine", "campaign/report", "file"))
+@pytest.mark.parametrize("where", ("mine", "tables", "campaign/report", "index.html"))
 def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, where):  # noqa: F811
     (tmp_path / "campaign").mkdir()
     (tmp_path / "campaign/a.jpg").write_bytes(encoded(portrait(side=64)))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years")
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/ads.csv").write_text("years")
+    (tmp_path / "index.html").write_text("x")
     with pytest.raises(UserError, match=f"out=.*{where}"):
         made(tmp_path / "campaign", tmp_path / where, exported)
-    assert (tmp_path / "mine/thesis.txt").exists() and not (tmp_path / "campaign/report").exists()
+    assert all((tmp_path / name).exists() for name in ("mine/thesis.txt", "tables/ads.csv", "index.html"))
+    assert not (tmp_path / "campaign/report").exists()
+
+
+def test_an_empty_folder_and_a_report_may_be_replaced(tmp_path):
+    analyze.refuse_place(tmp_path, Path("campaign"))
+    for name in analyze.WRITTEN:
+        (tmp_path / name).touch()
+    analyze.refuse_place(tmp_path, Path("campaign"))
+
+
+def test_a_campaign_is_called_as_its_folder_is_even_from_within_and_through_a_link(tmp_path, monkeypatch):
+    (tmp_path / "spring").mkdir()
+    (tmp_path / "latest").symlink_to("spring")
+    monkeypatch.chdir(tmp_path / "spring")
+    assert [analyze.title(Path(source)) for source in (".", "../spring", "a.mp4")] == ["spring", "spring", "a.mp4"]
+    assert analyze.title(tmp_path / "latest") == "latest"
 
 
 @pytest.mark.parametrize(
     "override",
-    ("frames_per_second=0", "block_seconds=no", "confidence=95", "faces_shown=-1", "ads_shown=0", "workers=many",
-     "keep_faces=yes", "batch_sizes=[4]"),
+    ("frames_per_second=0", "block_seconds=no", "block_seconds=0.5", "block_seconds=2.5", "block_seconds=0",
+     "confidence=95", "faces_shown=-1", "faces_shown=true", "ads_shown=0", "ads_shown=3.0", "workers=many",
+     "workers=2.0", "keep_faces=yes", "batch_sizes=[4]", "batch_sizes=[1,x]", "batch_sizes=[1,0]", "batch_sizes=1",
+     "source=2024", "limits.picture_bytes=16MB", "limits.pixels=x", "limits.video_bytes=-1"),
 )  # fmt: skip
 def test_values_that_cannot_be_are_refused_by_name(override):
     settings = OmegaConf.to_container(composed("analyze", "source=x", override), resolve=True)
-    with pytest.raises(UserError, match=override.partition("=")[0]):
+    with pytest.raises(UserError, match=f"^{override.partition('=')[0]}="):
         analyze.check(settings)
 
 

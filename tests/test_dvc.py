@@ -53,6 +53,13 @@ def test_every_module_that_decides_a_result_is_a_dependency_of_its_stage(stages)
         assert not missing, name
         unneeded = {path for path in tracked if not any(file == path or path in file.parents for file in needed)}
         assert not unneeded, name
+        assert not {path for path in tracked if any(other in path.parents for other in tracked)}, name  # said twice
+
+
+def test_what_only_a_restored_model_needs_exports_nothing_anew(stages):
+    tracked = {Path(dep.def_path) for dep in stages["export"].deps}
+    alone = modules("restore") - modules("export")
+    assert alone and not {file for file in alone if {file, *file.parents} & tracked}
 
 
 def modules(step: str) -> set[Path]:

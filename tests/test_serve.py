@@ -1,10 +1,13 @@
 """The serve step: its values, and what it says of those that can't be."""
 
+import asyncio
+import re
 import socket
 import subprocess
 import sys
 
 import pytest
+import uvicorn
 from conftest import composed
 from omegaconf import OmegaConf
 
@@ -19,13 +22,29 @@ from pipeline.running.errors import UserError
         ("limits.files=99", "limits.files=99"),
         ("limits.held_bytes=10", "limits.upload_bytes"),
         ("workers=0", "workers=0"),
-        ("workers=many", "workers=many"),
+        ("workers=many", "workers=many: expected auto or a whole number"),
+        ("port=70000", "port=70000: expected a whole number, from 1 to 65535"),
+        ("port=null", "port=None"),
+        ("batch_sizes=4", "batch_sizes=4"),
+        ("batch_sizes=[1,x]", "batch_sizes=x: expected a whole number, at least 1"),
+        ("batch_sizes=[1,0]", "batch_sizes=0"),
+        ("limits.upload_bytes=32MB", "limits.upload_bytes=32MB: expected a whole number"),
+        ("limits.pixels=x", "limits.pixels=x"),
+        ("limits.connections=true", "limits.connections=True"),
+        ("limits.header_seconds=0", "limits.header_seconds=0: expected a number over 0"),
+        ("poll_seconds=x", "poll_seconds=x"),
+        ("hosts=emotion.example.org", "hosts=emotion.example.org: expected a list"),
+        ("hosts=[emotion*]", "hosts="),
+        ("origins=https://example.org", "origins=https://example.org: expected a list"),
+        ("exported=null", "exported=None"),
+        ("host=127", "host=127"),
     ),
 )
-def test_values_that_contradict_each_other_are_refused_by_name(override, said):
+def test_values_that_can_not_be_are_refused_by_name(override, said):
     settings = OmegaConf.to_container(composed("serve", override), resolve=True)
-    with pytest.raises(UserError, match=said.replace(".", r"\.")):
+    with pytest.raises(UserError, match=re.escape(said)) as refusal:
         serve.check(settings)
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_values_as_they_are_stand():
@@ -43,3 +62,13 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert f"port={port}" in ended.stderr and "Traceback" not in ended.stderr
+    assert "http://" not in ended.stderr
+
+
+def test_a_start_that_fails_for_another_reason_is_not_put_down_to_the_port():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "a fault of its own"})
+
+    with pytest.raises(SystemExit):
+        asyncio.run(serve.Server(uvicorn.Config(app, log_config=None)).serve())

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 import weakref
 from pathlib import Path
@@ -114,6 +115,35 @@ def test_row_24_a_worker_ends_with_its_sweep():
     process.stdout.readline()
     process.kill()
     assert process.stdout.read() == b""  # which comes back when nobody is left to write
+
+
+def test_row_24_a_job_of_a_sweep_that_is_gone_has_all_the_time_it_needs_to_end_its_run():
+    worker = textwrap.dedent("""
+        import signal, sys, time
+        from pipeline.running import sweep
+
+        def job(number):  # as train's: its signal ends it, and it says so to an MLflow that takes its time
+            told = []
+            before = signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+            print("started", number, flush=True)
+            while not told:
+                time.sleep(0.01)
+            time.sleep(2.5)
+            print("told", len(told), flush=True)
+            signal.signal(signal.SIGTERM, before)
+
+        sweep._end_with_the_sweep()
+        job(1)
+        job(2)  # which the worker had been given already
+        time.sleep(900)
+    """)
+    parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {worker!r}]); time.sleep(900)"
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.kill()
+    killed = time.monotonic()
+    assert process.stdout.read().split("\n") == ["told 1", "started 2", "told 1", ""]
+    assert time.monotonic() - killed < 10
 
 
 def test_row_24_killed_while_mlflow_is_told_a_run_is_told_again_and_not_trained_again(project, monkeypatch):

@@ -3,20 +3,21 @@
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.campaign.faults import Fault
+from pipeline.campaign.video import FORMATS as VIDEO_FORMATS
 from pipeline.campaign.video import is_video
 from pipeline.images.decode import sniff
-from pipeline.images.source import walk, zip_entries
+from pipeline.images.source import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
 from pipeline.serving.pictures import FORMATS, Unreadable
 
-WANTED = "pictures (JPEG, PNG, WebP) and videos (MP4, MOV, MKV, WebM, AVI)"
+PICTURES, VIDEOS = ", ".join(FORMATS), ", ".join(VIDEO_FORMATS)
+WANTED = f"pictures ({PICTURES}) and videos ({VIDEOS})"
 HEAD = 16  # bytes that tell what a file is
 
 
@@ -40,7 +41,7 @@ class Files:
             return "picture"
         if is_video(head):
             return "video"
-        raise Fault("This is neither a picture (JPEG, PNG, WebP) nor a video (MP4, MOV, MKV, WebM, AVI).")
+        raise Fault(f"This is neither a picture ({PICTURES}) nor a video ({VIDEOS}).")
 
     def picture(self, name: str, most: int) -> bytes:
         """The bytes of a picture file of at most so many; Unreadable for more, Fault where they can't be read."""
@@ -62,7 +63,7 @@ class Files:
         try:
             with self.open(name) as file:
                 yield file
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except (OSError, *DAMAGED) as error:
             raise Fault(f"The file can't be read ({getattr(error, 'strerror', None) or error}).") from None
 
 
@@ -86,13 +87,14 @@ class InZip(Files):
     def __init__(self, path: Path, names: list[str], largest_video: int):
         super().__init__(names, largest_video)
         self.zip = zipfile.ZipFile(path)
+        self.entries = files_in(self.zip)
 
     def open(self, name: str) -> BinaryIO:
-        return self.zip.open(name)
+        return self.zip.open(self.entries[name])
 
     @contextmanager
     def video(self, name: str) -> Iterator[BinaryIO]:
-        if self.zip.getinfo(name).file_size > self.largest_video:
+        if self.entries[name].file_size > self.largest_video:
             raise Unreadable("too_many_bytes")
         with tempfile.TemporaryFile() as unpacked, self.readable(name) as file:
             shutil.copyfileobj(file, unpacked, 1 << 20)

@@ -12,7 +12,7 @@ from pipeline.campaign.reading import Shot
 class Kept:
     """At most so many of the most certain and of the least certain faces, one of each picture or block of a video."""
 
-    def __init__(self, most: int, block_seconds: float):
+    def __init__(self, most: int, block_seconds: int):
         self.most, self.block_seconds = most, block_seconds
         self._heaps: dict[str, list] = {"most": [], "least": []}
         self._number = 0
@@ -28,7 +28,7 @@ class Kept:
         """A heap of (rank, -number, place, face); its first is the next to go."""
         self._number += 1
         place = (shot.ad.name, None if shot.second is None else shot.second // self.block_seconds)
-        entry = (rank, -self._number, place, shown(shot, face, jpeg))
+        entry = (rank, -self._number, place, for_page(shot, face, jpeg))
         same = next((i for i, each in enumerate(heap) if each[2] == place), None)
         if same is not None:
             if rank > heap[same][0]:
@@ -49,7 +49,7 @@ def surety(face: Mapping[str, Any]) -> float:
     return face["class_probabilities"][face["predicted_emotion_label"]]
 
 
-def shown(shot: Shot, face: Mapping[str, Any], jpeg: bytes) -> dict[str, Any]:
+def for_page(shot: Shot, face: Mapping[str, Any], jpeg: bytes) -> dict[str, Any]:
     """What the page says of a face."""
     return {
         "file": shot.ad.name,

@@ -49,13 +49,13 @@ class Ad:
             row = self.seen.setdefault(int(second or 0), np.zeros(len(SHOWN), int))
             row[SHOWN.index(verdict(face))] += 1
 
-    def parts(self, block_seconds: float) -> np.ndarray:
+    def parts(self, block_seconds: int) -> np.ndarray:
         """Counts [parts, 8] by what can be taken as independent: faces of a picture, blocks of seconds of a video."""
         if self.kind == "picture":
             return np.repeat(np.eye(len(SHOWN), dtype=int), self.counts, axis=0)
         blocks: dict[int, np.ndarray] = {}
         for second, row in self.seen.items():
-            at = int(second // block_seconds)
+            at = second // block_seconds
             blocks[at] = blocks.get(at, 0) + row
         return np.array([*blocks.values()]).reshape(-1, len(SHOWN))
 
@@ -83,7 +83,7 @@ def shares(parts: np.ndarray, confidence: float) -> list[dict[str, Any]]:
     ]
 
 
-def overall(ads: Sequence[Ad], block_seconds: float, confidence: float) -> list[dict[str, Any]]:
+def overall(ads: Sequence[Ad], block_seconds: int, confidence: float) -> list[dict[str, Any]]:
     """`shares` over ads of one kind: each ad with a face is a part; a single one's parts are its own."""
     with_face = [ad for ad in ads if ad.seen]
     if len(with_face) == 1:

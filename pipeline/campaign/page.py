@@ -7,12 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.campaign.mix import SHOWN, UNSURE, Ad, overall, shares, timeline
+from pipeline.campaign.mix import FEWEST, SHOWN, UNSURE, Ad, overall, shares, timeline
 from pipeline.reporting.template import page
 
 TEMPLATE = Path(__file__).parent / "page.html"
 LOOKS = Path(__file__).parents[1] / "serving" / "page"  # the service's page: the report looks as it does
-FEWEST = 3  # faces in a column of a timeline from which on it can be a video's strongest moment
+MOMENT_FACES = 3  # faces in a column of a timeline from which on it can be a video's strongest moment
 
 
 def make(
@@ -45,6 +45,8 @@ def make(
         "level": f"{100 * confidence:g}",
         "frames_per_second": settings["frames_per_second"],
         "block_seconds": block,
+        "fewest": FEWEST,
+        "ads_shown": settings["ads_shown"],
         "clock": clock,
     }
     return page(TEMPLATE, context)
@@ -69,7 +71,7 @@ def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, A
 PICTURES, VIDEOS = ("picture", "pictures"), ("video", "videos")
 
 
-def group(kind: str, read: Sequence[Ad], block: float, confidence: float) -> dict[str, Any] | None:
+def group(kind: str, read: Sequence[Ad], block: int, confidence: float) -> dict[str, Any] | None:
     """All ads of a kind together; None without a face in them."""
     of_kind = [ad for ad in read if ad.kind == kind]
     mix = overall(of_kind, block, confidence)
@@ -85,7 +87,7 @@ def group(kind: str, read: Sequence[Ad], block: float, confidence: float) -> dic
     }
 
 
-def lane(ad: Ad, block: float, confidence: float) -> dict[str, Any]:
+def lane(ad: Ad, block: int, confidence: float) -> dict[str, Any]:
     """One ad's mix."""
     mix = shares(ad.parts(block), confidence)
     return {"ad": ad, "faces": int(ad.counts.sum()), "mix": mix, "best": leading(mix)}
@@ -126,7 +128,7 @@ def moment(ad: Ad, step: int, counts: Sequence[Any]) -> dict[str, Any] | None:
     """Where the emotion that a video shows most, neutral aside, has its largest share; None without one."""
     at = [number for number, name in enumerate(SHOWN) if name not in ("neutral", UNSURE)]
     best = max(at, key=lambda number: ad.counts[number])
-    there = [number for number, column in enumerate(counts) if column.sum() >= FEWEST and column[best]]
+    there = [number for number, column in enumerate(counts) if column.sum() >= MOMENT_FACES and column[best]]
     if not there:
         return None
     peak = max(there, key=lambda number: counts[number][best] / counts[number].sum())

@@ -1,7 +1,6 @@
 """Looks at pictures and frames in threads and hands back, in their order, what their faces seem to express."""
 
 import io
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +12,7 @@ from PIL import Image
 
 from pipeline.campaign.faults import FAULTS
 from pipeline.campaign.mix import Ad
-from pipeline.serving.faces import Detector, cut_out
+from pipeline.serving.faces import Detectors, cut_out
 from pipeline.serving.model import Model
 from pipeline.serving.pictures import describe, look, open_picture
 
@@ -40,7 +39,7 @@ class Reader:
 
     def __init__(self, model: Model, faces: Mapping, pixels: int, workers: int, keep_faces: bool):
         self.model, self.faces, self.pixels, self.keep_faces = model, faces, pixels, keep_faces
-        self.workers, self._own = workers, threading.local()
+        self.workers, self.detectors = workers, Detectors(faces)
 
     def read(self, shots: Iterable[Shot]) -> Iterator[Shot]:
         """The same shots in the same order, answered and without their content; a few are held at a time."""
@@ -61,19 +60,13 @@ class Reader:
         try:
             if content is not None:
                 rgb = open_picture(content, self.pixels) if isinstance(content, bytes) else content
-                seen = look(rgb, self._detector(), self.model.shape)
+                seen = look(rgb, self.detectors.own, self.model.shape)
                 shot.answer = describe(seen, self.model.predict(seen.crops), self.model)
                 if self.keep_faces:
                     shot.thumbnails = [thumbnail(cut_out(rgb, face, self.faces["frame"])) for face in seen.faces]
         except FAULTS as fault:
             shot.fault = fault
         return shot
-
-    def _detector(self) -> Detector:
-        """This thread's own."""
-        if not hasattr(self._own, "detector"):
-            self._own.detector = Detector(self.faces)
-        return self._own.detector
 
 
 def thumbnail(rgb: np.ndarray) -> bytes:

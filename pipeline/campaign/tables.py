@@ -57,7 +57,7 @@ def to_parquet(faces_csv: Path, parquet: Path) -> None:
         rows.project(f"{name}, * EXCLUDE file").write_parquet(str(parquet))
 
 
-def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: float, confidence: float) -> None:
+def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: int, confidence: float) -> None:
     """ads.csv: what was read of each file, and of each kind of SHOWN its share and interval, 0..1, empty if unknown."""
     writer = csv.writer(file)
     kinds = [name.replace(" ", "_") for name in SHOWN]

@@ -11,6 +11,8 @@ import numpy as np
 from pipeline.campaign.faults import Fault
 from pipeline.serving.pictures import Unreadable
 
+FORMATS = ("MP4", "MOV", "MKV", "WebM", "AVI")  # that `is_video` knows
+
 _BROKEN = "The file starts as a video and can't be played; it was probably not copied or downloaded to its end."
 _NO_PICTURE = "The video has no picture in it."
 

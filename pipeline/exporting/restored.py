@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from hydra.utils import instantiate
 
 from pipeline.exporting import litert
+from pipeline.learning import models
 from pipeline.running.errors import UserError
 
-BUILDERS = "pipeline.learning.models."  # a manifest is data: it names an architecture of this project, never other code
+# A manifest is data: it chooses among these, and neither names nor holds code that would be run.
+BUILDERS = {f"{builder.__module__}.{builder.__name__}": builder for builder in (models.compact, models.layer_stack)}
 
 
 def restored(file: Path, architecture: Mapping[str, Any], size: int, channels: int) -> keras.Model:
@@ -23,9 +24,14 @@ def restored(file: Path, architecture: Mapping[str, Any], size: int, channels: i
     beside it comes back as an identity beside a layer that does its work: right for prediction, but not what a training
     can go on from without freezing it. UserError when the architecture is not the file's.
     """
-    if not str(architecture.get("_target_")).startswith(BUILDERS):
-        raise UserError(f"architecture {architecture.get('_target_')}: expected a builder of {BUILDERS.rstrip('.')}")
-    model = instantiate(architecture, size=size, channels=channels, _convert_="all")
+    values = dict(architecture)
+    builder = BUILDERS.get(str(values.pop("_target_", None)))
+    if builder is None:
+        raise UserError(f"architecture {architecture.get('_target_')}: expected one of {', '.join(BUILDERS)}")
+    try:
+        model = builder(**values, size=size, channels=channels)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"architecture {architecture['_target_']}: {str(error).splitlines()[0]}") from error
     tensors = _constants(file)
     scale = 1.0  # of the images, where the converter multiplied the first kernel by it
     for layer in model.layers:

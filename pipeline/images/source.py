@@ -6,6 +6,7 @@ for a folder and for the zip made of it.
 """
 
 import hashlib
+import lzma
 import os
 import re
 import stat
@@ -20,6 +21,8 @@ from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running.errors import UserError
 
 LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)  # what reading an entry may raise
 
 _BESIDE = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # what operating systems leave in folders; hidden names too
 
@@ -98,21 +101,23 @@ class ZipSource(Source):
     """A .zip, read in place."""
 
     def size(self, id: str) -> int:
-        return self._opened().getinfo(self.root + id).file_size
+        return self._entry(id).file_size
 
     def read(self, id: str) -> bytes:
+        entry = self._entry(id)
         try:
-            return self._opened().read(self.root + id)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            return self._zip.read(entry)
+        except DAMAGED as error:
             raise OSError(f"{self.path}: {id}: {error}") from error
 
-    def _opened(self) -> zipfile.ZipFile:
+    def _entry(self, id: str) -> zipfile.ZipInfo:
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
-        return self._zip
+            self._entries = files_in(self._zip)
+        return self._entries[self.root + id]
 
     def _version(self, id: str) -> str:
-        entry = self._opened().getinfo(self.root + id)
+        entry = self._entry(id)
         return f"{entry.file_size} {entry.CRC}"
 
 
@@ -142,8 +147,16 @@ def _refuse_unreadable(error: OSError) -> None:
     raise UserError(f"{error.filename}: the folder can't be read ({error.strerror}); grant access to it")
 
 
+def files_in(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The entries of an open zip that are files, by the names that `zip_entries` gives them."""
+    return {str(_path_of(entry)): entry for entry in opened.infolist() if not _is_folder(entry)}
+
+
 def zip_entries(where: Path, layout: str) -> tuple[list[str], set[str]]:
-    """Files and folders of a zip of `layout`, after refusing what it has no need of: links, paths that lead out."""
+    """Files and folders of a zip of `layout`, after refusing what it has no need of: links, paths that lead out.
+
+    They are named as those of a folder are: `./a//b.jpg`, and `a\\b.jpg` as some tools on Windows write it, is a/b.jpg.
+    """
     try:
         with zipfile.ZipFile(where) as opened:
             entries = opened.infolist()
@@ -153,8 +166,8 @@ def zip_entries(where: Path, layout: str) -> tuple[list[str], set[str]]:
         raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
     files, folders = [], set()
     for entry in entries:
-        path = PurePosixPath(entry.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or re.match("[A-Za-z]:", entry.filename):
+        path = _path_of(entry)
+        if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", str(path)):
             raise UserError(f"{where}: entry {entry.filename!r} leads out of the zip; make the zip anew without it")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise UserError(f"{where}: entry {entry.filename!r} is a link; make the zip anew with the file itself")
@@ -162,14 +175,22 @@ def zip_entries(where: Path, layout: str) -> tuple[list[str], set[str]]:
             continue
         if entry.flag_bits & 0x1:
             raise UserError(f"{where}: entry {entry.filename!r} is encrypted; make the zip anew without a password")
-        parents = path.parents if not entry.is_dir() else (path, *path.parents)
+        parents = path.parents if not _is_folder(entry) else (path, *path.parents)
         folders.update(str(parent) for parent in parents if str(parent) != ".")
-        if not entry.is_dir():
+        if not _is_folder(entry):
             files.append(str(path))
     twice = next((name for name, times in Counter(files).items() if times > 1), None)
     if twice:
         raise UserError(f"{where}: entry {twice!r} stands in it twice; make the zip anew with one of them")
     return files, folders
+
+
+def _path_of(entry: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(entry.filename.replace("\\", "/"))
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith(("/", "\\"))
 
 
 def _is_beside(name: str) -> bool:

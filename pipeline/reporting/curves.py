@@ -84,7 +84,7 @@ def histogram(accuracy: pd.Series, bins: int) -> Figure:
     axes.set(xlabel="best accuracy on valid", ylabel="entries")
     axes.set_title(f"Fullest bin: {counts[fullest]} of {len(accuracy)} from {low:.3f} to {high:.3f}")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)  # beside the bars, whatever their heights
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

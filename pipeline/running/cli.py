@@ -21,6 +21,7 @@ from pipeline.running import sweep
 from pipeline.running.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+GOES_ON = ("train", "import_histories")  # steps that keep what they have finished when they are cut off
 
 
 def run(step: str) -> None:
@@ -44,7 +45,8 @@ def run(step: str) -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=step)(job)()
     except KeyboardInterrupt:
-        print(f"pipeline.{step}: interrupted; the same command goes on from what was finished", file=sys.stderr)
+        then = "the same command goes on from what was finished" if step in GOES_ON else "no output is half written"
+        print(f"pipeline.{step}: interrupted; {then}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if jobs := sweep.read_log():

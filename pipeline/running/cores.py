@@ -1,8 +1,17 @@
 """How many processor cores there are to use."""
 
+import math
 import os
+from pathlib import Path
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, as it sees it: microseconds of each so many, or max
 
 
 def cores() -> int:
-    """Processor cores this process may use, which is fewer than the machine has in a container or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores this process may use: fewer than the machine has under taskset or a container's CPU limit."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text().split()
+        return min(allowed, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # ValueError: max
+        return allowed

@@ -123,16 +123,21 @@ def forget_log() -> None:
 def _end_with_the_sweep() -> None:
     """End this worker, as by `kill`, when the sweep that started it is gone.
 
-    Else it would stay for good and keep its memory, a GPU's above all, from the sweep that is started again.
+    Else it would stay for good and keep its memory, a GPU's above all, from the sweep that is started again. The worker
+    survives the signal to its job, so another follows when the job has ended. It does not come before, whatever the
+    time: a job that tells MLflow of its end would be cut off in that.
     """
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        while True:  # once for the job, whose end the worker survives, and once for the worker
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(10)
+        signalled: set[Any] = set()
+        while True:  # each job has a handler of its own for the signal, and puts back the worker's at its end
+            if (handler := signal.getsignal(signal.SIGTERM)) not in signalled:
+                signalled.add(handler)
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -24,7 +24,7 @@ from pipeline.running.files import whole_file, whole_folder
 
 log = logging.getLogger(__name__)
 
-PAUSE = 10  # times as long as it took to find the server away, until it is asked again: a tenth of the time at most
+PAUSE = 10  # a server found away after t seconds is asked again PAUSE * t seconds later: a tenth of the time at most
 
 
 class Unsent:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.serving import pictures
-from pipeline.serving.faces import Detector
+from pipeline.serving.faces import Detectors
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import Model
 
@@ -33,10 +33,9 @@ class Desk:
 
     def __init__(self, workers: int, waiting: int, faces: Mapping, pixels: int, largest_batch: int, metrics: Metrics):
         self.workers, self.waiting, self.pixels, self.metrics = workers, waiting, pixels, metrics
-        self.faces, self.largest_batch = faces, largest_batch
+        self.detectors, self.largest_batch = Detectors(faces), largest_batch
         self.inside = 0
         self._seconds = 0.1  # that a picture takes, as lately seen
-        self._own = threading.local()
         self._lookers = ThreadPoolExecutor(workers, "look")
         self._model_thread = ThreadPoolExecutor(1, "model")
         self._crops: asyncio.Queue = asyncio.Queue()
@@ -51,7 +50,7 @@ class Desk:
     async def warm_up(self) -> None:
         """Have every looking thread load its detector before the first picture comes."""
         together = threading.Barrier(self.workers)
-        jobs = [self.in_thread(lambda: (self._detector(), together.wait(60))) for _ in range(self.workers)]
+        jobs = [self.in_thread(lambda: (self.detectors.own, together.wait(60))) for _ in range(self.workers)]
         await asyncio.gather(*jobs)
 
     def admit(self, count: int) -> "Places":
@@ -78,12 +77,7 @@ class Desk:
         return await done
 
     def _look(self, data: bytes, shape: tuple[int, int, int]) -> pictures.Seen:
-        return pictures.look(pictures.open_picture(data, self.pixels), self._detector(), shape)
-
-    def _detector(self) -> Detector:
-        if not hasattr(self._own, "detector"):
-            self._own.detector = Detector(self.faces)
-        return self._own.detector
+        return pictures.look(pictures.open_picture(data, self.pixels), self.detectors.own, shape)
 
     def in_thread(self, job: Callable, *arguments: Any) -> asyncio.Future:
         """`job(*arguments)` off the event loop."""

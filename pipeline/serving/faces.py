@@ -5,8 +5,10 @@ small ones. Both come from MediaPipe (detector/README.md) and take a square of R
 16 regressors (centre, width, height and six keypoints, in pixels of their input, relative to the anchor) and a score.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -91,6 +93,18 @@ class Detector:
         around = cv2.copyMakeBorder(rgb, *[border] * 4, cv2.BORDER_REPLICATE)
         rows = self._look(around, crop["threshold"]) - [border, border, 0, 0, 0]
         return rows[rows[:, 2] * rows[:, 3] >= crop["fills"] * width * height][:1]
+
+
+class Detectors(threading.local):
+    """A detector for each thread that asks for `own`, made when it first does."""
+
+    def __init__(self, settings: Mapping):
+        self.settings = settings
+
+    @cached_property
+    def own(self) -> Detector:
+        """This thread's."""
+        return Detector(self.settings)
 
 
 def tiles(height: int, width: int, settings: Mapping) -> Iterator[tuple[int, int, int]]:

@@ -65,4 +65,7 @@ class Front:
         origin = headers.get("origin")
         if scope["method"] in SAFE or origin is None or origin in self.origins:
             return False
-        return urlsplit(origin).netloc != headers.get("host")
+        try:
+            return urlsplit(origin).netloc != headers.get("host")
+        except ValueError:  # such as http://[
+            return True

@@ -9,16 +9,34 @@ import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from pipeline.labels import LABELS
 from pipeline.running.errors import UserError
+from pipeline.serving.schema import Interval
 
 FILE = "litert/float16.tflite"
-NEEDED = ("model", "version", "labels", "size", "channels", "temperature", "threshold", "accuracy", "files")
+
+
+class Manifest(BaseModel):
+    """What of manifest.json is relied on."""
+
+    model_config = ConfigDict(strict=True)
+    model: str
+    version: PositiveInt
+    labels: list[str]
+    size: PositiveInt
+    channels: Literal[1, 3]
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    threshold: float | None
+    precision: float | None = None
+    accuracy: dict[str, Interval]
+    f1_macro: dict[str, Interval] | None = None
+    files: dict[str, str]
 
 
 class Model:
@@ -86,21 +104,23 @@ class _Run:
 
 def read(folder: Path) -> tuple[dict[str, Any], bytes]:
     """The manifest and the bytes of FILE, which are those that the manifest's SHA-256 is of; UserError otherwise."""
-    again = "export it again"
+    again, manifest = "export it again", folder / "manifest.json"
     try:
-        about = json.loads((folder / "manifest.json").read_bytes())
+        about = json.loads(manifest.read_bytes())
         content = (folder / FILE).read_bytes()
+        Manifest.model_validate(about)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not there; expected an exported model in {folder}") from None
-    except ValueError:
-        raise UserError(f"{folder / 'manifest.json'}: not JSON; {again}") from None
-    missing = [key for key in NEEDED if key not in about] if isinstance(about, dict) else NEEDED
-    if missing:
-        raise UserError(f"{folder / 'manifest.json'}: no {', '.join(missing)} in it; {again}")
+    except OSError as error:  # such as a file where a folder has to be
+        raise UserError(f"{error.filename}: {error.strerror}; expected an exported model in {folder}") from None
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        where = ".".join(map(str, wrong["loc"])) or "all of it"
+        raise UserError(f"{manifest}: {where}: {wrong['msg']}; {again}") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{manifest}: not JSON; {again}") from None
     if sorted(about["labels"]) != sorted(LABELS):
-        raise UserError(f"{folder / 'manifest.json'}: labels {about['labels']}; expected {', '.join(LABELS)}")
-    if about["channels"] not in (1, 3) or not about["temperature"] > 0:
-        raise UserError(f"{folder / 'manifest.json'}: expected channels 1 or 3 and a temperature over 0; {again}")
+        raise UserError(f"{manifest}: labels {about['labels']}; expected {', '.join(LABELS)}")
     if hashlib.sha256(content).hexdigest() != about["files"].get(FILE):
         raise UserError(f"{folder / FILE}: its SHA-256 is not the manifest's, so it is not what was exported; {again}")
     return about, content

@@ -6,6 +6,7 @@ input: 48x48 faces already cut out, values 0 to 255. Its documentation: tensorfl
 
 import json
 import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,15 @@ from pipeline.serving.upload import Refusal
 NAME = "emotion"
 INPUT, OUTPUT, SIGNATURE = "image", "probabilities", "serving_default"  # as export names them in the SavedModel
 BYTES_A_NUMBER = 40  # of a request's JSON at most: three digits, a comma and a line of its own, indented
+BESIDES = 16  # commas and brackets of a request that are not of its images
 
 
 def images_of(body: bytes, shape: tuple[int, int, int], most: int) -> tuple[np.ndarray, str]:
     """uint8 [N, *shape] of a request, and the key of the answer: "predictions" (rows) or "outputs" (columns)."""
-    if len(body) > most * math.prod(shape) * BYTES_A_NUMBER:  # parsed, JSON takes many times its length
+    # Parsed, JSON takes many times its length, most of all what is empty: so what it holds is counted before.
+    numbers, lists = math.prod(shape), 1 + shape[0] + shape[0] * shape[1]
+    held = sum(map(body.count, (b",", b"[", b"{")))
+    if len(body) > most * numbers * BYTES_A_NUMBER or held > most * (numbers + lists + 1) + BESIDES:
         raise Refusal(413, "too_large", f"The body is larger than {most} images can be.")
     try:
         asked = json.loads(body)
@@ -33,16 +38,20 @@ def images_of(body: bytes, shape: tuple[int, int, int], most: int) -> tuple[np.n
     values = asked["instances"] if "instances" in asked else asked["inputs"]
     rows = "instances" in asked and isinstance(values, list)
     values = [_named(each) for each in values] if rows else _named(values)
-    wrong = Refusal(400, "bad_shape", f"Expected 1 to {most} images of {list(shape)} whole numbers from 0 to 255.")
-    if not isinstance(values, list) or not 0 < len(values) <= most:
-        raise wrong
-    try:
-        array = np.array(values)
-    except (ValueError, OverflowError, RecursionError):
-        raise wrong from None
-    if array.shape[1:] != shape or array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
-        raise wrong
-    return array.astype(np.uint8), "predictions" if "instances" in asked else "outputs"
+    if not isinstance(values, list) or not 0 < len(values) <= most or (images := _pixels(values, shape)) is None:
+        raise Refusal(400, "bad_shape", f"Expected 1 to {most} images of {list(shape)} whole numbers from 0 to 255.")
+    return images, "predictions" if "instances" in asked else "outputs"
+
+
+def _pixels(values: list, shape: tuple[int, ...]) -> np.ndarray | None:
+    """uint8 [N, *shape] of nested lists, None for any others. NumPy sees only what is known to be whole numbers."""
+    for side in shape:
+        if not all(isinstance(each, list) and len(each) == side for each in values):
+            return None
+        values = list(chain.from_iterable(values))
+    if not all(type(each) is int and 0 <= each <= 255 for each in values):  # type: a bool is an int as well
+        return None
+    return np.array(values, np.uint8).reshape(-1, *shape)
 
 
 def _named(value: Any) -> Any:

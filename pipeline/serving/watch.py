@@ -35,11 +35,13 @@ class Watched:
         self._seen = stamp
         try:
             new = await asyncio.to_thread(Model, self.folder, self.batch_sizes, self.threads)
-        except (UserError, OSError) as error:
+        except Exception as error:  # whatever it is, serving goes on and the folder is looked at again
             self.metrics.swaps.labels("refused").inc()
-            if str(error) != self.trouble:
-                log.warning("%s%s", error, "; the model in service stays" if self.current else "")
-            self.trouble = str(error)
+            words = str(error) if isinstance(error, UserError) else f"{self.folder}: {error!r}"
+            if words != self.trouble:
+                fault = None if isinstance(error, UserError | OSError) else error
+                log.warning("%s%s", words, "; the model in service stays" if self.current else "", exc_info=fault)
+            self.trouble = words
             return
         self.trouble = ""
         if self.current is None or new.identity != self.current.identity:

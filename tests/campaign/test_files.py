@@ -14,8 +14,8 @@ from pipeline.serving.pictures import Unreadable
 JPEG, MP4 = b"\xff\xd8\xff\xe0" + bytes(40), b"\0\0\0\x18ftypmp42" + bytes(40)
 
 
-def zipped(path: Path, entries: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+def zipped(path: Path, entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as made:
         for name, data in entries.items():
             made.writestr(name, data)
     return path
@@ -31,6 +31,15 @@ def test_a_folder_and_its_zip_have_the_same_files_without_what_systems_leave_the
     for source in (folder, made):
         assert open_files(source, 100).names == ["b/one.jpg", "one.jpg"]
     assert open_files(folder / "one.jpg", 100).names == ["one.jpg"]
+
+
+def test_names_of_a_zip_however_a_tool_wrote_them_are_those_of_the_folder_and_can_be_read(tmp_path):
+    entries = {"./a.jpg": JPEG, "b//c.jpg": JPEG, "d\\": b"", "d\\e.jpg": JPEG, "./f.mp4": MP4}
+    files = open_files(zipped(tmp_path / "a.zip", entries), 100)
+    assert files.names == ["a.jpg", "b/c.jpg", "d/e.jpg", "f.mp4"]
+    assert all(files.picture(name, 100) == JPEG for name in files.names[:3])
+    with files.video("f.mp4") as file:
+        assert file.read() == MP4
 
 
 def test_kinds_are_told_by_content(tmp_path):
@@ -58,7 +67,7 @@ def test_a_source_that_is_none_is_one_line(tmp_path, name, said):
         open_files(tmp_path / name, 100)
 
 
-@pytest.mark.parametrize("entry", ("../a.jpg", "/a.jpg", "b\\..\\a.jpg"))
+@pytest.mark.parametrize("entry", ("./c:/a.jpg", "../a.jpg", "/a.jpg", "b\\..\\a.jpg", "\\a.jpg", "c:\\a.jpg"))
 def test_a_zip_that_leads_out_is_refused_by_name(tmp_path, entry):
     with pytest.raises(UserError, match="leads out of the zip"):
         open_files(zipped(tmp_path / "a.zip", {entry: JPEG}), 100)
@@ -72,14 +81,15 @@ def test_a_zip_that_unpacks_to_more_than_is_allowed_is_not_unpacked(tmp_path):
         pass
 
 
-def test_a_damaged_entry_of_a_zip_is_a_fault_of_that_file_alone(tmp_path):
-    path = zipped(
-        tmp_path / "a.zip", {"a.jpg": JPEG + os.urandom(5000), "b.jpg": JPEG, "c.mp4": MP4 + os.urandom(5000)}
-    )
+@pytest.mark.parametrize("method", (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2))
+def test_a_damaged_entry_of_a_zip_is_a_fault_of_that_file_alone(tmp_path, method):
+    contents = {"a.jpg": JPEG + b"0123456789" * 500, "b.jpg": JPEG, "c.mp4": MP4 + os.urandom(5000)}
+    path = zipped(tmp_path / "a.zip", contents, method)
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as opened:
-        for name in ("a.jpg", "c.mp4"):
-            data[opened.getinfo(name).header_offset + 2500] ^= 255
+        for entry in (opened.getinfo(name) for name in ("a.jpg", "c.mp4")):
+            middle = entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2
+            data[middle : middle + 4] = b"\xff" * 4
     path.write_bytes(data)
     files = open_files(path, 10**6)
     with pytest.raises(Fault, match="can't be read"):

@@ -90,7 +90,8 @@ def test_the_command_writes_a_keras_model_that_the_project_loads(exported, tmp_p
     ("changes", "expected"),
     [
         ({"architecture": COMPACT | {"stem": 5}}, "another architecture"),
-        ({"architecture": {"_target_": "os.system", "command": "true"}}, "expected a builder"),
+        ({"architecture": {"_target_": "pipeline.learning.models.load", "path": "x"}}, "expected one of"),
+        ({"architecture": COMPACT | {"dropout": {"_target_": "pathlib.Path.touch", "self": "run"}}}, "compact: "),
         ({"architecture": COMPACT | {"crop": 4}}, "differs by"),
     ],
 )

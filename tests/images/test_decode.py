@@ -206,3 +206,9 @@ def test_tint_is_the_largest_difference_between_colours_of_a_pixel():
     assert tint(gray) == 3
     gray[3, 7, 0], gray[3, 7, 2] = 255, 0
     assert tint(gray) == 255
+
+
+def test_an_image_in_its_mode_is_not_copied(monkeypatch):
+    data = encoded(picture(1), "JPEG")
+    monkeypatch.setattr(Image.Image, "convert", None)
+    assert pixels(data).shape == (48, 48, 3)

@@ -29,6 +29,37 @@ def test_folder_and_zip_have_the_same_ids_and_bytes(tmp_path):
     assert folder.size(id) == archive.size(id) == len(folder.read(id))
 
 
+def test_a_zip_however_a_tool_wrote_its_names_has_the_ids_and_bytes_of_the_folder(tmp_path):
+    root = tree(tmp_path / "tree")
+    folder = open_source(root)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        for number, id in enumerate(folder.ids()):
+            name = (f"./{id}", id.replace("/", "//"), id.replace("/", "\\"))[number % 3]
+            out.writestr(name, (root / id).read_bytes())
+        out.writestr("train\\angry\\", b"")
+    archive = open_source(tmp_path / "a.zip")
+    assert archive.ids() == folder.ids()
+    assert all(archive.read(id) == folder.read(id) for id in folder.ids())
+    assert archive.size(folder.ids()[0]) == folder.size(folder.ids()[0])
+    assert archive.fingerprint() == archive.fingerprint()
+
+
+def test_an_image_whose_packed_bytes_are_damaged_cannot_be_read_and_says_its_name(tmp_path):
+    source = open_source(tree(tmp_path / "tree"))
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as out:
+        for id in source.ids():
+            out.writestr(id, source.read(id) * 50)
+    data, id = bytearray(path.read_bytes()), source.ids()[0]
+    with zipfile.ZipFile(path) as opened:
+        entry = opened.getinfo(id)
+    middle = entry.header_offset + 30 + len(id) + entry.compress_size // 2
+    data[middle : middle + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(OSError, match=id):
+        open_source(path).read(id)
+
+
 @pytest.mark.parametrize("below", ["", "MMAFEDB", "a/b"])
 def test_layout_is_found_below_the_path(tmp_path, below):
     tree(tmp_path / below)

@@ -1,5 +1,6 @@
 """What a person meets at the shell: help, one line for a mistake and exit status 2, sweeps that go on."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -80,6 +81,19 @@ def test_row_23_one_job_fails_the_others_finish_and_each_failure_is_listed(proje
     assert "nonsense is not a layer" in failed[0]
     assert "{'dens': 3} is not a layer" in failed[1]
     assert "2 done, 0 running, 2 failed, 0 left" in err
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), (("import_histories", "goes on from what was finished"), ("rank", "no output is half written"))
+)
+def test_ctrl_c_says_what_is_left_as_it_is(project, monkeypatch, capfd, step, said):
+    def interrupted(cfg):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module(f"pipeline.{step}"), "main", interrupted)
+    code, _, err = shell(monkeypatch, capfd, step)
+    assert code == 130
+    assert f"pipeline.{step}: interrupted; " in err and said in err and len(err.strip().splitlines()) == 1
 
 
 def test_a_step_run_from_a_shell_ends_with_status_2_and_no_traceback(tmp_path):

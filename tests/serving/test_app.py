@@ -245,10 +245,18 @@ def test_row_43_a_foreign_origin_or_host_is_granted_nothing(client):
     own = send(client, FACE, headers={"origin": "http://localhost"})
     assert own.status_code == 200
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    assert send(client, FACE, headers={"origin": "http://["}).status_code == 403
     preflight = client.options(URL, headers={"origin": "http://evil.example", "access-control-request-method": "POST"})
     for response in (foreign, own, preflight, client.get("/health/live", headers={"origin": "http://evil.example"})):
         assert not [name for name in response.headers if name.startswith("access-control")]
         assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_health_is_told_under_any_name_and_nothing_else_is(settings):
+    client = TestClient(make_app(settings | {"hosts": ["emotion.example.org"]}), "http://127.0.0.1")
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/health/ready").json()["code"] == "no_model"
+    assert [client.get(at).status_code for at in ("/", "/metrics", "/healthy")] == [400] * 3
 
 
 @pytest.mark.parametrize(

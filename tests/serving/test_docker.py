@@ -121,6 +121,14 @@ def test_both_services_are_locked_and_published_on_this_machine_only(compose):
     assert int(compose["service"]["stop_grace_period"].rstrip("s")) > SERVE.limits.stop_seconds
 
 
+def test_the_pictures_that_are_looked_at_at_one_time_fit_into_the_memory(compose):
+    """Each takes up to 20 bytes a pixel (a WEBP, with the canvases of its decoder), beside 300 MB for all else."""
+    service, (workers,) = compose["service"], compose["service"]["command"]
+    (count,) = re.fullmatch(r"workers=(\d+)", workers).groups()
+    unit = {"m": 2**20, "g": 2**30}[service["mem_limit"][-1]]
+    assert int(count) * 20 * SERVE.limits.pixels + 300e6 < int(service["mem_limit"][:-1]) * unit
+
+
 def test_tensorflow_serving_gets_the_exported_model_by_its_name(compose):
     service = compose["tensorflow-serving"]
     (volume,) = service["volumes"]

@@ -1,6 +1,7 @@
 """Faces in pictures: found at any size, and not where there are none. Real photographs: benchmarks/detectors.py."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from pipeline.drawing.camera import backdrop
 from pipeline.drawing.dirt import placeholder
-from pipeline.serving.faces import Detector, Face, cut_out, tiles
+from pipeline.serving.faces import Detector, Detectors, Face, cut_out, tiles
 from serving.drawn import SAMPLES, group, portrait
 
 
@@ -105,3 +106,10 @@ def test_a_face_is_cut_out_as_a_square_around_it_within_the_picture(face_setting
 def test_the_detector_finds_the_faces_of_the_pages_samples(detector):
     counts = {file.stem: len(detector.find(np.asarray(Image.open(file)))) for file in SAMPLES.glob("*.jpg")}
     assert counts == {"three": 3, "portrait": 1, "audience": 5, "empty": 0}
+
+
+def test_each_thread_has_a_detector_of_its_own_and_keeps_it(face_settings):
+    detectors = Detectors(face_settings)
+    with ThreadPoolExecutor(1) as other:
+        there = [other.submit(lambda: detectors.own).result() for _ in range(2)]
+    assert there[0] is there[1] and there[0] is not detectors.own and detectors.own is detectors.own

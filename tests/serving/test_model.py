@@ -1,5 +1,6 @@
 """The exported model: checked, right by name, calibrated."""
 
+import asyncio
 import json
 import shutil
 
@@ -8,7 +9,9 @@ import pytest
 
 from pipeline.labels import LABELS
 from pipeline.running.errors import UserError
+from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import Model
+from pipeline.serving.watch import Watched
 from serving.known import gray_of
 
 
@@ -51,7 +54,16 @@ def test_the_temperature_softens_and_the_threshold_decides_what_is_certain(expor
         (lambda folder: (folder / "litert/float16.tflite").unlink(), "not there"),
         (lambda folder: (folder / "litert/float16.tflite").write_bytes(b"TFL3"), "SHA-256"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
-        (lambda folder: (folder / "manifest.json").write_text("[]"), "no model"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "valid dictionary"),
+        (lambda folder: (folder / "manifest.json").write_text("[" * 100_000), "not JSON"),
+        (lambda folder: (folder / "manifest.json").write_text("{}"), "model: Field required"),
+        (lambda folder: (shutil.rmtree(folder), folder.write_text("a file")), "Not a directory"),
+        (lambda folder: edit(folder, temperature=None), "temperature"),
+        (lambda folder: edit(folder, temperature=float("nan")), "temperature"),
+        (lambda folder: edit(folder, labels="anger"), "labels"),
+        (lambda folder: edit(folder, files=["litert/float16.tflite"]), "files"),
+        (lambda folder: edit(folder, version="v7"), "version"),
+        (lambda folder: edit(folder, accuracy={"test": 0.5}), "accuracy.test"),
         (lambda folder: edit(folder, labels=["angry", *LABELS[1:]]), "labels"),
         (lambda folder: edit(folder, temperature=0), "temperature"),
         (lambda folder: edit(folder, channels=1), "not a LiteRT model of images"),
@@ -62,7 +74,20 @@ def test_a_model_that_is_not_as_exported_is_refused_by_name(export, tmp_path, ch
     change(folder)
     with pytest.raises(UserError, match=said) as refusal:
         Model(folder, [1], 1)
-    assert str(folder) in str(refusal.value)
+    assert str(folder) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_any_fault_of_a_look_leaves_the_model_in_service_and_it_looks_again(export, tmp_path, caplog):
+    watched = Watched(export(tmp_path / "champion"), [1], 1, Metrics())
+    asyncio.run(watched.look())
+    assert watched.current.about["version"] == 1
+    export(tmp_path / "champion", version=2)
+    watched.batch_sizes = [1, "four"]  # a TypeError
+    asyncio.run(watched.look())
+    assert watched.current.about["version"] == 1 and "the model in service stays" in caplog.text
+    watched.batch_sizes = [1]
+    asyncio.run(watched.look())
+    assert watched.current.about["version"] == 2 and not watched.trouble
 
 
 def edit(folder, **changes) -> None:

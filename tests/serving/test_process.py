@@ -61,6 +61,28 @@ def test_row_40_a_slow_sender_and_a_silent_one_are_closed_at_a_deadline(server):
     assert server.metric("emotion_upload_bytes_held") == 0
 
 
+@pytest.mark.parametrize(
+    ("first", "status"),
+    ((b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n", b" 200 "), (head(5_000_000), b" 413 ")),
+    ids=("a second head", "the rest of a body already answered"),
+)
+def test_row_40_a_slow_sender_is_closed_after_an_answer_too(server, first, status):
+    with connect(server) as kept:
+        kept.sendall(first)
+        assert status in kept.recv(65536)
+        kept.settimeout(0.3)
+        started, part = time.monotonic(), b"the answer's end"
+        while part:
+            assert time.monotonic() - started < 8
+            try:
+                kept.sendall(b"a")
+                part = kept.recv(65536)
+            except TimeoutError:
+                pass
+            except OSError:  # closed
+                break
+
+
 def test_row_40_a_client_that_leaves_frees_its_place(server):
     busy = encoded(group([("happy", 41)] * 4, 5, 900))
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + busy + b"\r\n--b--\r\n"
@@ -131,4 +153,7 @@ def test_it_needs_no_folder_to_write_in(exported, tmp_path):
         assert len(noisy) > 2**21
         assert server.post(noisy).status_code == 200
         assert server.post(FACE).status_code == 200
+        server.process.send_signal(signal.SIGINT)  # Ctrl-C
+        assert server.process.wait(60) == 0
     assert "WRITES" not in server.log()
+    assert "interrupted" not in server.log() and "Traceback" not in server.log()

@@ -4,6 +4,7 @@ What that server says is its own protocol (the messages of tensorflow-serving-ap
 """
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pipeline.exporting import savedmodel
 from pipeline.labels import LABELS
 from pipeline.serving import tensorflow_api
 from pipeline.serving.app import make_app
+from pipeline.serving.upload import Refusal
 from serving.known import gray_of
 
 AT = "/v1/models/emotion"
@@ -89,11 +91,34 @@ def test_another_version_or_model_is_not_found_in_the_servers_words(client):
         b'{"signature_name": [], "instances": [1]}', b'{"inputs": {"other": [1]}}', b'{"instances": {"image": [1]}}',
         json.dumps({"instances": [[[[300] * 3] * 48] * 48]}).encode(), b'{"instances": [1e999]}',
         json.dumps({"instances": [[[[0.5] * 3] * 48] * 48]}).encode(), b'{"instances": "' + b"x" * 100 + b'"}',
+        json.dumps({"instances": [[[[True] * 3] * 48] * 48]}).encode(), b'{"instances": [{"image": [[[[[1]]]]]}]}',
+        json.dumps({"instances": [[[["1"] * 3] * 48] * 48]}).encode(), b'{"instances": [' + b"1" * 4000 + b"]}",
     ),
 )  # fmt: skip
 def test_a_prediction_of_something_else_is_refused_with_words(client, body):
     response = client.post(f"{AT}:predict", content=body)
     assert response.status_code == 400 and response.json()["error"]
+
+
+@pytest.mark.parametrize("first", ("a" * 5_800_000, [[["a" * 5_800_000]]], 10**4000))
+def test_row_35_one_long_value_does_not_set_the_size_of_all(first):
+    body = json.dumps({"instances": [first] + ["a"] * 63}).encode()
+    tracemalloc.start()
+    with pytest.raises(Refusal) as refusal:
+        tensorflow_api.images_of(body, (48, 48, 3), 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refusal.value.status == 400 and peak < 2**26
+
+
+@pytest.mark.parametrize("item", (b"[]", b"{}", b'""', b"[" * 400 + b"]" * 400))
+def test_row_35_json_of_many_small_parts_is_refused_unread(monkeypatch, item):
+    monkeypatch.setattr(json, "loads", None)
+    most = 64 * 48 * 48 * 3 * tensorflow_api.BYTES_A_NUMBER
+    body = b'{"instances": [' + b",".join([item] * (most // (len(item) + 1) - 10)) + b"]}"
+    with pytest.raises(Refusal) as refusal:
+        tensorflow_api.images_of(body, (48, 48, 3), 64)
+    assert len(body) < most and refusal.value.status == 413
 
 
 def test_row_35_json_that_would_take_much_memory_is_refused_unread(client, settings):
