@@ -2,9 +2,10 @@
 
 python benchmarks/serve_speed.py                     # prints JSON lines; about 5 minutes on two quiet cores
 
-Both serve the same network, model_2_best with random weights, over HTTP on this machine. The study's design: FastAPI, a
-form field `file`, Pillow, a squeeze to 48x48, `keras.Model.predict` in the route. Here: pipeline.serve, which decodes,
-looks for faces and runs the LiteRT export. The sides take turns with 1, 8 and 32 clients; a ratio is within one run.
+The study's design: FastAPI, a form field `file`, Pillow, a squeeze to 48x48, `keras.Model.predict` in the route, of
+model_2_best with random weights. Here: pipeline.serve, which decodes, looks for faces and runs a LiteRT export, once of
+the same network (`same`) and once of the shipped one (`shipped`). They take turns with 1, 8 and 32 clients; a ratio is
+within one run.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +46,17 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")
 
 def export(folder: Path) -> Path:
     """model_2_best as Keras file and as exported folder, the latter returned."""
-    import tensorflow as tf
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
+    from pipeline.exporting import litert, savedmodel
     from pipeline.labels import LABELS
 
     build = OmegaConf.load(ROOT / "conf/model/model_2_best.yaml").build
     model = instantiate(build, size=48, channels=3, _convert_="all")
     model.save(folder / "model.keras")
-    model.export(folder / "saved", verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"))
-    converter.optimizations, converter.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], [tf.float16]
-    content, exported = converter.convert(), folder / "champion"
+    savedmodel.save(model, folder / "saved")
+    content, exported = litert.convert(folder / "saved", "float16", np.empty(0)), folder / "same"
     (exported / "litert").mkdir(parents=True)
     (exported / "litert/float16.tflite").write_bytes(content)
     about = {"model": "model_2_best", "version": 1, "labels": list(LABELS), "size": 48, "channels": 3,
@@ -65,16 +66,22 @@ def export(folder: Path) -> Path:
     return exported
 
 
-def one_face(folder: Path, exported: Path, rounds: int) -> dict:
-    """Median milliseconds of one 48x48 face by predict and by LiteRT, in turn, warm."""
+def one_face(keras_file: Path, exported: dict[str, Path], rounds: int) -> dict:
+    """Median milliseconds of one 48x48 face by predict and by each LiteRT, in turn, warm, and their ratios."""
     import keras
 
     from pipeline.running.cores import cores
     from pipeline.serving.model import Model
 
-    image = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 3), np.uint8)
-    keras_model, litert = keras.models.load_model(folder / "model.keras"), Model(exported, [1], cores())
-    sides = {"keras": lambda: keras_model.predict(image, verbose=0), "litert": lambda: litert.predict(image)}
+    def asked(of: Callable, *shape: int) -> Callable:
+        image = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+        return lambda: of(image)
+
+    keras_model = keras.models.load_model(keras_file)
+    sides = {"study": asked(lambda image: keras_model.predict(image, verbose=0), 48, 48, 3)}
+    for name, folder in exported.items():
+        model = Model(folder, [1], cores())
+        sides[name] = asked(model.predict, *model.shape)
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 3):
         for name, run in sides.items():
@@ -82,10 +89,11 @@ def one_face(folder: Path, exported: Path, rounds: int) -> dict:
             run()
             if turn >= 3:
                 times[name].append(1000 * (time.perf_counter() - started))
-    ratio = statistics.median(slow / fast for slow, fast in zip(times["keras"], times["litert"], strict=True))
-    return {f"{name}_ms": round(statistics.median(each), 2) for name, each in times.items()} | {
-        "ratio": round(ratio, 1)
-    }
+    found = {f"{name}_ms": round(statistics.median(each), 2) for name, each in times.items()}
+    for name in exported:
+        ratios = [slow / fast for slow, fast in zip(times["study"], times[name], strict=True)]
+        found[f"{name}_ratio"] = round(statistics.median(ratios), 1)
+    return found
 
 
 def load(url: str, picture: bytes, clients: int, seconds: float) -> dict:
@@ -135,23 +143,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30, help="of one face")
     arguments = parser.parse_args()
     picture = encoded(portrait(side=112))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        exported = export(folder)
-        print(json.dumps({"what": "one face"} | one_face(folder, exported, arguments.rounds)), flush=True)
-        started = time.monotonic()
-        with Server(exported, "limits.waiting=64") as ours:
-            ready = time.monotonic() - started
-            with Study(folder / "model.keras") as study:
-                for clients in arguments.clients:
-                    sides = {}
-                    for side, server in (("study", study), ("service", ours)):
-                        sides[side] = load(server.url, picture, clients, arguments.seconds)
-                        print(json.dumps({"what": side, "clients": clients} | sides[side]), flush=True)
-                    ratio = sides["service"]["requests_s"] / sides["study"]["requests_s"]
-                    print(json.dumps({"what": "ratio", "clients": clients, "requests": round(ratio, 1)}), flush=True)
-                used = {"service_mib": memory(ours.process.pid), "study_mib": memory(study.process.pid)}
-            print(json.dumps({"what": "start to ready and memory", "ready_s": round(ready, 1)} | used), flush=True)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as servers:
+        exported = {"same": export(Path(name)), "shipped": ROOT / "champion"}
+        keras_file = Path(name, "model.keras")
+        print(json.dumps({"what": "one face"} | one_face(keras_file, exported, arguments.rounds)), flush=True)
+        sides, ready = {}, {}
+        for side, folder in exported.items():
+            started = time.monotonic()
+            sides[side] = servers.enter_context(Server(folder, "limits.waiting=64"))
+            ready[f"{side}_ready_s"] = round(time.monotonic() - started, 1)
+        sides["study"] = servers.enter_context(Study(keras_file))
+        for clients in arguments.clients:
+            rates = {}
+            for side, server in sides.items():
+                found = load(server.url, picture, clients, arguments.seconds)
+                rates[side] = found["requests_s"]
+                print(json.dumps({"what": side, "clients": clients} | found), flush=True)
+            ratios = {side: round(rates[side] / rates["study"], 1) for side in exported}
+            print(json.dumps({"what": "ratio of requests", "clients": clients} | ratios), flush=True)
+        used = {f"{side}_mib": memory(server.process.pid) for side, server in sides.items()}
+        print(json.dumps({"what": "start to ready and memory"} | ready | used), flush=True)
 
 
 if __name__ == "__main__":
