@@ -18,26 +18,26 @@ def placeholders(small: np.ndarray, entropy: np.ndarray, std: np.ndarray, rule: 
     rule: see `placeholder` in conf/clean.yaml. The cheap figures come first: faces are looked for in few images.
     """
     found = (entropy < rule["entropy"]) & (std >= rule["contrast"])
-    for row in np.flatnonzero(found):
-        flat, soft = flatness(small[row])
-        found[row] = flat >= rule["flat"] and soft < rule["soft"]
-        if found[row] and flat < rule["surely_flat"]:
-            found[row] = face_votes(small[row], rule["votes"]) < rule["votes"]
+    rows = np.flatnonzero(found)
+    flat, soft = flatness(small[rows])
+    found[rows] = (flat >= rule["flat"]) & (soft < rule["soft"])
+    for row in rows[found[rows] & (flat < rule["surely_flat"])]:
+        found[row] = face_votes(small[row], rule["votes"]) < rule["votes"]
     return found
 
 
-def flatness(small: np.ndarray) -> tuple[float, float]:
-    """Shares, 0 to 1, of the pixels of uint8 [48, 48] that are flat and that are softly shaded.
+def flatness(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares [N], 0 to 1, of the pixels of uint8 [N, 48, 48] that are flat and that are softly shaded.
 
     flat: the step from the pixel before, across or down, is at most 4 of 255. soft: it is 0.08 to 0.48 standard
     deviations of the image, as on skin.
     """
     levels = small.astype(np.float32)
-    across, down = np.zeros_like(levels), np.zeros_like(levels)
-    across[:, 1:], down[1:] = np.abs(np.diff(levels, axis=1)), np.abs(np.diff(levels, axis=0))
-    step = np.maximum(across, down)
-    relative = step / max(float(levels.std()), 4.0)
-    return float((step <= 4).mean()), float(((relative > 0.08) & (relative <= 0.48)).mean())
+    step = np.zeros_like(levels)
+    step[:, :, 1:] = np.abs(np.diff(levels, axis=2))
+    step[:, 1:] = np.maximum(step[:, 1:], np.abs(np.diff(levels, axis=1)))
+    relative = step / np.maximum(levels.std((1, 2), keepdims=True), 4.0)
+    return (step <= 4).mean((1, 2)), ((relative > 0.08) & (relative <= 0.48)).mean((1, 2))
 
 
 def face_votes(small: np.ndarray, enough: int) -> int:
