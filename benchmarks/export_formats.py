@@ -18,7 +18,7 @@ import numpy as np
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from pipeline.export import write_formats
+from pipeline.export import FORMATS, write_formats
 from pipeline.exporting import litert
 from pipeline.learning import models
 from pipeline.running.cli import CONF
@@ -51,7 +51,7 @@ def main() -> None:
         model = instantiate(OmegaConf.load(CONF / f"model/{name}.yaml").build, size=48, channels=3, _convert_="all")
         with tempfile.TemporaryDirectory() as folder:
             models.save(model, Path(folder) / "model.keras")
-            formats = write_formats(model, Path(folder), 1, images, [1])
+            formats = write_formats(model, Path(folder), 1, FORMATS, images, [1])
             sizes = {
                 each: megabytes(path) for each, path in ({"keras": Path(folder) / "model.keras"} | formats).items()
             }
