@@ -31,7 +31,7 @@ from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
 from pipeline.running import cli
-from pipeline.running.check import text, whole_number
+from pipeline.running.check import batch_sizes, text, whole_number
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
@@ -77,7 +77,6 @@ def check(settings: Mapping[str, Any]) -> None:
         ("frames_per_second", lambda value: 0 < value <= 60, "a number over 0, at most 60"),
         ("confidence", lambda value: 0.5 <= value < 1, "a number from 0.5 to under 1"),
         ("keep_faces", lambda value: value is True or value is False, "true or false"),
-        ("batch_sizes", lambda value: isinstance(value, list) and 1 in value, "a list with 1 in it"),
     ):
         try:
             fine = fits(settings[name])
@@ -85,8 +84,7 @@ def check(settings: Mapping[str, Any]) -> None:
             fine = False
         if not fine:
             raise UserError(f"{name}={settings[name]}: expected {expected}")
-    for size in settings["batch_sizes"]:
-        whole_number("batch_sizes", size, 1)
+    batch_sizes("batch_sizes", settings["batch_sizes"])
     for name, least in (("block_seconds", 1), ("faces_shown", 0), ("ads_shown", 1)):
         whole_number(name, settings[name], least)
     whole_number("workers", settings["workers"], 1, instead="auto")

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.running import cli
-from pipeline.running.check import over_zero, text, texts, whole_number
+from pipeline.running.check import batch_sizes, over_zero, text, texts, whole_number
 from pipeline.running.errors import UserError
 from pipeline.serving.app import make_app
 
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
 
 def check(settings: Mapping[str, Any]) -> None:
     """UserError for values that can't be, or contradict each other."""
-    limits, sizes, hosts = settings["limits"], settings["batch_sizes"], settings["hosts"]
+    limits, hosts = settings["limits"], settings["hosts"]
     for name in ("exported", "host"):
         text(name, settings[name])
     for name in ("hosts", "origins"):
@@ -74,10 +74,7 @@ def check(settings: Mapping[str, Any]) -> None:
     over_zero("poll_seconds", settings["poll_seconds"])
     for name, value in limits.items():
         over_zero(f"limits.{name}", value) if name.endswith("_seconds") else whole_number(f"limits.{name}", value, 1)
-    if not isinstance(sizes, list) or 1 not in sizes:
-        raise UserError(f"batch_sizes={sizes}: expected a list, and 1 has to be among them")
-    for size in sizes:
-        whole_number("batch_sizes", size, 1)
+    batch_sizes("batch_sizes", settings["batch_sizes"])
     if limits["files"] > limits["waiting"]:
         raise UserError(f"limits.files={limits['files']}: at most limits.waiting={limits['waiting']}, or none gets in")
     if limits["upload_bytes"] > limits["held_bytes"]:

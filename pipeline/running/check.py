@@ -31,3 +31,11 @@ def texts(name: str, value: Any) -> None:
     """UserError for what is no list of texts: a single one without its brackets would be a list of letters."""
     if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
         raise UserError(f"{name}={value}: expected a list of texts in brackets, such as [one,another]")
+
+
+def batch_sizes(name: str, value: Any) -> None:
+    """UserError for what is no list of whole numbers over 0 with 1 among them: any count is then a sum of them."""
+    if not isinstance(value, list) or 1 not in value:
+        raise UserError(f"{name}={value}: expected a list, and 1 has to be among them")
+    for size in value:
+        whole_number(name, size, 1)
