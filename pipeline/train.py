@@ -21,7 +21,7 @@ import tensorflow as tf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.learning import models
+from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
@@ -31,6 +31,8 @@ from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
 
 log = logging.getLogger(__name__)
+
+EARLIER = ("initial_weights", "teacher")  # choices that name a model trained before
 
 
 def main(cfg: DictConfig) -> None:
@@ -44,6 +46,7 @@ def main(cfg: DictConfig) -> None:
     arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
+    point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in EARLIER if values[key]}
     checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)
 
     with _alone(checkpoints.folder), _stoppable():
@@ -107,6 +110,9 @@ def _check(values: Mapping[str, Any]) -> None:
             raise UserError(f"{key}={values[key]}: expected a whole number of at least 1")
     if not isinstance(values["seed"], int) or not 0 <= values["seed"] < 2**31:
         raise UserError(f"seed={values['seed']}: expected a whole number from 0 to 2147483647")
+    share = values["teacher_share"]
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise UserError(f"teacher_share={share}: expected a number from 0 to 1")
 
 
 def _cut_off(store: tracking.Store, checkpoints: Checkpoints) -> str | None:

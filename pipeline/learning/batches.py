@@ -18,15 +18,23 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, batch_size: int, choice: Mapping, even: bool, seed: int, first_epoch: int, epochs: int
+    split: Split,
+    batch_size: int,
+    choice: Mapping,
+    even: bool,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+    softened: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches (uint8 [B, H, W, C], float32 [B, 7]) of the epochs `first_epoch` to `epochs` - 1.
 
     `choice` is a file of conf/augment/. With `even` an epoch has as many images of each emotion, those of rare ones
     more than once and not all of the frequent ones; without it, every image at most once. Order and augmentation of a
     batch depend on `seed` and its position alone, so that a resumed training sees what an uninterrupted one would have
-    seen.
+    seen. `softened`, float32 [N, 7], takes the place of the one-hot labels.
     """
+    labels = np.eye(len(LABELS), dtype=np.float32)[split.labels] if softened is None else softened
     count = len(split.images)
     steps = steps_per_epoch(count, batch_size)
     size = min(batch_size, count)
@@ -41,13 +49,13 @@ def training_batches(
         # Sorted within the batch: the memory map is then read in one direction.
         rows = np.sort(order(epoch)[position * size : (position + 1) * size])
         rows = np.random.default_rng([seed, int(step)]).permutation(rows)
-        return split.images[rows], split.labels[rows]
+        return split.images[rows], labels[rows]
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = tf.numpy_function(gather, [step], [tf.uint8, tf.int64], stateful=False)
+        images, wanted = tf.numpy_function(gather, [step], [tf.uint8, tf.float32], stateful=False)
         images = tf.ensure_shape(images, (size, *split.images.shape[1:]))
-        labels = tf.one_hot(tf.ensure_shape(labels, (size,)), len(LABELS))
-        return augment(images, labels, tf.stack([seed, tf.cast(step, tf.int32)]), choice)
+        wanted = tf.ensure_shape(wanted, (size, len(LABELS)))
+        return augment(images, wanted, tf.stack([seed, tf.cast(step, tf.int32)]), choice)
 
     return _ahead(tf.data.Dataset.range(first_epoch * steps, epochs * steps).map(batch, cores(), deterministic=True))
 

@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
 from pipeline.learning.checkpoint import State
+from pipeline.learning.earlier import begin_with, softened_labels
 from pipeline.running.errors import UserError
 
 VALID_BATCH = 256  # images per step on valid; changes nothing but speed
@@ -45,12 +46,14 @@ def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras
 
 
 def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
-    """The model with seeded weights, its optimizer and loss, ready to fit the arrays' training images."""
+    """The model with seeded or earlier weights, its optimizer and loss, ready to fit the arrays' training images."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(values["seed"])
     if values["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     model = build_model(values, arrays)
+    if values["initial_weights"]:
+        begin_with(model, values["initial_weights"])
     steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
         build_optimizer(values["optimizer"], steps, values["epochs"]),
@@ -74,6 +77,9 @@ def fit(
     Raises UserError, naming the epoch, when the loss is not finite.
     """
     train, valid = arrays.split("train"), arrays.split("valid")
+    softened = None
+    if values["teacher"]:
+        softened = softened_labels(train, values["teacher"], values["teacher_share"], arrays)
     callbacks = [_Epochs(state, epoch_done)]
     if model.optimizer.use_ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())
@@ -86,6 +92,7 @@ def fit(
             values["seed"],
             state.epoch,
             values["epochs"],
+            softened,
         ),
         validation_data=evaluation_batches(valid, VALID_BATCH),
         steps_per_epoch=steps_per_epoch(len(train.images), values["batch_size"]),

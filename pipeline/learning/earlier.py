@@ -1,0 +1,66 @@
+"""Going on from an earlier model: its weights to begin with, or its predictions mixed into the labels.
+
+`initial_weights` is for fine-tuning and for training on after a finished run; `teacher` is self-distillation (Furlanello
+et al. 2018, "Born-Again Neural Networks"), which softens labels that people disagree about.
+"""
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline.labels import LABELS
+from pipeline.learning import models
+from pipeline.learning.arrays import Arrays, Split
+from pipeline.running.errors import UserError
+
+BATCH = 256  # images per step of a teacher; changes nothing but speed
+
+
+def digest(choice: str, path: str) -> str:
+    """SHA-256 in hex of the model that `choice`=`path` names, a run's folder or a `.keras` file; UserError if none."""
+    with _file(choice, path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def begin_with(model: keras.Model, path: str) -> None:
+    """Give `model` the weights of the earlier one at `path`; UserError when its layers are not of the same shapes.
+
+    Layers without weights may differ: a model may be trained first on smaller crops, say.
+    """
+    file = _file("initial_weights", path)
+    weights = models.load(file).get_weights()
+    shapes, expected = [array.shape for array in weights], [array.shape for array in model.get_weights()]
+    if shapes != expected:
+        differ = [(a, b) for a, b in zip(shapes, expected, strict=False) if a != b]
+        why = f"one of shape {differ[0][0]} where {differ[0][1]} is expected" if differ else f"{len(shapes)} arrays"
+        raise UserError(
+            f"initial_weights={path}: its weights do not fit model={model.name} ({why}); "
+            "expected a model of the same architecture and channels"
+        )
+    model.set_weights(weights)
+
+
+def softened_labels(split: Split, path: str, share: float, arrays: Arrays) -> np.ndarray:
+    """Labels float32 [N, 7]: `share` of what the teacher at `path` says, the rest the label itself.
+
+    The teacher sees each image as it is and mirrored, and the mean counts. UserError when it takes other images.
+    """
+    teacher = models.load(_file("teacher", path))
+    expected = (arrays.size, arrays.size, arrays.channels)
+    if teacher.input_shape[1:] != expected:
+        raise UserError(f"teacher={path}: takes images of shape {teacher.input_shape[1:]}, expected {expected}")
+    labels = (1 - share) * np.eye(len(LABELS), dtype=np.float32)[split.labels]
+    for start in range(0, len(labels), BATCH):
+        images = np.asarray(split.images[start : start + BATCH])
+        said = teacher.predict_on_batch(images) + teacher.predict_on_batch(images[:, :, ::-1])
+        labels[start : start + BATCH] += share / 2 * said
+    return labels
+
+
+def _file(choice: str, path: str) -> Path:
+    for file in (Path(str(path)), Path(str(path)) / "train" / "model.keras"):
+        if file.is_file():
+            return file
+    raise UserError(f"{choice}={path}: no model there; expected the folder of a finished run or a .keras file")
