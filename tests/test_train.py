@@ -110,6 +110,37 @@ def test_runs_in_both_channel_modes_are_known_to_be_of_the_same_validation_image
     assert [each.info.run_name for each in runs()] == ["model_2_best_sgd_grayscale_8", "model_2_best_sgd_rgb_8"]
 
 
+def test_training_goes_on_from_an_earlier_run(project):
+    first = run("epochs=20", output="first")
+    still = ("initial_weights=first", "epochs=1", "optimizer.build.learning_rate=1e-12")
+    second = run(*still, output="second")
+    kept = pd.read_csv(first / "history.csv")["val_accuracy"].max()
+    assert pd.read_csv(second / "history.csv")["val_accuracy"].tolist() == [pytest.approx(kept, abs=1e-6)]
+    run(*still, output="second")
+    assert len(runs()) == 2, "the same run again is skipped"
+    run("epochs=1", "seed=1", output="other")
+    shutil.copytree("other/train", "first/train", dirs_exist_ok=True)
+    run(*still, output="second")
+    assert len(runs()) == 4, "other weights under the same name are another run"
+
+
+def test_a_teacher_moves_the_training_towards_what_it_says(project):
+    run("epochs=20", output="teacher")
+    taught = run("teacher=teacher", "teacher_share=1", output="taught")
+    alone = run(output="alone")
+    valid = read_arrays("data/resized/rgb", "sample").split("valid").images
+    teacher, *pupils = (models.load(Path(each) / "model.keras") for each in ("teacher/train", taught, alone))
+    said = teacher.predict(np.asarray(valid), verbose=0)
+    distances = [np.abs(pupil.predict(np.asarray(valid), verbose=0) - said).mean() for pupil in pupils]
+    assert distances[0] < distances[1]
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])
+def test_a_teachers_share_that_is_none_is_named(project, share):
+    with pytest.raises(UserError, match="teacher_share=.*: expected a number from 0 to 1"):
+        run(f"teacher_share={share}")
+
+
 def test_row_18_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(project):
     with pytest.raises(UserError, match=r"loss became .* in epoch 1; lower optimizer.build.learning_rate"):
         run("optimizer.build.learning_rate=1e38")

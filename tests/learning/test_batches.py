@@ -91,6 +91,12 @@ def test_images_do_not_stay_in_the_same_batch(split):
     assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
 
 
+def test_softened_labels_stay_with_their_images(split):
+    softened = np.random.default_rng(0).random((22, 7), np.float32)
+    for images, labels in training_batches(split, 5, NONE, False, 3, 0, 2, softened).as_numpy_iterator():
+        assert np.array_equal(labels, softened[images[:, 0, 0, 0]])
+
+
 @pytest.mark.parametrize("choice", [NONE, STRONG])
 def test_resumed_epochs_are_those_of_the_uninterrupted_training(split, choice):
     whole = content(training_batches(split, 5, choice, False, 3, 0, 4))

@@ -1,0 +1,66 @@
+"""Going on from an earlier model: its weights, or its predictions as softer labels."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.learning import models
+from pipeline.learning.arrays import Arrays, Split
+from pipeline.learning.earlier import begin_with, digest, softened_labels
+from pipeline.running.errors import UserError
+
+BLOCKS = [{"width": 8, "stride": 2, "squeeze": False}]
+
+
+def compact(crop=2, stem=8, channels=1):
+    keras.utils.set_random_seed(crop + stem)
+    return models.compact(crop, stem, BLOCKS, 4, 0.0, 48, channels)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    (tmp_path / "run" / "train").mkdir(parents=True)
+    model = compact()
+    models.save(model, tmp_path / "run" / "train" / "model.keras")
+    return model, tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", ["run", "run/train/model.keras"])
+def test_a_model_begins_with_the_weights_of_a_run_or_file_whatever_its_crop(saved, name):
+    earlier, folder = saved
+    later = compact(crop=6)
+    begin_with(later, str(folder.parent / name))
+    assert all(np.array_equal(a, b) for a, b in zip(later.get_weights(), earlier.get_weights(), strict=True))
+
+
+def test_weights_of_another_architecture_or_channels_are_refused(saved):
+    for other in (compact(stem=4), compact(channels=3)):
+        with pytest.raises(UserError, match=r"initial_weights=.*run: its weights do not fit model=compact \(one of"):
+            begin_with(other, str(saved[1]))
+
+
+@pytest.mark.parametrize("name", ["nothing", "."])
+def test_where_no_model_is_the_choice_is_named(tmp_path, name):
+    with pytest.raises(UserError, match="teacher=.*: no model there; expected the folder of a finished run"):
+        digest("teacher", str(tmp_path / name))
+
+
+def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_both_views(saved):
+    teacher, folder = saved
+    images = np.random.default_rng(0).integers(0, 256, (300, 48, 48, 1), dtype=np.uint8)
+    labels = np.arange(300) % 7
+    split = Split(images, labels, pd.DataFrame({"label": labels}))
+    arrays = Arrays(folder, folder, "sample", 48, 1, {})
+    said = (teacher.predict(images, verbose=0) + teacher.predict(images[:, :, ::-1], verbose=0)) / 2
+    for share in (0, 0.3, 1):
+        found = softened_labels(split, str(folder), share, arrays)
+        assert found.dtype == np.float32
+        assert found == pytest.approx((1 - share) * np.eye(7)[labels] + share * said, abs=1e-5)
+
+
+def test_a_teacher_that_takes_other_images_is_refused(saved):
+    images = np.zeros((2, 48, 48, 3), np.uint8)
+    split = Split(images, np.zeros(2, np.int64), pd.DataFrame({"label": [0, 0]}))
+    with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
+        softened_labels(split, str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}))
