@@ -1,7 +1,7 @@
 """Going on from an earlier model: its weights to begin with, or its predictions mixed into the labels.
 
-`initial_weights` is for fine-tuning and for training on after a finished run; `teacher` is self-distillation (Furlanello
-et al. 2018, "Born-Again Neural Networks"), which softens labels that people disagree about.
+`initial_weights` is for fine-tuning and for training on after a finished run; `teacher` is self-distillation
+(Furlanello et al. 2018, "Born-Again Neural Networks"), which softens labels that people disagree about.
 """
 
 import hashlib

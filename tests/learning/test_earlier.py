@@ -42,7 +42,7 @@ def test_weights_of_another_architecture_or_channels_are_refused(saved):
 
 @pytest.mark.parametrize("name", ["nothing", "."])
 def test_where_no_model_is_the_choice_is_named(tmp_path, name):
-    with pytest.raises(UserError, match="teacher=.*: no model there; expected the folder of a finished run"):
+    with pytest.raises(UserError, match=r"teacher=.*: no model there; expected the folder of a finished run"):
         digest("teacher", str(tmp_path / name))
 
 
