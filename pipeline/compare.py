@@ -110,6 +110,9 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
     if len(history):
         yield "heatmap", curves.heatmap(history, table)
         yield "boxes", curves.boxes(tables["per_run"])
+    timed = chosen.dropna(subset="epoch_cpu_seconds")
+    if len(timed):  # what was imported has no times
+        yield "cost", curves.cost(timed)
     if len(tables["main_effects"]):
         yield "main_effects", curves.effects(tables["main_effects"])
     if "rgb_vs_grayscale" in tables:

@@ -32,6 +32,7 @@ from pipeline.running.files import whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
+TIMES = ["epoch_seconds", "epoch_cpu_seconds"]  # of a row of the history: they differ between equal runs
 EARLIER = ("initial_weights", "teacher")  # choices that name a model trained before
 
 
@@ -74,7 +75,7 @@ def main(cfg: DictConfig) -> None:
                 bare = build_model(values, arrays)
                 bare.set_weights(state.best)
                 models.save(bare, folder / "model.keras")
-                history = pd.DataFrame(state.history).drop(columns="epoch_seconds")  # equal runs have equal files
+                history = pd.DataFrame(state.history).drop(columns=TIMES)  # equal runs have equal files
                 history.to_csv(folder / "history.csv", index=False)
                 OmegaConf.save(OmegaConf.create(values), folder / "config.yaml")
                 write_json(folder / "metrics.json", figures)

@@ -61,6 +61,7 @@ def folder(tmp_path_factory) -> Path:
         tags |= {"valid_images": IMAGES, "parameters": 4_708_615, "command": COMMAND}
         run_id = store.start(f"{model}_{optimizer}_{channels}_8", values, tags)
         curves = {"accuracy": (0.3, 0.8), "loss": (2.0, 0.5), "val_accuracy": (0.1, top), "val_loss": (2.1, 1.2)}
+        curves["epoch_cpu_seconds"] = (30, 30)
         logged = [Metric(name, value, 1, epoch) for name, two in curves.items() for epoch, value in enumerate(two, 1)]
         logged += [Metric("best_val_accuracy", top, 1, 0), Metric("best_epoch", 2, 1, 0)]
         store.client.log_batch(run_id, metrics=logged)
@@ -110,6 +111,7 @@ def test_compare_writes_every_figure_and_table(folder):
         "top_and_bottom",
         "histogram",
         "heatmap",
+        "cost",
         "boxes",
         "main_effects",
         "rgb_vs_grayscale",

@@ -52,6 +52,10 @@ def test_a_run_writes_its_model_history_and_figures_and_tracks_them(project):
     client = open_store("mlruns", "sample", create=True).client
     curve = client.get_metric_history(tracked.info.run_id, "val_loss")
     assert [point.value for point in curve] == history["val_loss"].tolist()
+    for took in ("epoch_seconds", "epoch_cpu_seconds"):
+        assert all(point.value > 0 for point in client.get_metric_history(tracked.info.run_id, took))
+        assert tracked.data.metrics[took] > 0
+        assert took not in history
     assert {file.path for file in client.list_artifacts(tracked.info.run_id, "train")} >= {
         "train/model.keras",
         "train/history.csv",

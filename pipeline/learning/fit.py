@@ -121,7 +121,7 @@ class _Epochs(keras.callbacks.Callback):
         self.validated: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.monotonic()
+        self.started, self.started_cpu = time.monotonic(), time.process_time()
         self.epoch = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
@@ -135,6 +135,7 @@ class _Epochs(keras.callbacks.Callback):
         row = {"epoch": self.epoch, **{key: float(value) for key, value in logs.items()}}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["epoch_seconds"] = time.monotonic() - self.started
+        row["epoch_cpu_seconds"] = time.process_time() - self.started_cpu  # of all cores: says more on a shared machine
         self._refuse_not_finite("val_loss", row["val_loss"])
         state = self.state
         if not state.best or row["val_accuracy"] > max(past["val_accuracy"] for past in state.history):

@@ -110,6 +110,28 @@ def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
     return figure
 
 
+def cost(history: pd.DataFrame) -> Figure:
+    """Best accuracy on valid so far against the processor time spent until then, a line per run, a colour per model.
+
+    `history` has a row per run and epoch with the run's model, val_accuracy and epoch_cpu_seconds, summed over cores.
+    """
+    models = sorted(history["model"].unique())
+    colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    for (model, _), run in history.sort_values("epoch").groupby(["model", "run_id"], sort=False):
+        spent, best = run["epoch_cpu_seconds"].cumsum() / 60, run["val_accuracy"].cummax()
+        axes.plot(spent, best, color=colours[model], linewidth=1.2, alpha=0.8, marker="." if len(run) < 20 else None)
+    axes.set(xlabel="processor time of the training, minutes (summed over cores)", ylabel="best accuracy on valid")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.grid(alpha=0.3)
+    lines = [axes.plot([], [], color=colours[model], label=model)[0] for model in models]
+    axes.legend(handles=lines, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def boxes(extremes: pd.DataFrame) -> Figure:
     """Boxen plots, per model, of the highest accuracy and the lowest loss that each run reached on train and valid.
 

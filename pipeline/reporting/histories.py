@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from pipeline.running.tracking import Store
 
-MEASURES = ("accuracy", "loss", "val_accuracy", "val_loss")
+MEASURES = ("accuracy", "loss", "val_accuracy", "val_loss", "epoch_cpu_seconds")
 AT_ONCE = 500  # runs per query; SQLite limits the number of values in one
 
 
