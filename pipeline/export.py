@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from omegaconf import DictConfig
 
-from pipeline.exporting import evaluated, litert, manifest, parity, savedmodel
+from pipeline.exporting import evaluated, litert, manifest, names, parity, savedmodel
 from pipeline.exporting.equalise import equalised
 from pipeline.exporting.evaluated import EvaluatedRun
 from pipeline.labels import LABELS
@@ -34,7 +34,6 @@ from pipeline.running.files import whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
-NAME = "emotion"  # the model's on a server
 FORMATS = ("savedmodel", *litert.PRECISIONS)
 
 
@@ -108,11 +107,11 @@ def write_formats(
     formats = {}
     with tempfile.TemporaryDirectory() as temporary:
         even = Path(temporary, "even")
-        saved = (folder if "savedmodel" in chosen else Path(temporary)) / NAME / str(version)
+        saved = (folder if "savedmodel" in chosen else Path(temporary)) / names.MODEL / str(version)
         log.info("savedmodel: writing")
         savedmodel.save(model, saved)
         if "savedmodel" in chosen:
-            savedmodel.save_warm_up(saved, NAME, model.input_shape[1:], warm_up)
+            savedmodel.save_warm_up(saved, model.input_shape[1:], warm_up)
             formats["savedmodel"] = saved
         if "int8" in chosen:
             savedmodel.save(equalised(model), even)

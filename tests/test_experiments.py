@@ -6,6 +6,7 @@ from conftest import composed
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from published import figures
 
 from pipeline.running.cli import CONF
@@ -64,7 +65,9 @@ def test_a_point_of_a_sweep_is_the_run_that_its_choices_name(experiment):
     point = points(experiment)[-1]
     swept = composed("train", f"+experiment={experiment}", *point)
     choices = [f"{group}={swept[group].name}" for group in ("data", "model", "optimizer", "channels", "augment")]
-    values = [f"{key}={swept[key]}" for key in ("epochs", "label_smoothing")]
+    keys = ("epochs", "label_smoothing", "initial_weights", "teacher", "optimizer.build.learning_rate")
+    chosen = {key: OmegaConf.select(swept, key) for key in (*keys, "augment.erase", "augment.mixup")}
+    values = [f"{key}={'null' if value is None else value}" for key, value in chosen.items()]
     by_hand = composed("train", *choices, *values, *point)
     assert config_hash(identity(swept)) == config_hash(identity(by_hand))
     assert run_name(identity(swept)).startswith(swept.model.name)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from pipeline.exporting.savedmodel import INPUT, OUTPUT, SIGNATURE
+from pipeline.exporting.names import INPUT, OUTPUT, SIGNATURE
 from pipeline.running.cores import cores
 from pipeline.running.progress import progress
 

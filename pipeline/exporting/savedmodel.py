@@ -9,9 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-INPUT = "image"
-OUTPUT = "probabilities"
-SIGNATURE = "serving_default"
+from pipeline.exporting.names import INPUT, MODEL, OUTPUT, SIGNATURE
 
 
 def save(model: keras.Model, folder: Path) -> None:
@@ -32,11 +30,10 @@ def save(model: keras.Model, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), {SIGNATURE: serve})
 
 
-def save_warm_up(folder: Path, name: str, image: Sequence[int], batch_sizes: Sequence[int]) -> None:
+def save_warm_up(folder: Path, image: Sequence[int], batch_sizes: Sequence[int]) -> None:
     """Put requests of these batch sizes where a server that loads the SavedModel in `folder` answers them first.
 
-    `name` is the model's on the server, `image` the shape of one. They are gray all over: faces of the data set must
-    not travel with a model. The file is a TFRecord of PredictionLog ("SavedModel Warmup" of TensorFlow Serving).
+    `image` is the shape of one. They are gray all over: faces of the data set must not travel with a model. The file is a TFRecord of PredictionLog ("SavedModel Warmup" of TensorFlow Serving).
     """
     extra = folder / "assets.extra"
     extra.mkdir()
@@ -44,7 +41,7 @@ def save_warm_up(folder: Path, name: str, image: Sequence[int], batch_sizes: Seq
         for size in batch_sizes:
             images = tf.make_tensor_proto(np.full((size, *image), 128, np.uint8))
             request = predict_pb2.PredictRequest(
-                model_spec=model_pb2.ModelSpec(name=name, signature_name=SIGNATURE), inputs={INPUT: images}
+                model_spec=model_pb2.ModelSpec(name=MODEL, signature_name=SIGNATURE), inputs={INPUT: images}
             )
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             file.write(log.SerializeToString())

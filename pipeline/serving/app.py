@@ -17,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from pipeline.exporting import names
 from pipeline.serving import tensorflow_api
 from pipeline.serving.desk import Busy
 from pipeline.serving.front import Front
@@ -118,7 +119,7 @@ def add_tensorflow_api(app: FastAPI, service: Service) -> None:
         """Names, types and shapes of its input and output."""
         return tensorflow_api.metadata(named(request))
 
-    latest = f"/v1/models/{tensorflow_api.NAME}"
+    latest = f"/v1/models/{names.MODEL}"
     for at, extra, missing in ((latest, {}, {}), (f"{latest}/versions/{{version:version}}", VERSION, problems(404))):
         post = app.post(f"{at}:predict", response_model=Predictions | Outputs, responses=missing | refusals,
                         openapi_extra=TENSORS | extra)  # fmt: skip

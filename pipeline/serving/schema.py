@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.exporting.names import INPUT, SIGNATURE
 from pipeline.labels import LABELS
 
 _P = dict(zip(LABELS, (0.01, 0.0, 0.01, 0.91, 0.01, 0.02, 0.04), strict=True))
@@ -166,10 +167,10 @@ _LEVEL = {"type": "integer", "minimum": 0, "maximum": 255}
 _ROW = {"type": "array", "items": {"type": "array", "items": _LEVEL}}
 _IMAGE = {"type": "array", "items": _ROW, "description": "size x size x channels whole numbers"}
 _IMAGES = {"type": "array", "items": _IMAGE, "minItems": 1}
-_ROWS = {"anyOf": [_IMAGES, {"type": "array", "items": {"type": "object", "properties": {"image": _IMAGE},
-                                                        "required": ["image"]}, "minItems": 1}]}  # fmt: skip
-_COLUMNS = {"anyOf": [_IMAGES, {"type": "object", "properties": {"image": _IMAGES}, "required": ["image"]}]}
-_SIGNATURE = {"type": "string", "enum": ["serving_default", ""]}
+_ROWS = {"anyOf": [_IMAGES, {"type": "array", "items": {"type": "object", "properties": {INPUT: _IMAGE},
+                                                        "required": [INPUT]}, "minItems": 1}]}  # fmt: skip
+_COLUMNS = {"anyOf": [_IMAGES, {"type": "object", "properties": {INPUT: _IMAGES}, "required": [INPUT]}]}
+_SIGNATURE = {"type": "string", "enum": [SIGNATURE, ""]}
 TENSORS = {
     "requestBody": {
         "required": True,

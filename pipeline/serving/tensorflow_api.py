@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.exporting.names import INPUT, MODEL, OUTPUT, SIGNATURE
 from pipeline.serving.model import Model
 from pipeline.serving.upload import Refusal
 
-NAME = "emotion"
-INPUT, OUTPUT, SIGNATURE = "image", "probabilities", "serving_default"  # as export names them in the SavedModel
 BYTES_A_NUMBER = 40  # of a request's JSON at most: three digits, a comma and a line of its own, indented
 BESIDES = 16  # commas and brackets of a request that are not of its images
 
@@ -80,6 +79,6 @@ def metadata(model: Model) -> dict[str, Any]:
         "method_name": "tensorflow/serving/predict",
     }
     return {
-        "model_spec": {"name": NAME, "signature_name": "", "version": str(model.about["version"])},
+        "model_spec": {"name": MODEL, "signature_name": "", "version": str(model.about["version"])},
         "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
     }

@@ -18,8 +18,8 @@ import yaml
 from omegaconf import OmegaConf
 from packaging.specifiers import SpecifierSet
 
+from pipeline.exporting import names
 from pipeline.running.cli import CONF
-from pipeline.serving import tensorflow_api
 from serving.drawn import encoded, portrait
 from serving.server import Server
 
@@ -133,6 +133,6 @@ def test_tensorflow_serving_gets_the_exported_model_by_its_name(compose):
     service = compose["tensorflow-serving"]
     (volume,) = service["volumes"]
     name = service["environment"]["MODEL_NAME"]
-    assert name == tensorflow_api.NAME and volume["target"] == f"/models/{name}" and volume["read_only"]
+    assert name == names.MODEL and volume["target"] == f"/models/{name}" and volume["read_only"]
     assert Path(volume["source"]) == Path(PATHS.export) / name
     assert int(service["user"].split(":")[0]) > 0
