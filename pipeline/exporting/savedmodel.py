@@ -33,7 +33,8 @@ def save(model: keras.Model, folder: Path) -> None:
 def save_warm_up(folder: Path, image: Sequence[int], batch_sizes: Sequence[int]) -> None:
     """Put requests of these batch sizes where a server that loads the SavedModel in `folder` answers them first.
 
-    `image` is the shape of one. They are gray all over: faces of the data set must not travel with a model. The file is a TFRecord of PredictionLog ("SavedModel Warmup" of TensorFlow Serving).
+    `image` is the shape of one. They are gray all over: faces of the data set must not travel with a model. The file is
+    a TFRecord of PredictionLog ("SavedModel Warmup" of TensorFlow Serving).
     """
     extra = folder / "assets.extra"
     extra.mkdir()
