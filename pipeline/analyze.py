@@ -36,6 +36,7 @@ from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
 from pipeline.running.progress import progress
+from pipeline.serving import faces
 from pipeline.serving.model import Model
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def check(settings: Mapping[str, Any]) -> None:
     for name, least in (("block_seconds", 1), ("faces_shown", 0), ("ads_shown", 1)):
         whole_number(name, settings[name], least)
     whole_number("workers", settings["workers"], 1, instead="auto")
+    faces.check(settings["faces"])
     for name, value in settings["limits"].items():
         whole_number(f"limits.{name}", value, 1)
 

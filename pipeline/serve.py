@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pipeline.running import cli
 from pipeline.running.check import batch_sizes, over_zero, text, texts, whole_number
 from pipeline.running.errors import UserError
+from pipeline.serving import faces
 from pipeline.serving.app import make_app
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def check(settings: Mapping[str, Any]) -> None:
     for name, value in limits.items():
         over_zero(f"limits.{name}", value) if name.endswith("_seconds") else whole_number(f"limits.{name}", value, 1)
     batch_sizes("batch_sizes", settings["batch_sizes"])
+    faces.check(settings["faces"])
     if limits["files"] > limits["waiting"]:
         raise UserError(f"limits.files={limits['files']}: at most limits.waiting={limits['waiting']}, or none gets in")
     if limits["upload_bytes"] > limits["held_bytes"]:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from pipeline import serve
 from pipeline.running.errors import UserError
+from pipeline.serving import faces
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,12 @@ from pipeline.running.errors import UserError
         ("origins=https://example.org", "origins=https://example.org: expected a list"),
         ("exported=null", "exported=None"),
         ("host=127", "host=127"),
+        ("faces.threshold=1", "faces.threshold=1: expected a number from 0.01 to 0.99"),
+        ("faces.max_tiles=0", "faces.max_tiles=0: expected a whole number"),
+        ("faces.tile=small", "faces.tile=small: expected a number"),
+        ("faces.crop.fills=0", "faces.crop.fills=0"),
+        ("faces.frame.margin=null", "faces.frame.margin=None"),
+        ("faces.smallest=0.5", "faces.smallest=0.5: expected a whole number"),
     ),
 )
 def test_values_that_can_not_be_are_refused_by_name(override, said):
@@ -72,3 +79,11 @@ def test_a_start_that_fails_for_another_reason_is_not_put_down_to_the_port():
 
     with pytest.raises(SystemExit):
         asyncio.run(serve.Server(uvicorn.Config(app, log_config=None)).serve())
+
+
+def test_every_value_of_faces_is_checked():
+    def names(settings, prefix=""):
+        for key, value in settings.items():
+            yield from names(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+
+    assert set(names(OmegaConf.to_container(composed("serve").faces))) == set(faces.RANGES)

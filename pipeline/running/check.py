@@ -21,6 +21,12 @@ def over_zero(name: str, value: Any) -> None:
         raise UserError(f"{name}={value}: expected a number over 0")
 
 
+def number(name: str, value: Any, least: float, most: float) -> None:
+    """UserError for what is no number from `least` to `most`."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError(f"{name}={value}: expected a number from {least:g} to {most:g}")
+
+
 def text(name: str, value: Any) -> None:
     """UserError for what is no text, or an empty one."""
     if not isinstance(value, str) or not value:

@@ -14,7 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import sweep
@@ -36,6 +36,7 @@ def run(step: str) -> None:
 
     def job(cfg: DictConfig) -> None:
         try:
+            _refuse_single_values(step, cfg)
             main(cfg)
         except (UserError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode is RunMode.MULTIRUN:
@@ -56,6 +57,31 @@ def run(step: str) -> None:
         sweep.forget_log()
     if mistakes:
         _fail(step, mistake_text(step, mistakes[0]))
+
+
+def _refuse_single_values(step: str, cfg: DictConfig) -> None:
+    """UserError where one value was given for a whole group of them, as `limits=3` does."""
+    expected = _plain(OmegaConf.load(CONF / f"{step}.yaml"))
+    for name in expected.pop("defaults", []):
+        if isinstance(name, str) and name in cfg:  # conf/paths.yaml and the like
+            expected[name] = _plain(OmegaConf.load(CONF / f"{name}.yaml"))
+    expected.pop("hydra", None)
+    _refuse_single(expected, _plain(cfg), "")
+
+
+def _refuse_single(expected: dict, given: dict, prefix: str) -> None:
+    for key, values in expected.items():
+        if not isinstance(values, dict):
+            continue
+        if not isinstance(given[key], dict):
+            name = f"{prefix}{key}"
+            some = f"{name}.{next(iter(values))}=..."
+            raise UserError(f"{name}={given[key]}: {name} is a group; give its values one by one, such as {some}")
+        _refuse_single(values, given[key], f"{prefix}{key}.")
+
+
+def _plain(cfg: DictConfig) -> dict:
+    return OmegaConf.to_container(cfg, resolve=False)
 
 
 def mistake_text(step: str, error: Exception) -> str:

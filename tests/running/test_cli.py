@@ -34,6 +34,22 @@ def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monke
     assert not out and not Path("mlruns").exists()
 
 
+@pytest.mark.parametrize(
+    ("step", "override", "one_of_it"),
+    [
+        ("serve", "limits=3", "limits.upload_bytes"),
+        ("analyze", "faces.crop=3", "faces.crop.aspect"),
+        ("evaluate", "calibration=2", "calibration.bins"),
+        ("clean", "paths=elsewhere", "paths.sample"),
+    ],
+)
+def test_a_single_value_for_a_group_is_one_line(project, monkeypatch, capfd, step, override, one_of_it):
+    code, out, err = shell(monkeypatch, capfd, step, override, *(["data=own"] if step == "clean" else []))
+    assert code == 2 and not out
+    assert err.startswith(f"pipeline.{step}: {override}: ") and f"such as {one_of_it}=" in err
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_help_names_every_choice_with_what_it_is(project, monkeypatch, capfd):
     code, out, _ = shell(monkeypatch, capfd, "train", "--help")
     assert code == 0
