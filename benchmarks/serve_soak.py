@@ -65,12 +65,6 @@ class Load:
         return self
 
 
-def resident(pid: int) -> float:
-    """Resident memory now, MiB."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=600)
@@ -87,7 +81,7 @@ def main() -> None:
         memory = []
         for _ in progress(range(arguments.seconds), arguments.seconds, "soak", unit="s"):
             time.sleep(1)
-            memory.append(resident(server.process.pid))
+            memory.append(server.memory("VmRSS"))
         load.ended()
     tenth = max(1, arguments.seconds // 10)
     first, last = statistics.fmean(memory[tenth : 2 * tenth]), statistics.fmean(memory[-tenth:])

@@ -120,12 +120,6 @@ def load(url: str, picture: bytes, clients: int, seconds: float) -> dict:
     return {"requests_s": round(rate, 1), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "errors": errors}
 
 
-def memory(pid: int) -> float:
-    """Highest resident memory so far, MiB."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return round(int(line.split()[1]) / 1024)
-
-
 class Study(Server):
     """The study's design as a server process."""
 
@@ -161,7 +155,7 @@ def main() -> None:
                 print(json.dumps({"what": side, "clients": clients} | found), flush=True)
             ratios = {side: round(rates[side] / rates["study"], 1) for side in exported}
             print(json.dumps({"what": "ratio of requests", "clients": clients} | ratios), flush=True)
-        used = {f"{side}_mib": memory(server.process.pid) for side, server in sides.items()}
+        used = {f"{side}_mib": round(server.memory("VmHWM")) for side, server in sides.items()}
         print(json.dumps({"what": "start to ready and memory"} | ready | used), flush=True)
 
 

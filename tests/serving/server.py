@@ -38,6 +38,11 @@ class Server:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log()
             time.sleep(0.05)
 
+    def memory(self, line: str) -> float:
+        """Resident memory in MiB: of now ("VmRSS") or the highest so far ("VmHWM")."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return int(next(each for each in lines if each.startswith(line)).split()[1]) / 1024
+
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
