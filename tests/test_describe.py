@@ -201,3 +201,15 @@ def test_a_run_that_is_not_evaluated_as_it_stands_is_refused(run):
     with pytest.raises(UserError, match=r"config\.yaml: not there; train it"):
         card(run)
     assert not (run / "MODEL_CARD.md").exists()
+
+
+def test_a_model_that_it_went_on_from_is_named_by_its_digest(run):
+    assert "SHA-256" not in card(run)
+    config = OmegaConf.load(run / "train/config.yaml")
+    config.teacher = "multirun/first"
+    OmegaConf.save(config, run / "train/config.yaml")
+    about = json.loads((run / "train/run.json").read_text())
+    (run / "train/run.json").write_text(json.dumps(about | {"teacher_digest": "decade" * 10}))
+    text = card(run)
+    assert "`teacher` is a model trained before, the file with SHA-256 `decadedecadedeca`" in text
+    assert "| teacher | multirun/first |" in text and "`initial_weights` is" not in text
