@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.labels import LABELS
 from pipeline.reporting import compare
@@ -124,7 +124,9 @@ def cost(history: pd.DataFrame) -> Figure:
         axes.plot(spent, best, color=colours[model], linewidth=1.2, alpha=0.8, marker="." if len(run) < 20 else None)
     axes.set(xlabel="processor time of the training, minutes (summed over cores)", ylabel="best accuracy on valid")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a short range has no power of ten in it
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     lines = [axes.plot([], [], color=colours[model], label=model)[0] for model in models]
     axes.legend(handles=lines, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
