@@ -65,9 +65,10 @@ def test_a_point_of_a_sweep_is_the_run_that_its_choices_name(experiment):
     point = points(experiment)[-1]
     swept = composed("train", f"+experiment={experiment}", *point)
     choices = [f"{group}={swept[group].name}" for group in ("data", "model", "optimizer", "channels", "augment")]
-    keys = ("epochs", "label_smoothing", "initial_weights", "teacher", "optimizer.build.learning_rate")
-    chosen = {key: OmegaConf.select(swept, key) for key in (*keys, "augment.erase", "augment.mixup")}
-    values = [f"{key}={'null' if value is None else value}" for key, value in chosen.items()]
+    keys = ["epochs", "batch_size", "label_smoothing", "initial_weights", "teacher", "augment.erase", "augment.mixup"]
+    keys += [f"optimizer.build.{key}" for key in ("learning_rate", "ema_momentum")]
+    chosen = {key: OmegaConf.select(swept, key) for key in keys}
+    values = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     by_hand = composed("train", *choices, *values, *point)
     assert config_hash(identity(swept)) == config_hash(identity(by_hand))
     assert run_name(identity(swept)).startswith(swept.model.name)
