@@ -26,6 +26,7 @@ from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
 from pipeline.running import cli, tracking
+from pipeline.running.check import number
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
@@ -111,9 +112,7 @@ def _check(values: Mapping[str, Any]) -> None:
             raise UserError(f"{key}={values[key]}: expected a whole number of at least 1")
     if not isinstance(values["seed"], int) or not 0 <= values["seed"] < 2**31:
         raise UserError(f"seed={values['seed']}: expected a whole number from 0 to 2147483647")
-    share = values["teacher_share"]
-    if not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise UserError(f"teacher_share={share}: expected a number from 0 to 1")
+    number("teacher_share", values["teacher_share"], 0, 1)
 
 
 def _cut_off(store: tracking.Store, checkpoints: Checkpoints) -> str | None:

@@ -1,6 +1,5 @@
 """What a killed training resumes from: everything fit had at the end of a whole epoch, verified before it is used."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline.running.files import whole_folder
+from pipeline.running.files import sha256, whole_folder
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Checkpoints:
                 "run_id": run_id,
                 "epoch": state.epoch,
                 "history": state.history,
-                "sha256": {file.name: _sha256(file) for file in sorted(beside.glob("*.npz"))},
+                "sha256": {file.name: sha256(file) for file in sorted(beside.glob("*.npz"))},
             }
             (beside / "checkpoint.json").write_text(json.dumps(about))
         for old in self._found()[2:]:
@@ -78,7 +77,7 @@ class Checkpoints:
         try:
             about = json.loads((folder / "checkpoint.json").read_text())
             sound = about["config_hash"] == self.config_hash and all(
-                _sha256(folder / name) == digest for name, digest in about["sha256"].items()
+                sha256(folder / name) == digest for name, digest in about["sha256"].items()
             )
         except (OSError, ValueError, KeyError):
             return None
@@ -97,8 +96,3 @@ def _read(path: Path) -> list[np.ndarray]:
 def _assign(variables: list, arrays: list[np.ndarray]) -> None:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

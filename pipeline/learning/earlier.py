@@ -4,7 +4,6 @@
 (Furlanello et al. 2018, "Born-Again Neural Networks"), which softens labels that people disagree about.
 """
 
-import hashlib
 from pathlib import Path
 
 import keras
@@ -14,14 +13,14 @@ from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, Split
 from pipeline.running.errors import UserError
+from pipeline.running.files import sha256
 
 BATCH = 256  # images per step of a teacher; changes nothing but speed
 
 
 def digest(choice: str, path: str) -> str:
     """SHA-256 in hex of the model that `choice`=`path` names, a run's folder or a `.keras` file; UserError if none."""
-    with _file(choice, path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(_file(choice, path))
 
 
 def begin_with(model: keras.Model, path: str) -> None:

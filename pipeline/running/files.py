@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import re
@@ -108,3 +109,9 @@ def _named_disk_errors(path: Path) -> Iterator[None]:
                 f"{path}: the disk is full; free some space and run again, earlier outputs are intact"
             ) from error
         raise
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 in hex of a file's bytes, whatever its size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
