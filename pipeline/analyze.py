@@ -31,13 +31,11 @@ from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
 from pipeline.running import cli
-from pipeline.running.check import batch_sizes, text, whole_number
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
 from pipeline.running.progress import progress
-from pipeline.serving import faces
-from pipeline.serving.model import Model
+from pipeline.serving.model import Model, check_batch_sizes
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ WRITTEN = {"index.html", "faces.csv", "faces.parquet", "ads.csv"}
 def main(cfg: DictConfig) -> None:
     """Read what `cfg` (conf/analyze.yaml) says and tell where the report is."""
     settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    check(settings)
+    check_batch_sizes(settings["batch_sizes"])
     source, out = Path(settings["source"]), Path(settings["out"])
     files = open_files(source, settings["limits"]["video_bytes"])
     refuse_place(out, source)
@@ -68,30 +66,6 @@ def main(cfg: DictConfig) -> None:
         made = page.make(title(source), [*ads.values()], kept.faces(), model.about, settings)
         (folder / "index.html").write_text(made, encoding="utf-8")
     say([*ads.values()], out)
-
-
-def check(settings: Mapping[str, Any]) -> None:
-    """UserError for values that can't be."""
-    for name in ("source", "out", "exported"):
-        text(name, settings[name])
-    for name, fits, expected in (
-        ("frames_per_second", lambda value: 0 < value <= 60, "a number over 0, at most 60"),
-        ("confidence", lambda value: 0.5 <= value < 1, "a number from 0.5 to under 1"),
-        ("keep_faces", lambda value: value is True or value is False, "true or false"),
-    ):
-        try:
-            fine = fits(settings[name])
-        except TypeError:
-            fine = False
-        if not fine:
-            raise UserError(f"{name}={settings[name]}: expected {expected}")
-    batch_sizes("batch_sizes", settings["batch_sizes"])
-    for name, least in (("block_seconds", 1), ("faces_shown", 0), ("ads_shown", 1)):
-        whole_number(name, settings[name], least)
-    whole_number("workers", settings["workers"], 1, instead="auto")
-    faces.check(settings["faces"])
-    for name, value in settings["limits"].items():
-        whole_number(f"limits.{name}", value, 1)
 
 
 def refuse_place(out: Path, source: Path) -> None:

@@ -74,22 +74,20 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(values: Mapping) -> None:
-    """UserError for a reversed range, negative counts, shares that do not add up to 1, unknown folders or units."""
-    for name, least in (("images", 0), ("identities", 1)):
-        if min(values[name].values()) < least:
-            raise UserError(f"{name}={values[name]}: expected at least {least} in each split")
+    """UserError for a reversed range, shares that do not add up to 1, unknown folders or units."""
     for group in ("expression", "view", "camera", "dark"):
         for name, value in values[group].items():
             if isinstance(value, list) and not (len(value) == 2 and value[0] <= value[1]):
                 raise UserError(f"{group}.{name}={value}: expected [lowest, highest]")
-    if values["camera"]["size"][0] < 16:
-        raise UserError(f"camera.size={values['camera']['size']}: expected at least 16 pixels")
     for name in ("shares", "emotions"):
         if set(values[name]) != set(FOLDERS):
             raise UserError(f"{name}: expected exactly the class folders {', '.join(FOLDERS)}")
     for folder, prototype in values["emotions"].items():
         if unknown := set(prototype) - set(UNITS):
             raise UserError(f"emotions.{folder}: {', '.join(sorted(unknown))} is not drawn; known: {', '.join(UNITS)}")
+        for unit, value in prototype.items():
+            if len(value) != 2:
+                raise UserError(f"emotions.{folder}.{unit}={value}: expected [intensity, probability]")
     if abs(sum(values["shares"].values()) - 1) > 1e-6:
         raise UserError(f"shares: they add up to {sum(values['shares'].values()):.3f}; expected 1")
 

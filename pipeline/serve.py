@@ -16,10 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.running import cli
-from pipeline.running.check import batch_sizes, over_zero, text, texts, whole_number
 from pipeline.running.errors import UserError
-from pipeline.serving import faces
 from pipeline.serving.app import make_app
+from pipeline.serving.model import check_batch_sizes
 
 log = logging.getLogger(__name__)
 
@@ -62,21 +61,11 @@ class Server(uvicorn.Server):
 
 
 def check(settings: Mapping[str, Any]) -> None:
-    """UserError for values that can't be, or contradict each other."""
+    """UserError for values that contradict each other."""
     limits, hosts = settings["limits"], settings["hosts"]
-    for name in ("exported", "host"):
-        text(name, settings[name])
-    for name in ("hosts", "origins"):
-        texts(name, settings[name])
     if any("*" in host.removeprefix("*.") for host in hosts if host != "*"):
         raise UserError(f"hosts={hosts}: a * stands for any host, or for the first part of one, as in *.example.org")
-    whole_number("port", settings["port"], 1, 65535)
-    whole_number("workers", settings["workers"], 1, instead="auto")
-    over_zero("poll_seconds", settings["poll_seconds"])
-    for name, value in limits.items():
-        over_zero(f"limits.{name}", value) if name.endswith("_seconds") else whole_number(f"limits.{name}", value, 1)
-    batch_sizes("batch_sizes", settings["batch_sizes"])
-    faces.check(settings["faces"])
+    check_batch_sizes(settings["batch_sizes"])
     if limits["files"] > limits["waiting"]:
         raise UserError(f"limits.files={limits['files']}: at most limits.waiting={limits['waiting']}, or none gets in")
     if limits["upload_bytes"] > limits["held_bytes"]:

@@ -26,7 +26,6 @@ from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
 from pipeline.running import cli, tracking
-from pipeline.running.check import number
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
@@ -39,7 +38,6 @@ EARLIER = ("initial_weights", "teacher")  # choices that name a model trained be
 
 def main(cfg: DictConfig) -> None:
     values = identity(cfg)
-    _check(values)
     digest = config_hash(values)
     name = run_name(values)
     output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{digest[:8]}")
@@ -104,15 +102,6 @@ def command() -> str:
         return ""
     overrides = [o for o in HydraConfig.get().overrides.task if o.lstrip("+").split("=")[0] not in ("output", "rerun")]
     return shlex.join(["python", "-m", "pipeline.train", *overrides])
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    for key in ("batch_size", "epochs"):
-        if not isinstance(values[key], int) or values[key] < 1:
-            raise UserError(f"{key}={values[key]}: expected a whole number of at least 1")
-    if not isinstance(values["seed"], int) or not 0 <= values["seed"] < 2**31:
-        raise UserError(f"seed={values['seed']}: expected a whole number from 0 to 2147483647")
-    number("teacher_share", values["teacher_share"], 0, 1)
 
 
 def _cut_off(store: tracking.Store, checkpoints: Checkpoints) -> str | None:

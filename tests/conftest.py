@@ -12,19 +12,22 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.labels import LABELS
-from pipeline.running.cli import CONF
+from pipeline.running.check import check
+from pipeline.running.config import CONF
 
 # The real config shrunk: a linear model that trains in a second.
 TINY = ("model=model_2_best", "model.build.layers=[flatten]", "optimizer=sgd", "batch_size=8", "epochs=3")
 
 
 def composed(step: str, *overrides: str) -> DictConfig:
-    """conf/<step>.yaml with overrides, as the step's `main` gets it."""
+    """conf/<step>.yaml with overrides, as the step's `main` gets it: checked."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3", job_name=step):
         whole = compose(step, list(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(whole)
-        return compose(step, list(overrides))
+        cfg = compose(step, list(overrides))
+    check(step, cfg)
+    return cfg
 
 
 def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: int = 40, seed: int = 0) -> None:

@@ -227,13 +227,8 @@ def test_a_campaign_is_called_as_its_folder_is_even_from_within_and_through_a_li
      "faces.overlap=2"),
 )  # fmt: skip
 def test_values_that_cannot_be_are_refused_by_name(override):
-    settings = OmegaConf.to_container(composed("analyze", "source=x", override), resolve=True)
     with pytest.raises(UserError, match=f"^{override.partition('=')[0]}="):
-        analyze.check(settings)
-
-
-def test_the_values_as_they_are_stand():
-    analyze.check(OmegaConf.to_container(composed("analyze", "source=x"), resolve=True))
+        analyze.main(composed("analyze", "source=x", override))
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")

@@ -1,17 +1,15 @@
 """The gate on its own: any source, nothing written, an error exactly if train leaks into valid or test."""
 
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from trees import encoded, picture, tree, write, zipped
 
 from pipeline import audit
-from pipeline.running import cli
 from pipeline.running.errors import UserError
 
 
 def audited(source, cache):
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        audit.main(compose("audit", [f"source={source}", f"paths.cache={cache}"]))
+    audit.main(composed("audit", f"source={source}", f"paths.cache={cache}"))
 
 
 def test_a_source_without_leaks_passes(tmp_path, capsys):

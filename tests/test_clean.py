@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from PIL import Image
 from trees import cleaned, config, digests, encoded, picture, tree, write, zipped
 
@@ -173,8 +173,8 @@ def test_limit_draws_in_proportion_and_nested(tmp_path):
         assert {id.split("/")[1] for id in drawn} == set(clean.FOLDERS)
     assert sum(id.startswith("train/happy") for id in small) > 15
     assert clean.draw(ids, "all", seed=0) == ids
-    with pytest.raises(UserError, match="limit=3"):
-        clean.draw(ids, 3, seed=0)
+    with pytest.raises(UserError, match="limit=3"):  # at least one image of each class
+        composed("clean", "data=own", "limit=3")
 
 
 def test_limit_is_applied_before_decoding(tmp_path, raw):
@@ -302,9 +302,8 @@ def test_row_10_near_duplicates(tmp_path, raw):
 
 
 def test_of_drawn_faces_every_planted_fault_leaves_and_nothing_else(tmp_path):
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        small = ["images={train:250,valid:50,test:50}", "camera.supersampling=1", f"output={tmp_path / 'sample'}"]
-        draw.main(compose("draw", small))
+    small = ["images={train:250,valid:50,test:50}", "camera.supersampling=1", f"output={tmp_path / 'sample'}"]
+    draw.main(composed("draw", *small))
     manifest, _ = cleaned(tmp_path, tmp_path / "sample", "data.max_bad_share=0.2")
     truth = pd.read_csv(tmp_path / "sample" / "truth.csv")
     assert len(truth) > 60

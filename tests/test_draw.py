@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +18,6 @@ from pipeline.drawing.dirt import NEAR
 from pipeline.drawing.faces import UNITS, Shot, random_person
 from pipeline.drawing.sketch import draw_face
 from pipeline.labels import FOLDERS, SPLITS, index_of_folder
-from pipeline.running.cli import CONF
 from pipeline.running.errors import UserError
 
 SMALL = ["images={train:130,valid:40,test:40}", "camera.supersampling=1"]
@@ -29,13 +28,8 @@ CLEAN = [
 ]
 
 
-def config(*overrides):
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return compose("draw", overrides=list(overrides))
-
-
 def planned(*overrides):
-    cfg = config(*overrides)
+    cfg = composed("draw", *overrides)
     return draw.plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
 
 
@@ -53,14 +47,14 @@ def pixels(path):
 def sample(tmp_path_factory):
     """A small set with all planted faults."""
     folder = tmp_path_factory.mktemp("drawn") / "sample"
-    draw.main(config(*SMALL, "workers=2", f"output={folder}"))
+    draw.main(composed("draw", *SMALL, "workers=2", f"output={folder}"))
     return folder
 
 
 @pytest.fixture(scope="module")
 def learning():
     """Train and valid of a small clean set at 48 x 48: images (N, 48, 48) gray 0..255, class indices (N,)."""
-    cfg = config(*CLEAN, "images={train:350,valid:120,test:0}", "camera.supersampling=1")
+    cfg = composed("draw", *CLEAN, "images={train:350,valid:120,test:0}", "camera.supersampling=1")
     values = OmegaConf.to_container(cfg, resolve=True)
     pictures = draw.plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
     found = {split: ([], []) for split in SPLITS}
@@ -106,7 +100,7 @@ def test_a_copy_follows_its_original_which_is_repeated_once():
 
 
 def test_same_values_same_bytes_whatever_the_number_of_processes(sample, tmp_path):
-    draw.main(config(*SMALL, "workers=1", f"output={tmp_path / 'again'}"))
+    draw.main(composed("draw", *SMALL, "workers=1", f"output={tmp_path / 'again'}"))
     first, again = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for folder in (sample, tmp_path / "again")
@@ -116,7 +110,7 @@ def test_same_values_same_bytes_whatever_the_number_of_processes(sample, tmp_pat
 
 
 def test_another_seed_draws_other_faces():
-    values = OmegaConf.to_container(config(*SMALL), resolve=True)
+    values = OmegaConf.to_container(composed("draw", *SMALL), resolve=True)
     picture = draw.Picture("train/happy/face_00000.jpg", 0, 0)
     assert draw.content(picture, values) != draw.content(picture, values | {"seed": 8})
 
@@ -129,7 +123,11 @@ def test_truth_says_what_cleaning_has_to_do(sample):
         expected = {"dark_face": "keep", "valid_in_test": "report"}.get(row["fault"], "drop")
         assert row["expected"] == expected
         assert split == "train" or expected != "drop"
-    assert {row["fault"] for row in rows} == set(config().dirt)
+    assert {row["fault"] for row in rows} == set(
+        composed(
+            "draw",
+        ).dirt
+    )
 
 
 def test_broken_files_are_broken(sample):
@@ -245,15 +243,16 @@ def test_an_action_unit_shows(unit):
     [
         (["images={train:40,valid:9,test:9}"], "too few for the planted faults"),
         (["camera.size=[160,48]"], r"camera.size=\[160, 48\]: expected \[lowest, highest\]"),
-        (["camera.size=[4,48]"], "at least 16 pixels"),
+        (["camera.size=[4,48]"], "camera.size=4: expected a whole number, from 16"),
         (["shares.happy=0.5"], "add up to 1.300"),
+        (["emotions.happy.AU12=[1]"], r"emotions.happy.AU12=\[1\]: expected \[intensity, probability\]"),
         (["+emotions.happy.AU99=[1,1]"], "AU99 is not drawn"),
-        (["identities.test=0"], "at least 1"),
+        (["identities.test=0"], "identities.test=0: expected a whole number, at least 1"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(overrides, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:
-        draw.main(config(f"output={tmp_path / 'sample'}", "workers=1", *overrides))
+        draw.main(composed("draw", f"output={tmp_path / 'sample'}", "workers=1", *overrides))
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -261,5 +260,5 @@ def test_mistakes_are_one_line_and_leave_nothing(overrides, message, tmp_path):
 def test_a_folder_of_someone_elses_is_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="not a drawn data set"):
-        draw.main(config(f"output={tmp_path}"))
+        draw.main(composed("draw", f"output={tmp_path}"))
     assert (tmp_path / "thesis.txt").read_text() == "mine"

@@ -6,21 +6,18 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from PIL import Image
 from trees import cleaned, digests, encoded, picture, tree, write, zipped
 
 from pipeline import resize
 from pipeline.labels import LABELS
-from pipeline.running import cli
 from pipeline.running.errors import UserError
 
 
 def resized(root, channels: str, *overrides):
     places = [f"paths.{name}={root / name}" for name in ("clean", "resized", "cache")]
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        cfg = compose("resize", ["data=own", f"channels={channels}", *places, *overrides])
-    resize.main(cfg)
+    resize.main(composed("resize", "data=own", f"channels={channels}", *places, *overrides))
     return root / "resized" / channels
 
 

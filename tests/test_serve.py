@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 
 from pipeline import serve
 from pipeline.running.errors import UserError
-from pipeline.serving import faces
 
 
 @pytest.mark.parametrize(
@@ -25,32 +24,31 @@ from pipeline.serving import faces
         ("workers=0", "workers=0"),
         ("workers=many", "workers=many: expected auto or a whole number"),
         ("port=70000", "port=70000: expected a whole number, from 1 to 65535"),
-        ("port=null", "port=None"),
+        ("port=null", "port=null"),
         ("batch_sizes=4", "batch_sizes=4"),
         ("batch_sizes=[1,x]", "batch_sizes=x: expected a whole number, at least 1"),
         ("batch_sizes=[1,0]", "batch_sizes=0"),
         ("limits.upload_bytes=32MB", "limits.upload_bytes=32MB: expected a whole number"),
         ("limits.pixels=x", "limits.pixels=x"),
-        ("limits.connections=true", "limits.connections=True"),
-        ("limits.header_seconds=0", "limits.header_seconds=0: expected a number over 0"),
+        ("limits.connections=true", "limits.connections=true"),
+        ("limits.header_seconds=0", "limits.header_seconds=0: expected a number, from 0.001"),
         ("poll_seconds=x", "poll_seconds=x"),
         ("hosts=emotion.example.org", "hosts=emotion.example.org: expected a list"),
         ("hosts=[emotion*]", "hosts="),
         ("origins=https://example.org", "origins=https://example.org: expected a list"),
-        ("exported=null", "exported=None"),
-        ("host=127", "host=127"),
-        ("faces.threshold=1", "faces.threshold=1: expected a number from 0.01 to 0.99"),
+        ("exported=null", "exported=null: expected a text"),
+        ("host=127", "host=127: expected a text"),
+        ("faces.threshold=1", "faces.threshold=1: expected a number, from 0.01 to 0.99"),
         ("faces.max_tiles=0", "faces.max_tiles=0: expected a whole number"),
         ("faces.tile=small", "faces.tile=small: expected a number"),
         ("faces.crop.fills=0", "faces.crop.fills=0"),
-        ("faces.frame.margin=null", "faces.frame.margin=None"),
+        ("faces.frame.margin=null", "faces.frame.margin=null"),
         ("faces.smallest=0.5", "faces.smallest=0.5: expected a whole number"),
     ),
 )
 def test_values_that_can_not_be_are_refused_by_name(override, said):
-    settings = OmegaConf.to_container(composed("serve", override), resolve=True)
     with pytest.raises(UserError, match=re.escape(said)) as refusal:
-        serve.check(settings)
+        serve.check(OmegaConf.to_container(composed("serve", override), resolve=True))
     assert "\n" not in str(refusal.value)
 
 
@@ -79,11 +77,3 @@ def test_a_start_that_fails_for_another_reason_is_not_put_down_to_the_port():
 
     with pytest.raises(SystemExit):
         asyncio.run(serve.Server(uvicorn.Config(app, log_config=None)).serve())
-
-
-def test_every_value_of_faces_is_checked():
-    def names(settings, prefix=""):
-        for key, value in settings.items():
-            yield from names(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
-
-    assert set(names(OmegaConf.to_container(composed("serve").faces))) == set(faces.RANGES)

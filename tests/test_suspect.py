@@ -4,20 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import composed
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
 from pipeline import suspect
 from pipeline.labels import LABELS
-from pipeline.running import cli
 from pipeline.running.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def model() -> dict:
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("suspect").model)
+    return OmegaConf.to_container(composed("suspect").model)
 
 
 def stripes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -228,9 +228,9 @@ def test_row_17_sigterm_keeps_the_checkpoint_and_marks_the_run_killed(project):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("epochs=0", "epochs=0: expected a whole number of at least 1"),
-        ("batch_size=x", "batch_size=x: expected a whole number of at least 1"),
-        ("seed=-1", "seed=-1: expected a whole number from 0"),
+        ("epochs=0", "epochs=0: expected a whole number, at least 1"),
+        ("batch_size=x", "batch_size=x: expected a whole number, at least 1"),
+        ("seed=-1", "seed=-1: expected a whole number, from 0"),
         ("data=own", "holds the data set 'sample', but data=own was asked for"),
     ],
 )

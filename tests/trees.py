@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from PIL import Image
 
 from pipeline import clean
 from pipeline.labels import FOLDERS, SPLITS
-from pipeline.running import cli
 
 
 def picture(seed: int, size: int = 48, colour: bool = False) -> Image.Image:
@@ -60,8 +59,7 @@ def zipped(root: Path, path: Path, prefix: str = "MMAFEDB/") -> Path:
 def config(root, source, *overrides):
     """The real config, with outputs below `root`."""
     places = [f"paths.{name}={root / name}" for name in ("clean", "resized", "cache")]
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return compose("clean", ["data=own", f"source={source}", *places, *overrides])
+    return composed("clean", "data=own", f"source={source}", *places, *overrides)
 
 
 def cleaned(root, source, *overrides) -> tuple[pd.DataFrame, dict]:

@@ -1,47 +1,252 @@
-"""Checks of single values of a config: a UserError names the value and says what is expected."""
+"""What the values of a step may be: each of the kind it has in conf/, and a number within its range below.
 
+Every step is checked before it begins, so that a mistake is one line and costs no work. What two values may not be
+together, and what only data can tell, is checked where it is known.
+"""
+
+import json
 import math
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
+COUNT = (1, None)
+MAYBE_NONE = (0, None)
+SHARE = (0.0, 1.0)
+AT_LEAST_0 = (0.0, None)
+SECONDS = (0.001, 86_400.0)
+DEGREES = (0.0, 180.0)
+SEED = (0, 2**31 - 1)
 
-def whole_number(name: str, value: Any, least: int, most: float = math.inf, instead: str | None = None) -> None:
-    """UserError for what is no whole number from `least` to `most`; the word `instead` may stand for one."""
-    if value == instead and instead is not None:
+NULL, BOOL, NUMBER, TEXT, LIST, GROUP = "null", "true or false", "a number", "a text", "a list in brackets", "a group"
+
+# From and to which a value makes sense, whole numbers where the first is one; a third entry is a word that may stand
+# for a number. A name is its path in the config with the group first, `*` any part of it; the first that fits counts.
+# In a list it holds for each entry.
+RANGES: dict[str, tuple] = {
+    # every step
+    "*seed": SEED,
+    "workers": (1, 10_000, "auto"),
+    "confidence": (0.5, 0.9999),
+    "batch_size": COUNT,
+    "shard": COUNT,
+    "size": (1, 10_000),
+    "top": COUNT,
+    "bottom": MAYBE_NONE,
+    "show": MAYBE_NONE,
+    "tile": (8, 10_000),
+    # draw
+    "images.*": MAYBE_NONE,
+    "identities.*": COUNT,
+    "shares.*": SHARE,
+    "emotions.*": (0.0, 2.0),
+    "expression.*": (0.0, 10.0),
+    "view.elevation": (-90.0, 90.0),
+    "view.*": DEGREES,
+    "camera.supersampling": (1, 16),
+    "camera.size": (16, 10_000),
+    "camera.quality": (1, 100),
+    "dark.quality": (1, 100),
+    "*_share": SHARE,
+    "camera.*": (0.0, 255.0),
+    "dark.*": (0.0, 255.0),
+    "dirt.*": MAYBE_NONE,
+    # clean
+    "limit": (7, None, "all"),  # one image of each emotion
+    "looks.max_*": COUNT,
+    "looks.gray_tolerance": (0, 255),
+    "looks.crops": (0.0, 0.45),
+    "looks.placeholder.entropy": (0.0, 8.0),
+    "looks.placeholder.contrast": (0.0, 255.0),
+    "looks.placeholder.votes": (0, 100),
+    "looks.placeholder.*": SHARE,
+    "blank_spread": (0, 255),
+    "near.similarity": SHARE,
+    "near.spare_bits": MAYBE_NONE,
+    "near.flips": MAYBE_NONE,
+    "near.*": COUNT,
+    "sheet.*": COUNT,
+    "data.max_bad_share": SHARE,
+    # resize, balance, train
+    "channels.count": (1, 3),
+    "balance.per_class": COUNT,
+    **{
+        f"{group}.{key}": bounds
+        for group in ("augment", "generate")
+        for key, bounds in {
+            "rotation": DEGREES,
+            "shift": SHARE,
+            "shear": (0.0, 89.0),
+            "zoom": (0.0, 0.99),
+            "brightness": SHARE,
+            "contrast": SHARE,
+            "erase": SHARE,
+            "mixup": (0.0, 100.0),
+        }.items()
+    },
+    "epochs": COUNT,
+    "label_smoothing": (0.0, 0.99),
+    "teacher_share": SHARE,
+    "optimizer.build.learning_rate": (0.0, 1000.0),
+    "optimizer.build.beta_?": SHARE,
+    "optimizer.build.rho": SHARE,
+    "optimizer.build.*momentum": SHARE,
+    "optimizer.build.weight_decay": AT_LEAST_0,
+    "optimizer.schedule.warmup_epochs": MAYBE_NONE,
+    "model.build.crop": MAYBE_NONE,
+    "model.build.stem": COUNT,
+    "model.build.squeeze_ratio": COUNT,
+    "model.build.dropout": (0.0, 0.99),
+    # evaluate, compare, suspect
+    "one_by_one": MAYBE_NONE,
+    "resamples": COUNT,
+    "brightness.*": (0.0, 256.0),
+    "calibration.bins": COUNT,
+    "calibration.precision": SHARE,
+    "bins": COUNT,
+    "folds": (2, None),
+    "model.components": COUNT,
+    "model.hidden": COUNT,
+    "model.steps": COUNT,
+    "model.batch_size": COUNT,
+    "model.learning_rate": (0.0, 1000.0),
+    "model.weight_decay": AT_LEAST_0,
+    # promote, export, restore, report
+    "margin": SHARE,
+    "calibration.images": COUNT,
+    "warm_up": COUNT,
+    "parity.*": SHARE,
+    "tolerance": SHARE,
+    "faces": MAYBE_NONE,
+    # serve, analyze
+    "port": (1, 65_535),
+    "batch_sizes": COUNT,
+    "*_seconds": SECONDS,
+    "limits.*": COUNT,
+    "frames_per_second": (0.01, 60.0),
+    "faces_shown": MAYBE_NONE,
+    "ads_shown": COUNT,
+    "faces.threshold": (0.01, 0.99),
+    "faces.overlap": (0.01, 0.99),
+    "faces.short_side": (48, 10_000),
+    "faces.tile_from": (48, 1_000_000),
+    "faces.tile": (0.05, 1.0),
+    "faces.tile_step": (0.05, 1.0),
+    "faces.strip_step": (0.05, 1.0),
+    "faces.aspect": (1.0, 1000.0),
+    "faces.crop.aspect": (1.0, 1000.0),
+    "faces.crop.fills": (0.01, 1.0),
+    "faces.crop.long_side": (0, 10_000),
+    "faces.crop.hint": (0.01, 0.99),
+    "faces.crop.border": (0.0, 5.0),
+    "faces.crop.threshold": (0.01, 0.99),
+    "faces.frame.margin": (0.0, 5.0),
+    "faces.frame.lift": (-1.0, 1.0),
+    "faces.*": (1, 10_000),
+}
+
+MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
+
+
+def check(step: str, cfg: DictConfig) -> None:
+    """UserError, naming the first, for a value of the step's config that cannot be."""
+    _group("", OmegaConf.to_container(cfg, resolve=False), _examples(step))
+
+
+def range_of(name: str) -> tuple | None:
+    """The entry of RANGES for a value's path, such as `faces.crop.hint`."""
+    return next((bounds for pattern, bounds in RANGES.items() if fnmatch(name, pattern)), None)
+
+
+def _examples(step: str) -> dict[str, list]:
+    """What each key of the step's config is in its file, or of a group in each of the files to choose from."""
+    config = _file(step)
+    defaults = config.pop("defaults")
+    examples = {key: [value] for key, value in config.items() if key != "hydra"}
+    for entry in defaults:
+        if isinstance(entry, Mapping):
+            group = next(iter(entry)).removeprefix("override ")
+            examples[group] = [_file(f"{group}/{file.stem}") for file in sorted((CONF / group).glob("*.yaml"))]
+        elif "defaults" in (values := {} if entry in ("_self_", "hydra_quiet") else _file(entry)):
+            examples |= _examples(entry)  # a step that this one is built on
+        elif values:
+            examples[entry] = [values]
+    return examples
+
+
+def _file(name: str) -> dict:
+    return OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
+
+
+def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:
+    """Refuse one of `values`, or that one of `examples` is missing; what is in `values` alone was added by somebody."""
+    for key, known in examples.items():
+        if key in values:
+            _value(f"{prefix}{key}", values[key], known)
+        elif not fnmatch(f"{prefix}{key}", MAY_BE_TAKEN_OUT):
+            raise UserError(f"{prefix}{key}: taken out, and it is needed")
+
+
+def _value(name: str, value: Any, examples: list) -> None:
+    """Refuse `value` when it is of no kind that one of `examples` has, or out of its range."""
+    if isinstance(value, str) and (value == "???" or value.startswith("${")):
+        return  # missing, which is said when it is needed, or the same as another value
+    kinds = dict.fromkeys(map(_kind, examples))
+    if kinds == {NULL: None}:
+        kinds[TEXT] = None
+    kind, bounds = _kind(value), range_of(name)
+    if kind == GROUP and GROUP in kinds:
+        groups = [example for example in examples if _kind(example) == GROUP]
+        every = {key: [group[key] for group in groups if key in group] for group in groups for key in group}
+        optional = {key for key, known in every.items() if len(known) < len(groups)}
+        _group(f"{name}.", value, {key: known for key, known in every.items() if key in value or key not in optional})
+    elif kind == LIST and LIST in kinds:
+        entries = [entry for example in examples if _kind(example) == LIST for entry in example]
+        for entry in value:
+            _value(name, entry, entries or [TEXT])
+    elif bounds and not (kind == NULL and NULL in kinds) and not {GROUP, LIST} & {kind, *kinds}:
+        _number(name, value, *bounds)
+    elif kind not in kinds or (value == "" and "" not in examples):
+        raise UserError(f"{name}={_shown(value)}: {_expected(name, value, kinds, examples)}")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return BOOL
+    if isinstance(value, int | float):
+        return NUMBER
+    return TEXT if isinstance(value, str) else LIST if isinstance(value, list) else GROUP
+
+
+def _expected(name: str, value: Any, kinds: Iterable[str], examples: list) -> str:
+    if GROUP in kinds and NULL not in kinds:
+        first = next(iter(next(example for example in examples if _kind(example) == GROUP)))
+        return f"{name} is a group; give its values one by one, such as {name}.{first}=..."
+    said = f"expected {' or '.join(kinds)}"
+    if TEXT in kinds and _kind(value) in (NUMBER, BOOL):
+        return f"{said}; in quotes, {name}='\"{_shown(value)}\"', it is one"
+    return f"{said}, such as {name}=[one,another]" if LIST in kinds else said
+
+
+def _number(name: str, value: Any, least: float, most: float | None = None, instead: str | None = None) -> None:
+    """UserError for what is no number from `least` to `most`, whole where `least` is; `instead` may stand for one."""
+    if instead is not None and value == instead:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        bounds = f"at least {least}" if most == math.inf else f"from {least} to {most}"
-        raise UserError(f"{name}={value}: expected {f'{instead} or ' if instead else ''}a whole number, {bounds}")
+    whole = isinstance(least, int)
+    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not fits or not math.isfinite(value) or not least <= value <= (math.inf if most is None else most):
+        bounds = f"at least {least:g}" if most is None else f"from {least:.16g} to {most:.16g}"
+        what = "a whole number" if whole else "a number"
+        raise UserError(f"{name}={_shown(value)}: expected {f'{instead} or ' if instead else ''}{what}, {bounds}")
 
 
-def over_zero(name: str, value: Any) -> None:
-    """UserError for what is no finite number over 0."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise UserError(f"{name}={value}: expected a number over 0")
-
-
-def number(name: str, value: Any, least: float, most: float) -> None:
-    """UserError for what is no number from `least` to `most`."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise UserError(f"{name}={value}: expected a number from {least:g} to {most:g}")
-
-
-def text(name: str, value: Any) -> None:
-    """UserError for what is no text, or an empty one."""
-    if not isinstance(value, str) or not value:
-        raise UserError(f"{name}={value}: expected a text")
-
-
-def texts(name: str, value: Any) -> None:
-    """UserError for what is no list of texts: a single one without its brackets would be a list of letters."""
-    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-        raise UserError(f"{name}={value}: expected a list of texts in brackets, such as [one,another]")
-
-
-def batch_sizes(name: str, value: Any) -> None:
-    """UserError for what is no list of whole numbers over 0 with 1 among them: any count is then a sum of them."""
-    if not isinstance(value, list) or 1 not in value:
-        raise UserError(f"{name}={value}: expected a list, and 1 has to be among them")
-    for size in value:
-        whole_number(name, size, 1)
+def _shown(value: Any) -> Any:
+    """A value as one writes it in an override."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else value

@@ -5,6 +5,7 @@ errors as one line with exit status 2.
 """
 
 import importlib
+import itertools
 import logging
 import os
 import sys
@@ -14,13 +15,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import sweep
+from pipeline.running.check import check
+from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 GOES_ON = ("train", "import_histories")  # steps that keep what they have finished when they are cut off
 
 
@@ -36,7 +38,7 @@ def run(step: str) -> None:
 
     def job(cfg: DictConfig) -> None:
         try:
-            _refuse_single_values(step, cfg)
+            check(step, cfg)
             main(cfg)
         except (UserError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode is RunMode.MULTIRUN:
@@ -59,31 +61,6 @@ def run(step: str) -> None:
         _fail(step, mistake_text(step, mistakes[0]))
 
 
-def _refuse_single_values(step: str, cfg: DictConfig) -> None:
-    """UserError where one value was given for a whole group of them, as `limits=3` does."""
-    expected = _plain(OmegaConf.load(CONF / f"{step}.yaml"))
-    for name in expected.pop("defaults", []):
-        if isinstance(name, str) and name in cfg:  # conf/paths.yaml and the like
-            expected[name] = _plain(OmegaConf.load(CONF / f"{name}.yaml"))
-    expected.pop("hydra", None)
-    _refuse_single(expected, _plain(cfg), "")
-
-
-def _refuse_single(expected: dict, given: dict, prefix: str) -> None:
-    for key, values in expected.items():
-        if not isinstance(values, dict):
-            continue
-        if not isinstance(given[key], dict):
-            name = f"{prefix}{key}"
-            some = f"{name}.{next(iter(values))}=..."
-            raise UserError(f"{name}={given[key]}: {name} is a group; give its values one by one, such as {some}")
-        _refuse_single(values, given[key], f"{prefix}{key}.")
-
-
-def _plain(cfg: DictConfig) -> dict:
-    return OmegaConf.to_container(cfg, resolve=False)
-
-
 def mistake_text(step: str, error: Exception) -> str:
     """What the user is told of `error`; raises it when it is no mistake of the user's."""
     see = f" (see python -m pipeline.{step} --help)"
@@ -97,7 +74,18 @@ def mistake_text(step: str, error: Exception) -> str:
         cause = error.__cause__
         text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
         return text.partition("Config search path")[0].strip() + see
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return f"{_numbered_choice()}: expected a name, that of a file of the group{see}"
     raise error
+
+
+def _numbered_choice() -> str:
+    """The override that names a file of a group by a number, as `model=3` does; Hydra does not say which it was."""
+    groups = {"hydra", *(path.name for path in CONF.iterdir() if path.is_dir())}
+    given = [override for override in sys.argv[1:] if override.lstrip("+").partition("=")[0] in groups]
+    values = [override.partition("=")[2] for override in given]
+    numbers = [not value[:1].isalpha() or value in ("null", "true", "false") for value in values]
+    return " ".join(itertools.compress(given, numbers))
 
 
 def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:

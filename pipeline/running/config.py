@@ -1,14 +1,17 @@
-"""A run's identity: what of the resolved config decides its result, and the hash that names it."""
+"""Where the config lies, and what of it is a run's identity: what decides its result, and its hash."""
 
 import hashlib
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.running.errors import UserError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 # Where things lie and whether to do them again changes no result: the same choices have the same hash under
 # `dvc repro`, `dvc exp run` and a sweep.

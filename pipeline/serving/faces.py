@@ -15,8 +15,6 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from pipeline.running.check import number, whole_number
-
 FOLDER = Path(__file__).parent / "detector"
 # Anchors: (cells a side, anchors in each cell), one after the other as the net's outputs are.
 SHORT = ("face_detection_short_range.tflite", 128, ((16, 2), (8, 6)))
@@ -32,38 +30,6 @@ class Face:
     width: int
     height: int
     score: float
-
-
-# From and to which each value of conf/faces.yaml makes sense; whole numbers where both ends are.
-RANGES = {
-    "threshold": (0.01, 0.99),
-    "overlap": (0.01, 0.99),
-    "short_side": (48, 10_000),
-    "tile_from": (48, 1_000_000),
-    "tile": (0.05, 1.0),
-    "tile_step": (0.05, 1.0),
-    "strip_step": (0.05, 1.0),
-    "max_tiles": (1, 10_000),
-    "aspect": (1.0, 1000.0),
-    "crop.aspect": (1.0, 1000.0),
-    "crop.fills": (0.01, 1.0),
-    "crop.long_side": (0, 10_000),
-    "crop.hint": (0.01, 0.99),
-    "crop.border": (0.0, 5.0),
-    "crop.threshold": (0.01, 0.99),
-    "frame.margin": (0.0, 5.0),
-    "frame.lift": (-1.0, 1.0),
-    "smallest": (1, 10_000),
-    "most": (1, 10_000),
-}
-
-
-def check(settings: Mapping) -> None:
-    """UserError for values of conf/faces.yaml with which no face could be looked for."""
-    for name, (least, most) in RANGES.items():
-        group, _, key = name.rpartition(".")
-        value = (settings[group] if group else settings)[key]
-        (whole_number if isinstance(least, int) else number)(f"faces.{name}", value, least, most)
 
 
 class Detector:

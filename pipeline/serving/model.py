@@ -39,6 +39,12 @@ class Manifest(BaseModel):
     files: dict[str, str]
 
 
+def check_batch_sizes(sizes: Sequence[int]) -> None:
+    """UserError for sizes without 1: with it, any number of faces is a sum of them."""
+    if 1 not in sizes:
+        raise UserError(f"batch_sizes={sizes}: 1 has to be among them")
+
+
 class Model:
     """An exported emotion model. `predict` and `raw` may be called from several threads; they take turns.
 

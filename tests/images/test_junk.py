@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 from trees import picture
@@ -10,13 +10,11 @@ from trees import picture
 from pipeline import draw
 from pipeline.images import facts, junk
 from pipeline.images.decode import decode
-from pipeline.running import cli
 
 
 @pytest.fixture(scope="module")
 def rule() -> dict:
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("clean", ["data=own"]).looks.placeholder)
+    return OmegaConf.to_container(composed("clean", "data=own").looks.placeholder)
 
 
 def judged(image: Image.Image, rule: dict) -> bool:
@@ -63,8 +61,7 @@ def test_no_face_is_lost_for_a_quick_look_first(monkeypatch):
     def whatever_the_quick_look_says(cascade, view, step, others, smallest):
         return seen(cascade, view, step, others, smallest) if others else 1
 
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        values = OmegaConf.to_container(compose("draw"))
+    values = OmegaConf.to_container(composed("draw"))
     drawn = [draw.content(draw.Picture(f"train/happy/{number}.jpg", number, number), values) for number in range(8)]
     small = [np.asarray(decode(data, 10**6).image.convert("L").resize((48, 48))) for data in drawn]
     quick, seen = [junk.face_votes(image, 2) == 2 for image in small], junk._seen

@@ -23,6 +23,8 @@ from pipeline.running.tracking import open_store
         ([*TINY, "epochs=0"], ["epochs=0", "at least 1"]),
         ([*TINY, "optimizer.learning_rate=1"], ["learning_rate"]),
         ([*TINY, "epochs=[1"], ["epochs=[1"]),
+        ([*TINY, "channels=3"], ["channels=3: expected a name"]),
+        ([*TINY, "hydra=3"], ["hydra=3: expected a name"]),
     ],
 )
 def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monkeypatch, capfd, arguments, named):

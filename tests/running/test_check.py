@@ -1,0 +1,95 @@
+"""Every value in conf/ has a kind and every number a range, and what is of neither is refused before any work."""
+
+from fnmatch import fnmatch
+from functools import cache
+
+import pytest
+from conftest import composed
+from omegaconf import OmegaConf
+
+from pipeline.running.check import RANGES, range_of
+from pipeline.running.config import CONF, flatten
+from pipeline.running.errors import UserError
+
+REQUIRED = {
+    "train": ("model=compact", "optimizer=sgd_cosine"),
+    "clean": ("data=own",),
+    "resize": ("data=own", "channels=rgb"),
+}
+OTHERS = {  # of groups whose default has fewer values
+    "train": [("model=model_2_best", f"optimizer={name}", "balance=balanced_1") for name in ("adam", "rmsprop")],
+    "balance": [("balance=balanced_1",)],
+}
+STEPS = sorted(file.stem for file in CONF.glob("*.yaml") if "defaults:" in file.read_text())
+FREE = ("endings.*", "parameters.*", "model.build.*")  # of people's own; the published runs' are data
+
+
+@cache
+def as_they_are(step: str) -> list[dict]:
+    sets = [REQUIRED.get(step, ()), *OTHERS.get(step, [])]
+    return [flatten(OmegaConf.to_container(composed(step, *overrides))) for overrides in sets]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_number_has_a_range(step):
+    for values in as_they_are(step):
+        for name, value in values.items():
+            numbers = [each for each in (value if isinstance(value, list) else [value]) if type(each) in (int, float)]
+            if numbers and not any(fnmatch(name, free) for free in FREE):
+                assert range_of(name), f"{name}={value} in conf/ has no range in pipeline/running/check.py"
+
+
+def test_every_range_is_of_a_number_there_is():
+    names = {name for step in STEPS for values in as_they_are(step) for name in values}
+    for pattern in RANGES:
+        assert any(range_of(name) is RANGES[pattern] and fnmatch(name, pattern) for name in names), pattern
+
+
+@pytest.mark.parametrize(
+    ("step", "override", "said"),
+    [
+        ("train", "label_smoothing=x", "label_smoothing=x: expected a number, from 0 to 0.99"),
+        ("train", "label_smoothing=nan", "label_smoothing=nan: expected a number"),
+        ("train", "augment.rotation=wide", "augment.rotation=wide: expected a number, from 0 to 180"),
+        ("train", "augment.rotation=null", "augment.rotation=null: expected a number"),
+        ("train", "augment.flip=3", "augment.flip=3: expected true or false"),
+        ("train", "deterministic=1", "deterministic=1: expected true or false"),
+        ("train", "optimizer.build.nesterov=x", "optimizer.build.nesterov=x: expected true or false"),
+        ("train", "optimizer.build.learning_rate=-1", "optimizer.build.learning_rate=-1: expected a number, from 0"),
+        ("train", "optimizer.schedule=3", "optimizer.schedule=3: expected null or a group"),
+        ("train", "model.name=3", "model.name=3: expected a text; in quotes, model.name='\"3\"', it is one"),
+        ("train", "output=3", "output=3: expected null or a text"),
+        ("train", "data.deny=x", "data.deny=x: expected a list in brackets, such as data.deny=[one,another]"),
+        ("train", "data.deny=[1]", "data.deny=1: expected a text"),
+        ("train", "paths.multirun=[a]", "paths.multirun=['a']: expected a text"),
+        ("train", "~label_smoothing", "label_smoothing: taken out, and it is needed"),
+        ("train", "~optimizer.build.learning_rate", "optimizer.build.learning_rate: taken out"),
+        ("train", "batch_size=true", "batch_size=true: expected a whole number, at least 1"),
+        ("evaluate", "confidence=95", "confidence=95: expected a number, from 0.5 to 0.9999"),
+        ("evaluate", "seed=-1", "seed=-1: expected a whole number, from 0 to 2147483647"),
+        ("clean", "limit=few", "limit=few: expected all or a whole number, at least 7"),
+        ("clean", "looks.crops=[0.02,x]", "looks.crops=x: expected a number, from 0 to 0.45"),
+        ("suspect", "folds=1", "folds=1: expected a whole number, at least 2"),
+        ("draw", "camera.noise=[0,loud]", "camera.noise=loud: expected a number"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
+    with pytest.raises(UserError) as refusal:
+        composed(step, *REQUIRED.get(step, ()), override)
+    assert str(refusal.value).startswith(said) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "balance.per_class=null",
+        "optimizer.schedule=null",
+        "output=some/where",
+        "seed=${epochs}",
+        "+optimizer.build.clipnorm=5",
+        "augment.rotation=12.5",
+        "data.deny=[]",
+    ],
+)
+def test_what_another_file_of_the_group_may_be_is_let_through(override):
+    assert composed("train", *REQUIRED["train"], override)
