@@ -6,10 +6,13 @@ together, and what only data can tell, is checked where it is known.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.running.config import CONF
@@ -171,12 +174,22 @@ def _examples(step: str) -> dict[str, list]:
     for entry in defaults:
         if isinstance(entry, Mapping):
             group = next(iter(entry)).removeprefix("override ")
-            examples[group] = [_file(f"{group}/{file.stem}") for file in sorted((CONF / group).glob("*.yaml"))]
+            examples[group] = list(_readable(sorted((CONF / group).glob("*.yaml"))))
         elif "defaults" in (values := {} if entry in ("_self_", "hydra_quiet") else _file(entry)):
             examples |= _examples(entry)  # a step that this one is built on
         elif values:
             examples[entry] = [values]
     return examples
+
+
+def _choices() -> set[str]:
+    return {path.name for path in CONF.iterdir() if path.is_dir()}
+
+
+def _readable(files: Iterable[Path]) -> Iterator[dict]:
+    for file in files:
+        with suppress(yaml.YAMLError):  # Hydra says so when it is chosen
+            yield _file(f"{file.parent.name}/{file.stem}")
 
 
 def _file(name: str) -> dict:
@@ -189,7 +202,7 @@ def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:
         if key in values:
             _value(f"{prefix}{key}", values[key], known)
         elif not fnmatch(f"{prefix}{key}", MAY_BE_TAKEN_OUT):
-            raise UserError(f"{prefix}{key}: taken out, and it is needed")
+            raise UserError(f"{prefix}{key}: missing, and it is needed")
 
 
 def _value(name: str, value: Any, examples: list) -> None:
@@ -202,9 +215,10 @@ def _value(name: str, value: Any, examples: list) -> None:
     kind, bounds = _kind(value), range_of(name)
     if kind == GROUP and GROUP in kinds:
         groups = [example for example in examples if _kind(example) == GROUP]
+        others = [group for group in groups if group.keys() != value.keys()] if name in _choices() else groups
+        needed = set.intersection(*map(set, others or groups))  # what somebody's own file must have too
         every = {key: [group[key] for group in groups if key in group] for group in groups for key in group}
-        optional = {key for key, known in every.items() if len(known) < len(groups)}
-        _group(f"{name}.", value, {key: known for key, known in every.items() if key in value or key not in optional})
+        _group(f"{name}.", value, {key: known for key, known in every.items() if key in value or key in needed})
     elif kind == LIST and LIST in kinds:
         entries = [entry for example in examples if _kind(example) == LIST for entry in example]
         for entry in value:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
@@ -74,6 +75,9 @@ def mistake_text(step: str, error: Exception) -> str:
         cause = error.__cause__
         text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
         return text.partition("Config search path")[0].strip() + see
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: not valid YAML, {error.problem}"
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         return f"{_numbered_choice()}: expected a name, that of a file of the group{see}"
     raise error

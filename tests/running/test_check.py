@@ -1,12 +1,16 @@
 """Every value in conf/ has a kind and every number a range, and what is of neither is refused before any work."""
 
+import shutil
 from fnmatch import fnmatch
 from functools import cache
+from pathlib import Path
 
 import pytest
 from conftest import composed
 from omegaconf import OmegaConf
+from shells import shell
 
+from pipeline.running import check, cli
 from pipeline.running.check import RANGES, range_of
 from pipeline.running.config import CONF, flatten
 from pipeline.running.errors import UserError
@@ -62,8 +66,8 @@ def test_every_range_is_of_a_number_there_is():
         ("train", "data.deny=x", "data.deny=x: expected a list in brackets, such as data.deny=[one,another]"),
         ("train", "data.deny=[1]", "data.deny=1: expected a text"),
         ("train", "paths.multirun=[a]", "paths.multirun=['a']: expected a text"),
-        ("train", "~label_smoothing", "label_smoothing: taken out, and it is needed"),
-        ("train", "~optimizer.build.learning_rate", "optimizer.build.learning_rate: taken out"),
+        ("train", "~label_smoothing", "label_smoothing: missing, and it is needed"),
+        ("train", "~optimizer.build.learning_rate", "optimizer.build.learning_rate: missing"),
         ("train", "batch_size=true", "batch_size=true: expected a whole number, at least 1"),
         ("evaluate", "confidence=95", "confidence=95: expected a number, from 0.5 to 0.9999"),
         ("evaluate", "seed=-1", "seed=-1: expected a whole number, from 0 to 2147483647"),
@@ -93,3 +97,29 @@ def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
 )
 def test_what_another_file_of_the_group_may_be_is_let_through(override):
     assert composed("train", *REQUIRED["train"], override)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    """conf/ with somebody's own file in a group."""
+    shutil.copytree(CONF, tmp_path / "conf")
+    for module in (cli, check):
+        monkeypatch.setattr(module, "CONF", tmp_path / "conf")
+    return tmp_path / "conf/balance/mine.yaml"
+
+
+def test_a_file_that_is_no_yaml_is_named_with_its_line_when_chosen_and_else_in_nobodys_way(
+    own, project, monkeypatch, capfd
+):
+    own.write_text("name: mine\nbuild: {_target_: x\n  - y: [\n")
+    code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
+    assert code == 2 and f"{own}, line 3: not valid YAML, expected" in err and len(err.splitlines()) == 1
+    assert shell(monkeypatch, capfd, "balance")[0] == 0
+
+
+def test_a_file_without_what_the_others_of_its_group_have_is_refused(own, project, monkeypatch, capfd):
+    own.write_text("name: mine\nper_class: 5\neven_sampling: false\n")
+    code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
+    assert code == 2 and "balance.class_weight: missing, and it is needed" in err
+    own.write_text(own.read_text() + "class_weight: false\nnote: my own\n")
+    assert shell(monkeypatch, capfd, "balance", "balance=mine")[0] == 0
