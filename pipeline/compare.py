@@ -26,11 +26,13 @@ MEASURES = {"accuracy": "highest", "val_accuracy": "highest", "loss": "lowest", 
 
 def main(cfg: DictConfig) -> None:
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-    table, _ = rank.ranking([row for row in map(rank.row, store.finished({})) if not row["apart"]])
+    rows = [row for row in map(rank.row, store.finished({})) if not row["apart"]]
+    table, _ = rank.ranking(rows)
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, table["run_id"].tolist())
+    history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["initial_run_id"] for row in rows}, store)
     log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
 
     tables = compared(table, history, cfg.choices, cfg.confidence)
@@ -68,6 +70,23 @@ def compared(
         tables["rgb_vs_grayscale"] = pd.DataFrame([compare.paired_difference(*accuracy, confidence)])
         tables["rgb_vs_grayscale_pairs"] = pairs[[*same, "best_val_accuracy_rgb", "best_val_accuracy_grayscale"]]
     return tables
+
+
+def cpu_seconds_spent(history: pd.DataFrame, initial: dict[str, str], store: tracking.Store) -> pd.Series:
+    """Processor seconds, summed over cores, until the end of each row of `history`, those of earlier runs with them.
+
+    `initial` names the run that a run went on from, or "" for none. NaN where a run of the chain did not log its times.
+    """
+    before: dict[str, float] = {"": 0.0}
+
+    def until_end(run_id: str) -> float:
+        if run_id not in before:
+            own = histories.read(store, [run_id], ["epoch_cpu_seconds"])["epoch_cpu_seconds"]
+            before[run_id] = until_end(initial.get(run_id, "")) + own.sum(skipna=False, min_count=1)
+        return before[run_id]
+
+    own = history.sort_values("epoch").groupby("run_id")["epoch_cpu_seconds"].cumsum()
+    return own + history["run_id"].map(lambda run_id: until_end(initial[run_id]))
 
 
 def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -110,7 +129,7 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
     if len(history):
         yield "heatmap", curves.heatmap(history, table)
         yield "boxes", curves.boxes(tables["per_run"])
-    timed = chosen.dropna(subset="epoch_cpu_seconds")
+    timed = chosen.dropna(subset="spent")
     if len(timed):  # what was imported has no times
         yield "cost", curves.cost(timed)
     if len(tables["main_effects"]):

@@ -81,6 +81,7 @@ def row(run: Run) -> dict[str, Any]:
         "apart": tags.get("apart", ""),
         "caution": tags.get("caution", ""),
         "command": tags["command"],
+        "initial_run_id": tags.get("initial_run_id", ""),
     }
 
 

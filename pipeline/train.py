@@ -62,6 +62,8 @@ def main(cfg: DictConfig) -> None:
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             store.tag(run_id, {"parameters": model.count_params(), **_images(arrays)})
+            if values["initial_weights"] and (initial := earlier.run_id(values["initial_weights"])):
+                store.tag(run_id, {"initial_run_id": initial})
             if state := checkpoints.restore(model):
                 log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
                 store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log

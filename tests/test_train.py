@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 from conftest import TINY, composed, write_arrays
 
-from pipeline import train
+from pipeline import compare, rank, train
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.learning.checkpoint import Checkpoints, State
+from pipeline.reporting import histories
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import open_store
 
@@ -122,6 +123,15 @@ def test_training_goes_on_from_an_earlier_run(project):
     assert pd.read_csv(second / "history.csv")["val_accuracy"].tolist() == [pytest.approx(kept, abs=1e-6)]
     run(*still, output="second")
     assert len(runs()) == 2, "the same run again is skipped"
+    store = open_store("mlruns", "sample", create=False)
+    initial = {row["run_id"]: row["initial_run_id"] for row in map(rank.row, runs())}
+    (later, earlier) = (next(each for each in initial if bool(initial[each]) is goes_on) for goes_on in (True, False))
+    assert initial[later] == earlier
+    history = histories.read(store, [later, earlier])
+    spent = compare.cpu_seconds_spent(history, initial, store).groupby(history["run_id"])
+    own = history.groupby("run_id")["epoch_cpu_seconds"].sum()
+    assert spent.max().to_dict() == pytest.approx({earlier: own[earlier], later: own.sum()})
+    assert compare.cpu_seconds_spent(history, initial | {earlier: "unknown"}, store).isna().all()
     run("epochs=1", "seed=1", output="other")
     shutil.copytree("other/train", "first/train", dirs_exist_ok=True)
     run(*still, output="second")

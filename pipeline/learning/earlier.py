@@ -4,6 +4,7 @@
 (Furlanello et al. 2018, "Born-Again Neural Networks"), which softens labels that people disagree about.
 """
 
+import json
 from pathlib import Path
 
 import keras
@@ -21,6 +22,12 @@ BATCH = 256  # images per step of a teacher; changes nothing but speed
 def digest(choice: str, path: str) -> str:
     """SHA-256 in hex of the model that `choice`=`path` names, a run's folder or a `.keras` file; UserError if none."""
     return sha256(_file(choice, path))
+
+
+def run_id(path: str) -> str:
+    """The MLflow run whose folder `path` is; empty when it is none, such as a `.keras` file alone."""
+    file = Path(str(path)) / "train" / "run.json"
+    return json.loads(file.read_text())["run_id"] if file.is_file() else ""
 
 
 def begin_with(model: keras.Model, path: str) -> None:

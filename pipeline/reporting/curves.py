@@ -113,14 +113,14 @@ def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
 def cost(history: pd.DataFrame) -> Figure:
     """Best accuracy on valid so far against the processor time spent until then, a line per run, a colour per model.
 
-    `history` has a row per run and epoch with the run's model, val_accuracy and epoch_cpu_seconds, summed over cores.
+    `history` has a row per run and epoch with the run's model, val_accuracy and spent, in seconds summed over cores.
     """
     models = sorted(history["model"].unique())
     colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for (model, _), run in history.sort_values("epoch").groupby(["model", "run_id"], sort=False):
-        spent, best = run["epoch_cpu_seconds"].cumsum() / 60, run["val_accuracy"].cummax()
+        spent, best = run["spent"] / 60, run["val_accuracy"].cummax()
         axes.plot(spent, best, color=colours[model], linewidth=1.2, alpha=0.8, marker="." if len(run) < 20 else None)
     axes.set(xlabel="processor time of the training, minutes (summed over cores)", ylabel="best accuracy on valid")
     axes.set_xscale("log")
