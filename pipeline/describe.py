@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS, SPLITS
+from pipeline.reporting.template import page
 from pipeline.running import cli
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
@@ -84,17 +84,7 @@ def plain(value: Any) -> str:
 
 def render(context: Mapping[str, Any]) -> str:
     """The card as Markdown; a name that the template uses and the context lacks is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["thousands"] = lambda number: f"{number:,.0f}"
-    environment.filters["between"] = lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
-    return environment.get_template(TEMPLATE.name).render(context)
+    return page(TEMPLATE, context).replace("\u00a0", " ")  # Markdown is also read and searched as it is
 
 
 if __name__ == "__main__":
