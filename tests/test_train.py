@@ -151,7 +151,7 @@ def test_a_teacher_moves_the_training_towards_what_it_says(project):
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])
 def test_a_teachers_share_that_is_none_is_named(project, share):
-    with pytest.raises(UserError, match=r"teacher_share=.*: expected a number from 0 to 1"):
+    with pytest.raises(UserError, match=r"teacher_share=.*: expected a number, from 0 to 1"):
         run(f"teacher_share={share}")
 
 

@@ -95,7 +95,7 @@ RANGES: dict[str, tuple] = {
     "epochs": COUNT,
     "label_smoothing": (0.0, 0.99),
     "teacher_share": SHARE,
-    "optimizer.build.learning_rate": (0.0, 1000.0),
+    "optimizer.build.learning_rate": AT_LEAST_0,
     "optimizer.build.beta_?": SHARE,
     "optimizer.build.rho": SHARE,
     "optimizer.build.*momentum": SHARE,
@@ -117,7 +117,7 @@ RANGES: dict[str, tuple] = {
     "model.hidden": COUNT,
     "model.steps": COUNT,
     "model.batch_size": COUNT,
-    "model.learning_rate": (0.0, 1000.0),
+    "model.learning_rate": AT_LEAST_0,
     "model.weight_decay": AT_LEAST_0,
     # promote, export, restore, report
     "margin": SHARE,
@@ -129,6 +129,7 @@ RANGES: dict[str, tuple] = {
     # serve, analyze
     "port": (1, 65_535),
     "batch_sizes": COUNT,
+    "block_seconds": COUNT,
     "*_seconds": SECONDS,
     "limits.*": COUNT,
     "frames_per_second": (0.01, 60.0),
