@@ -59,7 +59,11 @@ def test_every_range_is_of_a_number_there_is():
         ("train", "augment.flip=3", "augment.flip=3: expected true or false"),
         ("train", "deterministic=1", "deterministic=1: expected true or false"),
         ("train", "optimizer.build.nesterov=x", "optimizer.build.nesterov=x: expected true or false"),
-        ("train", "optimizer.build.learning_rate=-1", "optimizer.build.learning_rate=-1: expected a number, from 0"),
+        (
+            "train",
+            "optimizer.build.learning_rate=-1",
+            "optimizer.build.learning_rate=-1: expected a number, at least 0",
+        ),
         ("train", "optimizer.schedule=3", "optimizer.schedule=3: expected null or a group"),
         ("train", "model.name=3", "model.name=3: expected a text; in quotes, model.name='\"3\"', it is one"),
         ("train", "output=3", "output=3: expected null or a text"),
