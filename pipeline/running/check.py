@@ -151,7 +151,9 @@ RANGES: dict[str, tuple] = {
     "faces.crop.threshold": (0.01, 0.99),
     "faces.frame.margin": (0.0, 5.0),
     "faces.frame.lift": (-1.0, 1.0),
-    "faces.*": (1, 10_000),
+    "faces.max_tiles": (1, 10_000),
+    "faces.smallest": (1, 10_000),
+    "faces.most": (1, 10_000),
 }
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
