@@ -123,11 +123,7 @@ def test_truth_says_what_cleaning_has_to_do(sample):
         expected = {"dark_face": "keep", "valid_in_test": "report"}.get(row["fault"], "drop")
         assert row["expected"] == expected
         assert split == "train" or expected != "drop"
-    assert {row["fault"] for row in rows} == set(
-        composed(
-            "draw",
-        ).dirt
-    )
+    assert {row["fault"] for row in rows} == set(composed("draw").dirt)
 
 
 def test_broken_files_are_broken(sample):

@@ -185,7 +185,8 @@ def _examples(step: str) -> dict[str, list]:
     return examples
 
 
-def _choices() -> set[str]:
+def choices() -> set[str]:
+    """The groups of files to choose from, such as model and optimizer."""
     return {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
@@ -218,7 +219,7 @@ def _value(name: str, value: Any, examples: list) -> None:
     kind, bounds = _kind(value), range_of(name)
     if kind == GROUP and GROUP in kinds:
         groups = [example for example in examples if _kind(example) == GROUP]
-        others = [group for group in groups if group.keys() != value.keys()] if name in _choices() else groups
+        others = [group for group in groups if group.keys() != value.keys()] if name in choices() else groups
         needed = set.intersection(*map(set, others or groups))  # what somebody's own file must have too
         every = {key: [group[key] for group in groups if key in group] for group in groups for key in group}
         _group(f"{name}.", value, {key: known for key, known in every.items() if key in value or key in needed})

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import sweep
-from pipeline.running.check import check
+from pipeline.running.check import check, choices
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
@@ -85,7 +85,7 @@ def mistake_text(step: str, error: Exception) -> str:
 
 def _numbered_choice() -> str:
     """The override that names a file of a group by a number, as `model=3` does; Hydra does not say which it was."""
-    groups = {"hydra", *(path.name for path in CONF.iterdir() if path.is_dir())}
+    groups = {"hydra", *choices()}
     given = [override for override in sys.argv[1:] if override.lstrip("+").partition("=")[0] in groups]
     values = [override.partition("=")[2] for override in given]
     numbers = [not value[:1].isalpha() or value in ("null", "true", "false") for value in values]
