@@ -7,9 +7,6 @@ history.csv, config.yaml and run.json into the run's folder, and everything into
 import fcntl
 import logging
 import shlex
-import signal
-import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +26,7 @@ from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
+from pipeline.running.signals import stoppable
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in EARLIER if values[key]}
     checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)
 
-    with _alone(checkpoints.folder), _stoppable():
+    with _alone(checkpoints.folder), stoppable():
         store.reap()
         cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
@@ -166,19 +164,6 @@ def _alone(folder: Path) -> Iterator[None]:
             log.info("%s: another process trains the same run; waiting for it", folder.name)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that the run is marked KILLED; its checkpoint stays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only a main thread may set handlers
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

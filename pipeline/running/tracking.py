@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.running.errors import UserError
+from pipeline.running.signals import undivided
 from pipeline.running.unsent import Unsent, address, locked, reason, send
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class Store:
     """An experiment in an MLflow store.
 
     What is told to a server (tags, metrics, files, the end of a run) is kept in `unsent` until it has arrived, and
-    raises nothing when the server is away. What is asked of one that is away raises UserError.
+    raises nothing when the server is away. What is asked of one that is away raises UserError. A database on this
+    machine is not left in the middle of a change: SIGTERM and Ctrl-C wait for its end.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str, unsent: Unsent | None = None):
@@ -104,7 +106,8 @@ class Store:
         if self.unsent:
             self.unsent.tell_files(run_id, Path(folder), into)
         else:
-            self.client.log_artifacts(run_id, str(folder), into)
+            with undivided():
+                self.client.log_artifacts(run_id, str(folder), into)
 
     def end(self, run_id: str, status: str, error: str = "") -> None:
         """Close a run as FINISHED, FAILED or KILLED, with the one line that says why it failed."""
@@ -121,10 +124,11 @@ class Store:
         if self.unsent:
             self.unsent.tell(run_id, entry)
         else:
-            send(self.client, run_id, entry)
+            with undivided():
+                send(self.client, run_id, entry)
 
     def _asked(self) -> AbstractContextManager:
-        return _answering(self.unsent.address) if self.unsent else nullcontext()
+        return _answering(self.unsent.address) if self.unsent else undivided()
 
     def _search(self, filter_string: str) -> list[Run]:
         runs, token = [], None
@@ -150,7 +154,7 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     folder = Path(folder).resolve()
     server = os.environ.get("MLFLOW_TRACKING_URI")
     if not server:
-        with locked(folder / ".lock"):
+        with locked(folder / ".lock"), undivided():
             _check(folder / "mlflow.db")
             client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={SQLITE_WAIT}")
             return Store(client, _experiment(client, experiment, create, (folder / "artifacts" / experiment).as_uri()))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from pipeline.running.errors import UserError
+from pipeline.running.signals import stoppable
 from pipeline.running.tracking import open_store, running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +88,26 @@ def test_a_run_ends_as_what_became_of_it(tmp_path):
             assert raised is error
     assert [status(store, run_id) for run_id in ends.values()] == ["FINISHED", "KILLED", "KILLED", "FAILED"]
     assert store.client.get_run(ends[ValueError]).data.tags["error"] == "ValueError: no such thing"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_row_17_a_signal_in_the_middle_of_a_write_leaves_it_whole_and_the_database_free(tmp_path, number):
+    store = open_store(tmp_path, "sample", create=True)
+    run_id = store.start("run", {}, {})
+
+    def interrupt(connection, cursor, statement, *rest):
+        if statement.startswith("INSERT INTO metrics"):
+            os.kill(os.getpid(), number)
+
+    event.listen(Engine, "after_cursor_execute", interrupt)
+    try:
+        with pytest.raises((SystemExit, KeyboardInterrupt)), stoppable(), running(store, run_id):
+            store.log_epoch(run_id, {"epoch": 1, "accuracy": 0.5})
+            raise AssertionError("went on")
+    finally:
+        event.remove(Engine, "after_cursor_execute", interrupt)
+    run = store.client.get_run(run_id)
+    assert (run.info.status, run.data.metrics) == ("KILLED", {"accuracy": 0.5})
 
 
 def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_path):
