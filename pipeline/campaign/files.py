@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pipeline.campaign.faults import Fault
 from pipeline.campaign.video import FORMATS as VIDEO_FORMATS
-from pipeline.campaign.video import is_video
+from pipeline.campaign.video import is_still, is_video
 from pipeline.images.decode import sniff
 from pipeline.images.source import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
@@ -41,6 +41,8 @@ class Files:
             return "picture"
         if is_video(head):
             return "video"
+        if is_still(head):
+            raise Fault("This is a HEIC or AVIF picture, as telephones take them; save it as JPEG.")
         raise Fault(f"This is neither a picture ({PICTURES}) nor a video ({VIDEOS}).")
 
     def picture(self, name: str, most: int) -> bytes:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.reporting.intervals import effective_size, wilson
+from pipeline.reporting.intervals import effective_size, even_parts, wilson
 
 UNSURE = "not sure"
 SHOWN = ("happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger", UNSURE)  # in this order
 
-FEWEST = 3  # independent parts, as pictures or moments, from which on an interval says anything
+FEWEST = 3  # independent parts of equal size, as pictures or moments, from which on an interval says anything
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)  # seconds of a column of a timeline
 COLUMNS = 60  # of a timeline, at most
 
@@ -53,11 +53,15 @@ class Ad:
         """Counts [parts, 8] by what can be taken as independent: faces of a picture, blocks of seconds of a video."""
         if self.kind == "picture":
             return np.repeat(np.eye(len(SHOWN), dtype=int), self.counts, axis=0)
-        blocks: dict[int, np.ndarray] = {}
+        return np.array([*self.blocks(block_seconds).values()]).reshape(-1, len(SHOWN))
+
+    def blocks(self, seconds: int) -> dict[int, np.ndarray]:
+        """Counts [8] of a video's blocks of so many seconds, by their number from 0; those with a face."""
+        found: dict[int, np.ndarray] = {}
         for second, row in self.seen.items():
-            at = second // block_seconds
-            blocks[at] = blocks.get(at, 0) + row
-        return np.array([*blocks.values()]).reshape(-1, len(SHOWN))
+            at = second // seconds
+            found[at] = found.get(at, 0) + row
+        return found
 
 
 def verdict(face: Mapping[str, Any]) -> str:
@@ -68,13 +72,13 @@ def verdict(face: Mapping[str, Any]) -> str:
 def shares(parts: np.ndarray, confidence: float) -> list[dict[str, Any]]:
     """Of each kind of SHOWN its count, share 0..1 and interval from independent parts [N, 8]; [] without a face.
 
-    low and high are None with fewer than FEWEST parts.
+    low and high are None where the parts are worth fewer than FEWEST of equal size.
     """
     counts = parts.sum(0)
     if not counts.any():
         return []
     share, low, high = counts / counts.sum(), [None] * len(SHOWN), [None] * len(SHOWN)
-    if len(parts) >= FEWEST:
+    if even_parts(parts) >= FEWEST:
         ends = wilson(share, effective_size(parts, confidence), confidence)
         low, high = (np.clip(end, 0, 1).tolist() for end in ends)
     return [

@@ -12,7 +12,7 @@ from pipeline.reporting.template import page
 
 TEMPLATE = Path(__file__).parent / "page.html"
 LOOKS = Path(__file__).parents[1] / "serving" / "page"  # the service's page: the report looks as it does
-MOMENT_FACES = 3  # faces in a column of a timeline from which on it can be a video's strongest moment
+MOMENT_FACES = 3  # faces in a block of a video from which on it can be the strongest moment
 
 
 def make(
@@ -34,7 +34,7 @@ def make(
         "kinds": kinds,
         "lanes": [lane(ad, block, confidence) for ad in listed],
         "left_out": len(with_face) - len(listed),
-        "videos": [course(ad) for ad in listed if ad.kind == "video"],
+        "videos": [course(ad, block) for ad in listed if ad.kind == "video"],
         "kept": kept,
         "keep_faces": settings["keep_faces"],
         "without_face": [ad for ad in read if not ad.seen],
@@ -99,7 +99,7 @@ def leading(mix: list[dict[str, Any]]) -> dict[str, Any] | None:
     return first if first["count"] > second["count"] else None
 
 
-def course(ad: Ad) -> dict[str, Any]:
+def course(ad: Ad, block: int) -> dict[str, Any]:
     """A video over time: columns with what is stacked in them, times under them, and its strongest moment."""
     step, counts = timeline(ad)
     most = max(int(column.sum()) for column in counts)
@@ -115,7 +115,8 @@ def course(ad: Ad) -> dict[str, Any]:
     ]
     every = next(n for n in (1, 2, 5, 10, 15, 20, 30, 60) if len(columns) / n <= 6)
     ticks = [(100 * n / len(columns), clock(n * step)) for n in range(0, len(columns), every)]
-    return {"ad": ad, "step": step, "columns": columns, "ticks": ticks, "moment": moment(ad, step, counts)}
+    peak = moment(ad, max(step, block), step * len(counts))
+    return {"ad": ad, "step": step, "columns": columns, "ticks": ticks, "moment": peak}
 
 
 def stacked(of: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -124,16 +125,20 @@ def stacked(of: Mapping[str, float]) -> list[dict[str, Any]]:
     return [{"name": name, "share": share, "top": top} for (name, share), top in zip(of.items(), tops, strict=False)]
 
 
-def moment(ad: Ad, step: int, counts: Sequence[Any]) -> dict[str, Any] | None:
-    """Where the emotion that a video shows most, neutral aside, has its largest share; None without one."""
+def moment(ad: Ad, seconds: int, end: int) -> dict[str, Any] | None:
+    """The block of so many seconds in which the emotion that a video shows most, neutral aside, has its largest share.
+
+    None without one. A column of the timeline can be a second, in which one person alone is too few faces.
+    """
     at = [number for number, name in enumerate(SHOWN) if name not in ("neutral", UNSURE)]
     best = max(at, key=lambda number: ad.counts[number])
-    there = [number for number, column in enumerate(counts) if column.sum() >= MOMENT_FACES and column[best]]
+    blocks = ad.blocks(seconds).items()
+    there = {number: row[best] / row.sum() for number, row in blocks if row.sum() >= MOMENT_FACES and row[best]}
     if not there:
         return None
-    peak = max(there, key=lambda number: counts[number][best] / counts[number].sum())
-    share = counts[peak][best] / counts[peak].sum()
-    return {"name": SHOWN[best], "share": share, "start": clock(peak * step), "end": clock((peak + 1) * step)}
+    peak = max(there, key=there.get)
+    start, until = peak * seconds, min((peak + 1) * seconds, end)
+    return {"name": SHOWN[best], "share": there[peak], "start": clock(start), "end": clock(until)}
 
 
 def clock(seconds: float) -> str:

@@ -13,6 +13,9 @@ from pipeline.serving.pictures import Unreadable
 
 FORMATS = ("MP4", "MOV", "MKV", "WebM", "AVI")  # that `is_video` knows
 
+# Brands of the box that MP4 and MOV begin with too (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6)
+_STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+
 _BROKEN = "The file starts as a video and can't be played; it was probably not copied or downloaded to its end."
 _NO_PICTURE = "The video has no picture in it."
 
@@ -23,7 +26,14 @@ def is_video(head: bytes) -> bool:
     Nothing else is given to FFmpeg: it would also take lists that name other files and addresses.
     """
     boxes = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+    if is_still(head):
+        return False
     return head[4:8] in boxes or head[:4] == b"\x1aE\xdf\xa3" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+
+
+def is_still(head: bytes) -> bool:
+    """Whether a file's first bytes are those of HEIC or AVIF: pictures in a video's wrapping."""
+    return head[4:8] == b"ftyp" and head[8:12] in _STILLS
 
 
 class Video:

@@ -17,16 +17,26 @@ def wilson(share: np.ndarray, images: np.ndarray, confidence: float) -> tuple[np
     return centre - half, centre + half
 
 
+def even_parts(counts: np.ndarray) -> float:
+    """How many parts of one size tell as much as these, [parts, kinds]: fewer where one has most of the answers.
+
+    The square of the sum of the sizes over the sum of their squares (Kish 1965, "Survey Sampling", section 11.7).
+    """
+    sizes = counts.sum(1)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def effective_size(counts: np.ndarray, confidence: float) -> float:
-    """How many independent answers these are worth, for `wilson`; counts: [parts, kinds], at least two parts.
+    """How many independent answers these are worth, for `wilson`; counts: [parts, kinds].
 
     Answers of one part (the faces of one picture, the moments of a few seconds) are alike, so they are worth fewer.
     The mean design effect over the kinds (Rao & Scott 1981, J. Am. Stat. Assoc. 76) from how the parts differ, never
     under 1, and Student's t for that few parts in place of the normal (Korn & Graubard 1998, Survey Methodology 24);
     with Wilson's interval the combination that Dean & Pagano 2015 (J. Survey Stat. Methodol. 3) found to hold best.
-    Where no part has more than one answer, all are independent.
+    Parts of unequal size count as `even_parts`, of which there must be three. Where no part has more than one answer,
+    all are independent.
     """
-    parts, answers = len(counts), counts.sum()
+    parts, answers = even_parts(counts), counts.sum()
     if counts.sum(1).max() == 1:
         return answers
     share = counts.sum(0) / answers
@@ -43,7 +53,7 @@ def normal(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def student(confidence: float, freedom: int) -> float:
+def student(confidence: float, freedom: float) -> float:
     """The same of Student's t with so many degrees of freedom, at least 2: Abramowitz & Stegun 1964, expansion 26.7.5.
 
     At a confidence of 0.95 it is 3 % low for 2 and under 1 % from 3 on.

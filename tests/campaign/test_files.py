@@ -49,10 +49,12 @@ def test_kinds_are_told_by_content(tmp_path):
         "c.mp4": b"#EXTM3U\nhttp://a/b.ts",
         "d.jpg": b"",
         "e.gif": b"GIF89a" + bytes(9),
+        "f.heic": b"\0\0\0\x18ftypheic" + bytes(9),
     }
     files = open_files(zipped(tmp_path / "a.zip", contents), 100)
     assert (files.kind("a.txt"), files.kind("b.jpg")) == ("picture", "video")
-    for name, why in (("c.mp4", "neither a picture"), ("d.jpg", "empty"), ("e.gif", "neither a picture")):
+    faulty = {"c.mp4": "neither a picture", "d.jpg": "empty", "e.gif": "neither a picture", "f.heic": "save it as JPEG"}
+    for name, why in faulty.items():
         with pytest.raises(FAULTS, match=why):
             files.kind(name)
 

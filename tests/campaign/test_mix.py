@@ -54,10 +54,16 @@ def test_frames_of_a_few_seconds_are_not_taken_for_as_many_faces():
 
 
 def test_overall_each_ad_is_one_part_and_those_without_a_face_none():
-    ads = [picture("happiness"), picture("fear", "fear"), picture(), picture("happiness", "fear")]
+    ads = [picture("happiness", "fear"), picture("fear", "fear"), picture(), picture("happiness", "fear")]
     happy = overall(ads, 5, 0.95)[0]
-    assert (happy["count"], happy["share"]) == (2, 0.4) and happy["low"] < 0.1
+    assert (happy["count"], happy["share"]) == (2, 1 / 3) and happy["low"] < 0.1
     assert overall(ads[:1], 5, 0.95)[0]["low"] is None
+
+
+def test_there_is_no_range_where_one_ad_has_most_of_the_faces():
+    few = [picture("happiness"), picture("fear"), picture("anger"), picture("happiness")]
+    assert overall([*few, picture(*["happiness"] * 2)], 5, 0.95)[0]["low"] is not None
+    assert overall([*few, picture(*["happiness"] * 20)], 5, 0.95)[0]["low"] is None
 
 
 @pytest.mark.parametrize(("seconds", "step", "columns"), ((12, 1, 12), (61, 2, 31), (7200, 120, 60), (1e6, 16667, 60)))

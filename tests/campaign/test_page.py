@@ -1,7 +1,9 @@
 """The page about a campaign: what its lists hold and its words say follows from the settings."""
 
+import numpy as np
+
 from pipeline.campaign.mix import FEWEST, SHOWN, Ad
-from pipeline.campaign.page import make
+from pipeline.campaign.page import make, moment
 from pipeline.labels import LABELS
 
 ABOUT = {"accuracy": {}, "model": "compact", "version": 1, "threshold": 0.5}
@@ -27,5 +29,31 @@ def test_what_it_takes_for_a_range_is_said_with_the_numbers_that_decide_it():
     face = {"predicted_emotion_label": LABELS[0], "certain": True}
     ad.add(None, {"faces": [face], "too_small": 0, "not_read": 0})
     assert len(ad.parts(7)) < FEWEST and len(SHOWN) == len(LABELS) + 1
-    assert f"it takes {FEWEST} faces, in a video faces in {FEWEST} blocks of 7 seconds." in made([ad], block_seconds=7)
-    assert "blocks of 1 second." in made([ad], block_seconds=1)
+    assert f"it takes {FEWEST} faces, in a video faces in {FEWEST} blocks of 7 seconds, and" in made(
+        [ad], block_seconds=7
+    )
+    assert "blocks of 1 second, and" in made([ad], block_seconds=1)
+
+
+def test_without_a_range_for_all_together_it_is_said_what_it_takes():
+    sizes = [1, 1, 1, 30]
+    ads = [
+        Ad(f"{n}.jpg", "picture", seen={0: np.eye(8, dtype=int)[n] * size}, frames=1) for n, size in enumerate(sizes)
+    ]
+    assert f"it takes faces in at least {FEWEST} pictures, and not most of them in one or two." in made(ads)
+    assert "it takes faces in at least" not in made(ads[:3])
+
+
+def test_the_strongest_moment_is_where_it_is_with_one_person_in_the_picture_too():
+    """Two frames a second: three people, one in three of them happy, then one alone, happy, for three seconds."""
+    happy, neutral = np.eye(8, dtype=int)[[SHOWN.index("happiness"), SHOWN.index("neutral")]]
+    seen = dict.fromkeys(range(10), 2 * happy + 4 * neutral) | dict.fromkeys(range(10, 13), 2 * happy)
+    ad = Ad("a.mp4", "video", seconds=13, seen=seen, frames=26)
+    assert moment(ad, 5, 13) == {"name": "happiness", "share": 1, "start": "0:10", "end": "0:13"}
+    assert "<strong>Happiness</strong> is strongest from 0:10 to 0:13: 100" in made([ad])
+
+
+def test_a_video_in_which_nobody_shows_anything_has_no_strongest_moment():
+    neutral = np.eye(8, dtype=int)[SHOWN.index("neutral")]
+    assert moment(Ad("a.mp4", "video", seen={0: 9 * neutral}), 5, 5) is None
+    assert moment(Ad("a.mp4", "video", seen={0: 2 * np.eye(8, dtype=int)[0]}), 5, 5) is None

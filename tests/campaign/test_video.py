@@ -41,7 +41,17 @@ def test_a_rate_over_the_videos_own_gives_each_frame_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "head", (b"#EXTM3U\n#EXTINF:1,\n", b"ffconcat version 1.0", b"<svg xmlns=", b"RIFF\0\0\0\0WEBPVP8 ", b"")
+    "head",
+    (
+        b"#EXTM3U\n#EXTINF:1,\n",
+        b"ffconcat version 1.0",
+        b"<svg xmlns=",
+        b"RIFF\0\0\0\0WEBPVP8 ",
+        b"",
+        b"\0\0\0\x18ftypheic",
+        b"\0\0\0\x1cftypavif",
+        b"\0\0\0\x18ftypmif1",
+    ),
 )
 def test_lists_and_pictures_are_no_videos(head):
     assert not is_video(head)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.reporting.intervals import effective_size, student, wilson
+from pipeline.reporting.intervals import effective_size, even_parts, student, wilson
 
 
 def test_wilson_agrees_with_scipy():
@@ -27,12 +27,17 @@ def test_parts_in_which_all_answers_are_the_same_are_worth_one_answer_each():
     assert effective_size(50 * parts[[0] * 20], 0.95) == pytest.approx(20, rel=0.2)
 
 
-def coverage(parts: int, seed: int) -> tuple[float, float]:
+def test_parts_of_unequal_size_are_worth_fewer_of_one_size():
+    assert even_parts(np.eye(8, dtype=int)[[1, 1, 4]] * 7) == pytest.approx(3)
+    assert even_parts(np.array([[80, 0], [0, 20]])) == pytest.approx(1 / (0.8**2 + 0.2**2))
+
+
+def coverage(sizes: list[int], seed: int) -> tuple[float, float]:
     """How often the interval holds the true share of parts that differ much, and the one that takes all for alike."""
     rng, true = np.random.default_rng(seed), np.array([0.35, 0.3, 0.2, 0.1, 0.05])
     hits = np.zeros(2)
     for _ in range(400):
-        counts = np.stack([rng.multinomial(6, rng.dirichlet(3 * true)) for _ in range(parts)])
+        counts = np.stack([rng.multinomial(size, rng.dirichlet(3 * true)) for size in sizes])
         share = counts.sum(0) / counts.sum()
         for which, size in enumerate((effective_size(counts, 0.95), counts.sum())):
             low, high = wilson(share, size, 0.95)
@@ -40,8 +45,10 @@ def coverage(parts: int, seed: int) -> tuple[float, float]:
     return tuple(hits / 400)
 
 
-@pytest.mark.parametrize("parts", (4, 12, 40))
-def test_the_interval_holds_what_it_promises_where_answers_come_in_alike_parts(parts):
-    held, taken_for_alike = coverage(parts, parts)
+@pytest.mark.parametrize(
+    "sizes", ([6] * 4, [6] * 12, [6] * 40, [30, 60, 120, 240, 300], [40, 40, 40, 5, 5, 5, 5]), ids=str
+)
+def test_the_interval_holds_what_it_promises_where_answers_come_in_alike_parts(sizes):
+    held, taken_for_alike = coverage(sizes, len(sizes))
     assert 0.93 <= held <= 0.995
     assert taken_for_alike < 0.88
