@@ -8,12 +8,14 @@ import importlib
 import itertools
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
 import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
@@ -34,6 +36,7 @@ def run(step: str) -> None:
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    sys.argv[1:] = map(quoted, sys.argv[1:])
     main = importlib.import_module(f"pipeline.{step}").main
     mistakes: list[Exception] = []
 
@@ -60,6 +63,23 @@ def run(step: str) -> None:
         sweep.forget_log()
     if mistakes:
         _fail(step, mistake_text(step, mistakes[0]))
+
+
+def quoted(argument: str) -> str:
+    """`key=value` as Hydra can read it: the value in quotes where it is a path with é, (1) or = in it, say."""
+    key, equals, value = argument.partition("=")
+    if not equals or value[:1] in ("[", "{", "'", '"') or _parses(argument):
+        return argument
+    escaped = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), value)
+    return again if _parses(again := f"{key}='{escaped}'") else argument
+
+
+def _parses(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True
 
 
 def mistake_text(step: str, error: Exception) -> str:

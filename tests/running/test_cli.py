@@ -52,6 +52,21 @@ def test_a_single_value_for_a_group_is_one_line(project, monkeypatch, capfd, ste
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["Frühling.zip", "ads (1).zip", "a=b.zip", "it's.zip", "x\\", "📷 é.zip", "a:b;c.zip", "50%.zip", "#3.zip"]
+)
+def test_a_path_of_any_name_needs_no_quotes_of_its_own(project, monkeypatch, capfd, name):
+    code, _, err = shell(monkeypatch, capfd, "clean", "data=own", f"source={name}")
+    assert code == 2 and err.startswith(f"pipeline.clean: {name}: no such folder")
+
+
+@pytest.mark.parametrize(
+    "argument", ["model=compact", "a=[1,2", "a={b: 1}", "a='it''s'", "-m", "--help", "a=${b}", "a=1,2", "a b=Frühling"]
+)
+def test_what_hydra_reads_and_what_no_quotes_would_mend_is_left_as_it_is(argument):
+    assert cli.quoted(argument) == argument
+
+
 def test_help_names_every_choice_with_what_it_is(project, monkeypatch, capfd):
     code, out, _ = shell(monkeypatch, capfd, "train", "--help")
     assert code == 0
