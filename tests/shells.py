@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from pipeline.running import cli, sweep
 
 # Lines of TensorFlow's native code about a missing driver or this CPU, which no setting of it turns off.
-NATIVE = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IE]0000 .* (cudart_stub|cuda_platform|port)\.cc")
+NATIVE = re.compile(r"WARNING: All log messages before absl|[IE]0000 .* (cudart_stub|cuda_platform|port)\.cc")
 
 
 def shell(monkeypatch, capfd, step: str, *arguments: str) -> tuple[int, str, str]:
