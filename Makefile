@@ -7,9 +7,13 @@
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 EXTRAS ?= train,serve,sweep,test
+# What is installed stands in the file's name, so that another Python or other libraries are not taken for there.
+NAMED := $(subst /,_,$(PYTHON))-
+INSTALLED := .venv/installed-$(NAMED)$(EXTRAS)
+INSTALLED_SERVE := .venv-serve/installed-$(NAMED)serve
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test lint ui serve install
+.PHONY: repro test lint ui serve install install-serve
 
 repro: install
 	dvc repro
@@ -25,16 +29,17 @@ ui: install
 	@echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000) (end with Ctrl-C)"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db" --host 127.0.0.1 --port $(or $(PORT),5000)
 
-serve: .venv-serve/installed
+serve: install-serve
 	.venv-serve/bin/python -m pipeline.serve $(if $(PORT),port=$(PORT))
 
-install: .venv/installed
+install: $(INSTALLED)
+install-serve: $(INSTALLED_SERVE)
 
-.venv/installed: WANTED = $(EXTRAS)
-.venv-serve/installed: WANTED = serve
-.venv/installed .venv-serve/installed: pyproject.toml constraints.txt
+$(INSTALLED): WANTED = $(EXTRAS)
+$(INSTALLED_SERVE): WANTED = serve
+$(INSTALLED) $(INSTALLED_SERVE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(WANTED)]'
-	@touch $@
+	@rm -f $(filter-out $(@D)/installed-$(NAMED)%,$(wildcard $(@D)/installed*)) && touch $@  # of another Python

@@ -30,15 +30,10 @@ CHUNK = 1000  # images at a time in memory
 def main(cfg: DictConfig) -> None:
     arrays = read_arrays(Path(cfg.paths.resized) / cfg.channels.name, cfg.data.name)
     output = Path(cfg.paths.balanced) / cfg.balance.name / cfg.channels.name
-    about = {
-        "name": arrays.name,
-        "per_class": cfg.balance.per_class,
-        "seed": cfg.seed,
-        "generate": OmegaConf.to_container(cfg.generate),
-        "made_from": arrays.digest["train"],
-    }
+    about = {"name": arrays.name, "per_class": cfg.balance.per_class, "made_from": arrays.digest["train"]}
     with whole_folder(output) as folder:
-        if cfg.balance.per_class is not None:
+        if cfg.balance.per_class is not None:  # else what generates has no part in it, and nothing depends on it
+            about |= {"seed": cfg.seed, "generate": OmegaConf.to_container(cfg.generate)}
             about |= balance(arrays.split("train"), cfg.balance.per_class, about["generate"], cfg.seed, folder)
         (folder / "dataset.json").write_text(json.dumps(about, indent=2) + "\n")
     log.info("balance=%s: %s; see %s", cfg.balance.name, described(about), output)

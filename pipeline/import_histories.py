@@ -9,12 +9,10 @@ import json
 import logging
 import math
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -25,7 +23,6 @@ from pipeline.running.errors import UserError
 log = logging.getLogger(__name__)
 
 MEASURES = ("loss", "accuracy", "val_loss", "val_accuracy")
-BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 
 
 def main(cfg: DictConfig) -> None:
@@ -157,14 +154,8 @@ def write_run(store: tracking.Store, run: Mapping[str, Any]) -> None:
     """One FINISHED run; until its last value is in, it is RUNNING, so that a killed import leaves none that counts."""
     run_id = store.start(run["name"], run["params"], run["tags"])
     with tracking.running(store, run_id):
-        now = int(time.time() * 1000)
-        metrics = [
-            Metric(measure, float(value), now, epoch)
-            for measure, values in run["history"].items()
-            for epoch, value in enumerate(values, 1)
-        ] + [Metric(name, float(value), now, 0) for name, value in run["summary"].items()]
-        for start in range(0, len(metrics), BATCH_LIMIT):
-            store.client.log_batch(run_id, metrics=metrics[start : start + BATCH_LIMIT])
+        store.log_curves(run_id, run["history"])
+        store.log_metrics(run_id, run["summary"])
 
 
 if __name__ == "__main__":

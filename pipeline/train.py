@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in EARLIER if values[key]}
     checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)
 
-    with _alone(checkpoints.folder), stoppable():
+    with _alone(checkpoints.root), stoppable():
         store.reap()
         cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
@@ -56,6 +56,8 @@ def main(cfg: DictConfig) -> None:
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
         if cut_off:
             store.resume(cut_off)
+        elif checkpoints.of_other_code():
+            log.info("%s: was cut off under another version of pipeline/learning; begins anew", name)
         run_id = cut_off or _new_run(store, name, flatten(values), point | {"command": command()})
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)

@@ -149,6 +149,8 @@ def test_without_a_number_per_class_nothing_is_copied(project):
     balance.main(composed("balance"))
     files = [file.name for file in (project / "data/balanced/none/rgb").iterdir()]
     assert files == ["dataset.json"]
+    about = json.loads((project / "data/balanced/none/rgb/dataset.json").read_text())
+    assert set(about) == {"name", "per_class", "made_from"}, "an edit of what generates would train everything anew"
 
 
 def test_class_counts_stand_beside_those_before_balancing(project):

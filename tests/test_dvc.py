@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from pipeline.running.config import config_hash, identity
 
 ROOT = Path(__file__).resolve().parents[1]
-TRACKED = ("conf", "pipeline", ".dvc/config", ".dvcignore", "dvc.yaml", "params.yaml")
+TRACKED = ("conf", "docs/published_runs.csv", "pipeline", ".dvc/config", ".dvcignore", "dvc.yaml", "params.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,11 @@ def test_editing_a_value_reruns_only_what_depends_on_it_and_a_comment_nothing(re
 def reaches(graph, start, goal) -> bool:
     """Whether `start` depends on `goal`, directly or through others."""
     return start is goal or any(reaches(graph, following, goal) for following in graph.successors(start))
+
+
+def test_a_new_evaluation_makes_the_page_anew(reproduced):
+    next(reproduced.glob("runs/*/evaluate/report.json")).write_text("of another confidence")
+    assert "report" in changed(reproduced)
 
 
 def test_a_pyc_beside_the_code_and_a_model_card_rerun_nothing(reproduced):

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -52,6 +54,23 @@ def test_make_targets_of_readme_exist():
     targets = set(re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.M))
     assert targets >= {"repro", "test", "ui", "serve"}
     assert targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_make_installs_what_is_not_there_yet_and_only_that(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+
+    def planned(*arguments: str) -> str:
+        command = ["make", "-n", "install", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    (done,) = re.findall(r"touch (\S+)", planned())
+    (tmp_path / done).touch()
+    assert "pip install" not in planned()
+    assert "'.[train,gpu]'" in planned("EXTRAS=train,gpu")
+    assert "/opt/python3.12 -m venv" in planned("PYTHON=/opt/python3.12")
+    assert done in planned("PYTHON=/opt/python3.12").partition("rm -f")[2], "that of another Python is forgotten"
 
 
 def test_files_that_readme_links_to_exist():

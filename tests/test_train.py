@@ -16,7 +16,7 @@ import pytest
 from conftest import TINY, composed, write_arrays
 
 from pipeline import compare, rank, train
-from pipeline.learning import models
+from pipeline.learning import checkpoint, models
 from pipeline.learning.arrays import read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.learning.checkpoint import Checkpoints, State
@@ -183,7 +183,7 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen:
 
 
 def wait_for(pattern: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 280  # the machine may be busy
     while not list(Path().glob(pattern)):
         assert process.poll() is None and time.monotonic() < deadline, f"no {pattern}"
         time.sleep(0.01)
@@ -195,7 +195,7 @@ CUT = ("epochs=60", "deterministic=true", "model.build.layers=[{conv: 4},norm,{d
 
 def test_rows_15_and_30_a_killed_training_resumes_and_ends_with_the_uninterrupted_history(project, tmp_path):
     process = start(project, *CUT)
-    wait_for("checkpoints/*/epoch_0000[3-9]", process)
+    wait_for("checkpoints/*/*/epoch_0000[3-9]", process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(runs("RUNNING")) == 1
@@ -209,6 +209,19 @@ def test_rows_15_and_30_a_killed_training_resumes_and_ends_with_the_uninterrupte
     assert sorted(set(steps)) == list(range(1, 61))
     uninterrupted = run(*CUT, "rerun=true", output="whole")
     assert (resumed / "history.csv").read_text() == (uninterrupted / "history.csv").read_text()
+
+
+def test_row_22_cut_off_under_other_code_it_begins_anew_and_says_so(project, monkeypatch, caplog):
+    with monkeypatch.context() as other:
+        other.setattr(checkpoint, "code", lambda: "of another version")
+        other.setattr(Checkpoints, "remove", lambda self: sys.exit(143))  # cut off when all epochs are done
+        with pytest.raises(SystemExit):
+            run()
+    caplog.set_level("INFO")
+    run("rerun=true")
+    assert "was cut off under another version of pipeline/learning; begins anew" in caplog.text
+    assert "resumed after" not in caplog.text
+    assert not list(project.glob("checkpoints/*/"))
 
 
 def test_killed_after_the_end_a_rerun_begins_anew(project):
@@ -226,12 +239,12 @@ def test_killed_after_the_end_a_rerun_begins_anew(project):
 
 def test_row_17_sigterm_keeps_the_checkpoint_and_marks_the_run_killed(project):
     process = start(project, *CUT)
-    wait_for("checkpoints/*/epoch_*", process)
+    wait_for("checkpoints/*/*/epoch_*", process)
     process.terminate()
     process.communicate()
     assert process.returncode == 143
     assert len(runs("KILLED")) == 1
-    assert list(project.glob("checkpoints/*/epoch_*"))
+    assert list(project.glob("checkpoints/*/*/epoch_*"))
     assert not Path("out").exists()
 
 

@@ -1,5 +1,6 @@
 """What a killed training resumes from: everything fit had at the end of a whole epoch, verified before it is used."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -21,11 +22,19 @@ class State:
 
 
 class Checkpoints:
-    """The checkpoints of one run, `folder`/epoch_00007 and the one before it; `run_id` is its MLflow run."""
+    """The checkpoints of one run, `root`/<code>/epoch_00007 and the one before it; `run_id` is its MLflow run.
 
-    def __init__(self, folder: str | Path, config_hash: str):
-        self.folder = Path(folder)
+    <code> stands for the modules of this package: a training does not go on under other ones than it began under.
+    """
+
+    def __init__(self, root: str | Path, config_hash: str):
+        self.root = Path(root)
+        self.folder = self.root / code()[:8]
         self.config_hash = config_hash
+
+    def of_other_code(self) -> bool:
+        """Whether the run was cut off under other modules, so that what it had is of no use."""
+        return any(path.parent != self.folder for path in self.root.glob("*/epoch_*"))
 
     def save(self, model: keras.Model, state: State, run_id: str) -> None:
         """Write a new checkpoint whole or not at all, then forget all but it and the one before."""
@@ -61,7 +70,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Forget every checkpoint of the run: it is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def _found(self) -> list[Path]:
         return sorted(self.folder.glob("epoch_*"), reverse=True)
@@ -82,6 +91,14 @@ class Checkpoints:
         except (OSError, ValueError, KeyError):
             return None
         return about if sound else None
+
+
+def code() -> str:
+    """SHA-256 in hex of the modules that decide what a training does: those of pipeline/learning."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _write(path: Path, arrays: list[np.ndarray]) -> None:

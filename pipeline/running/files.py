@@ -41,6 +41,8 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _forget_the_dead(path.parent, path.name, ".partial")
+    if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
+        os.rename(old[0], path)  # killed between the two renames below: what was there before is still there
     _forget_the_dead(path.parent, path.name, ".old")
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(beside, ignore_errors=True)
@@ -73,11 +75,18 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 
 def _forget_the_dead(parent: Path, name: str, suffix: str) -> None:
-    """Remove what processes that were killed while they wrote `name` left beside it."""
+    for left in _of_the_dead(parent, name, suffix):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _of_the_dead(parent: Path, name: str, suffix: str) -> list[Path]:
+    """What processes that were killed while they wrote `name` left beside it."""
+    found = []
     for left in parent.glob(f".{glob.escape(name)}.*{glob.escape(suffix)}"):
         pid = left.name.removeprefix(f".{name}.").removesuffix(suffix)
         if pid.isdecimal() and not _alive(int(pid)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            found.append(left)
+    return found
 
 
 def _alive(pid: int) -> bool:

@@ -25,6 +25,7 @@ from pipeline.running.unsent import Unsent, address, locked, reason, send
 
 log = logging.getLogger(__name__)
 
+BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
 
 # What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
@@ -101,6 +102,13 @@ class Store:
     def log_epoch(self, run_id: str, row: Mapping[str, float]) -> None:
         """Log one epoch: a dict of its figures, `epoch` its step."""
         self.log_metrics(run_id, {key: row[key] for key in row if key != "epoch"}, row["epoch"])
+
+    def log_curves(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
+        """Log whole curves at once: of each measure its values, of the epochs from 1 on."""
+        now = _now()
+        points = [[key, float(value), now, at] for key, curve in curves.items() for at, value in enumerate(curve, 1)]
+        for start in range(0, len(points), BATCH_LIMIT):
+            self._tell(run_id, {"metrics": points[start : start + BATCH_LIMIT]})
 
     def log_files(self, run_id: str, folder: str | Path, into: str) -> None:
         if self.unsent:

@@ -89,6 +89,31 @@ def test_a_kill_leaves_the_old_version_and_no_new_one_and_the_next_run_succeeds(
     assert (tmp_path / "f.txt").read_text() == (tmp_path / "run" / "f.txt").read_text() == "new"
 
 
+@pytest.mark.parametrize("then", ["fails", "succeeds"])
+def test_row_31_killed_while_the_new_folder_takes_the_place_of_the_old_the_old_one_comes_back(tmp_path, then):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "f.txt").write_text("old")
+    killed = python(
+        "import os, signal; from pipeline.running.files import whole_folder\n"
+        "rename = os.rename\n"
+        "def die(source, target):\n"
+        "    if str(source).endswith('.partial'): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    rename(source, target)\n"
+        "os.rename = die\n"
+        f"with whole_folder({str(tmp_path / 'run')!r}) as beside: (beside / 'f.txt').write_text('new')"
+    )
+    assert killed.returncode == -signal.SIGKILL and not (tmp_path / "run").exists()
+    try:
+        with whole_folder(tmp_path / "run") as beside:
+            assert (tmp_path / "run" / "f.txt").read_text() == "old"
+            (beside / "f.txt").write_text("newer")
+            if then == "fails":
+                raise ValueError
+    except ValueError:
+        pass
+    assert content(tmp_path) == {"run/f.txt": "old" if then == "fails" else "newer"}
+
+
 def test_what_a_killed_process_of_the_same_id_left_is_no_obstacle(tmp_path):
     for name in (f".run.{os.getpid()}.old", f".run.{os.getpid()}.partial", "run"):
         (tmp_path / name).mkdir()
