@@ -20,7 +20,7 @@ def main(cfg) -> None:
     with survey(raw, draw(raw.ids(), cfg.limit, cfg.limit_seed), looks, cfg.shard, cfg.paths.cache) as (known, prints):
         manifest = judge(known, prints, cfg.blank_spread, near, allow=[], deny=[])
         pictures = manifest.sha256.notna().to_numpy() & (manifest.reason != "blank").to_numpy()
-        found = leaks(manifest[pictures], prints, near)
+        found = leaks(manifest[pictures], prints, near, search=0)
     print(table({"name": str(cfg.source)} | summarize(manifest)))
     for leak in found.itertuples():
         if leak.Index < cfg.show:
