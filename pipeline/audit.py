@@ -5,7 +5,7 @@ Reads the source as it is, writes nothing. Needs no training and no cleaning bef
 
 from omegaconf import OmegaConf
 
-from pipeline.clean import draw, judge
+from pipeline.clean import judge, within_limit
 from pipeline.images.leaks import leaks
 from pipeline.images.page import summarize, table
 from pipeline.images.source import open_source
@@ -17,7 +17,8 @@ from pipeline.running.errors import UserError
 def main(cfg) -> None:
     raw = open_source(cfg.source)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
-    with survey(raw, draw(raw.ids(), cfg.limit, cfg.limit_seed), looks, cfg.shard, cfg.paths.cache) as (known, prints):
+    ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
+    with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
         manifest = judge(known, prints, cfg.blank_spread, near, allow=[], deny=[])
         pictures = manifest.sha256.notna().to_numpy() & (manifest.reason != "blank").to_numpy()
         found = leaks(manifest[pictures], prints, near, search=0)

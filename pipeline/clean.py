@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 
 def main(cfg) -> None:
     raw = open_source(cfg.source)
-    ids = draw(raw.ids(), cfg.limit, cfg.limit_seed)
+    ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
     with survey.survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
@@ -66,11 +66,11 @@ def main(cfg) -> None:
     print(table(summary))
 
 
-def draw(ids: list[str], limit: int | str, seed: int) -> list[str]:
+def within_limit(ids: list[str], limit: int | str, seed: int) -> list[str]:
     """At most `limit` ids of each split, in proportion to its classes but at least one of each; sorted.
 
-    Which ones depends on each id's hash with `seed` alone, so a draw never depends on the files' order, and a larger
-    limit holds every id of a smaller one.
+    Which ones depends on each id's hash with `seed` alone, so never on the files' order, and a larger limit holds every
+    id of a smaller one.
     """
     if limit == "all":
         return ids
