@@ -1,6 +1,7 @@
 """Say what is wrong with any folder or .zip in the MMAFEDB layout, and fail if its train leaks into valid or test.
 
-Reads the source as it is, writes nothing. Needs no training and no cleaning before it.
+Reads the source as it is, writes nothing but a cache, from which a run that was cut off goes on and which goes when it
+ends. Needs no training and no cleaning before it.
 """
 
 from omegaconf import OmegaConf
