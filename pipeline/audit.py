@@ -1,11 +1,12 @@
 """Say what is wrong with any folder or .zip in the MMAFEDB layout, and fail if its train leaks into valid or test.
 
-Reads the source as it is, writes nothing. Needs no training and no cleaning before it.
+Reads the source as it is, writes nothing but a cache, from which a run that was cut off goes on and which goes when it
+ends. Needs no training and no cleaning before it.
 """
 
 from omegaconf import OmegaConf
 
-from pipeline.clean import draw, judge
+from pipeline.clean import judge, within_limit
 from pipeline.images.leaks import leaks
 from pipeline.images.page import summarize, table
 from pipeline.images.source import open_source
@@ -17,10 +18,11 @@ from pipeline.running.errors import UserError
 def main(cfg) -> None:
     raw = open_source(cfg.source)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
-    with survey(raw, draw(raw.ids(), cfg.limit, cfg.limit_seed), looks, cfg.shard, cfg.paths.cache) as (known, prints):
+    ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
+    with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
         manifest = judge(known, prints, cfg.blank_spread, near, allow=[], deny=[])
         pictures = manifest.sha256.notna().to_numpy() & (manifest.reason != "blank").to_numpy()
-        found = leaks(manifest[pictures], prints, near)
+        found = leaks(manifest[pictures], prints, near, search=0)
     print(table({"name": str(cfg.source)} | summarize(manifest)))
     for leak in found.itertuples():
         if leak.Index < cfg.show:

@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 
 def main(cfg) -> None:
     raw = open_source(cfg.source)
-    ids = draw(raw.ids(), cfg.limit, cfg.limit_seed)
+    ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
     with survey.survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
@@ -66,11 +66,11 @@ def main(cfg) -> None:
     print(table(summary))
 
 
-def draw(ids: list[str], limit: int | str, seed: int) -> list[str]:
+def within_limit(ids: list[str], limit: int | str, seed: int) -> list[str]:
     """At most `limit` ids of each split, in proportion to its classes but at least one of each; sorted.
 
-    Which ones depends on each id's hash with `seed` alone, so a draw never depends on the files' order, and a larger
-    limit holds every id of a smaller one.
+    Which ones depends on each id's hash with `seed` alone, so never on the files' order, and a larger limit holds every
+    id of a smaller one.
     """
     if limit == "all":
         return ids
@@ -150,12 +150,13 @@ def refuse_empty(manifest: pd.DataFrame, path: str) -> None:
 def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str], path: str) -> pd.DataFrame:
     """The manifest once no image kept in train also stands in valid or test, but for near ones that a person allows.
 
-    The search for near duplicates finds almost all of them; another one among what is left finds most of the rest, so
-    it is repeated until it finds none. UserError if it does not come to an end.
+    The search for near duplicates finds almost all of them; one by other hashes among what is left finds most of the
+    rest, so it is repeated, by others each time, until it finds none. UserError if it does not come to an end.
     """
-    for _ in range(5):
+    labels = manifest.set_index("id").label
+    for search in range(1, 6):
         kept = manifest.kept.to_numpy()
-        found = leaks(manifest[kept], prints, near)
+        found = leaks(manifest[kept], prints, near, search)
         found = found[(found.kind == "exact") | ~found.id.isin(list(allow))].set_index("id")
         if found.empty:
             return manifest
@@ -166,7 +167,12 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
         manifest.loc[rows, "of"] = of
         manifest.loc[rows, "similarity"] = ids.map(found.similarity)
         manifest.loc[rows, "reason"] = "near_duplicate_of_" + of.map(split_of)
-    raise UserError(f"{path}: {found.index[0]!r} and others of train stand in valid or test too; raise near.tables")
+        differs = labels[ids].to_numpy() != labels[of].to_numpy()
+        manifest.loc[manifest.id.isin([*ids[differs], *of[differs]]), "other_label"] = True
+    raise UserError(
+        f"{path}: {found.index[0]!r} and others of train are nearly the same as images of valid or test, and each of "
+        f"{search} searches finds more of them; raise near.tables_held_out, now {near['tables_held_out']}"
+    )
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The gate on its own: any source, nothing written, an error exactly if train leaks into valid or test."""
+"""The gate on its own: any source, nothing written but a cache, an error exactly if train leaks into valid or test."""
 
 import pytest
 from conftest import composed
@@ -19,6 +19,7 @@ def test_a_source_without_leaks_passes(tmp_path, capsys):
     audited(raw, tmp_path / "cache")
     assert "42 of 44 images kept" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "raw"]
+    assert not [path for path in (tmp_path / "cache").rglob("*.*") if path.suffix != ".lock"]
 
 
 @pytest.mark.parametrize(("quality", "kind"), [(None, "1 exactly, 0 nearly"), (40, "0 exactly, 1 nearly")])

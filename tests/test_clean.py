@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -163,16 +164,16 @@ def test_row_3_a_class_that_cleaning_empties_fails_the_step(tmp_path, raw):
 def test_limit_draws_in_proportion_and_nested(tmp_path):
     ids = [f"{split}/{folder}/{n}" for split in clean.SPLITS for folder in clean.FOLDERS for n in range(9)]
     ids = sorted(ids + [f"train/happy/more{n}" for n in range(300)])
-    small, large = clean.draw(ids, 30, seed=0), clean.draw(ids, 60, seed=0)
+    small, large = clean.within_limit(ids, 30, seed=0), clean.within_limit(ids, 60, seed=0)
     assert set(small) < set(large)
-    assert small == sorted(small) == clean.draw(ids[::-1], 30, seed=0)
-    assert small != clean.draw(ids, 30, seed=1)
+    assert small == sorted(small) == clean.within_limit(ids[::-1], 30, seed=0)
+    assert small != clean.within_limit(ids, 30, seed=1)
     for split in ("train", "valid", "test"):
         drawn = [id for id in small if id.startswith(split)]
         assert 20 <= len(drawn) <= 30
         assert {id.split("/")[1] for id in drawn} == set(clean.FOLDERS)
     assert sum(id.startswith("train/happy") for id in small) > 15
-    assert clean.draw(ids, "all", seed=0) == ids
+    assert clean.within_limit(ids, "all", seed=0) == ids
     with pytest.raises(UserError, match="limit=3"):  # at least one image of each class
         composed("clean", "data=own", "limit=3")
 
@@ -192,21 +193,47 @@ def test_row_14_the_same_input_gives_the_same_bytes(tmp_path, raw):
     assert digests(tmp_path / "clean") == first
 
 
+def start(tmp_path, raw) -> subprocess.Popen:
+    """`clean` in many small shards, in a process of its own and a process group, as a shell starts it."""
+    command = [sys.executable, "-m", "pipeline.clean", "data=own", f"source={raw}", "shard=2"]
+    command += [f"paths.{name}={tmp_path / 'cut' / name}" for name in ("clean", "cache")]
+    return subprocess.Popen(command, cwd=cli.CONF.parent, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline, f"no {pattern}"
+        time.sleep(0.001)
+
+
 def test_row_12_killed_at_any_moment_then_run_again(tmp_path, raw):
     cleaned(tmp_path, raw)
-    whole = digests(tmp_path / "clean")
-    command = [sys.executable, "-m", "pipeline.clean", "data=own", f"source={raw}", "shard=2"]
-    command += [f"paths.{name}={tmp_path / 'killed' / name}" for name in ("clean", "cache")]
-    for delay in (1.0, 1.8, 2.6):
-        process = subprocess.Popen(command, cwd=cli.CONF.parent, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        folder = tmp_path / "killed" / "clean"
-        assert not folder.exists() or digests(folder) == whole
-    subprocess.run(command, cwd=cli.CONF.parent, check=True, capture_output=True)
-    assert digests(tmp_path / "killed" / "clean") == whole
-    assert not list((tmp_path / "killed" / "cache").rglob("*.feather"))
+    whole, cut = digests(tmp_path / "clean"), tmp_path / "cut"
+    first, later = "cache/clean/*/000000.feather", "cache/clean/*/00001*.feather"
+    for moment in (first, later, "*clean*"):  # the last is .clean.1234.partial, or clean where it is that fast
+        process = start(tmp_path, raw)
+        wait_for(cut, moment, process)
+        process.kill()
+        process.communicate()
+        assert not (cut / "clean").exists() or digests(cut / "clean") == whole
+    process = start(tmp_path, raw)
+    process.communicate()
+    assert process.returncode == 0
+    assert digests(cut / "clean") == whole
+    assert not list((cut / "cache").rglob("*.feather"))
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, raw):
+    process = start(tmp_path, raw)
+    wait_for(tmp_path, "cut/cache/clean/*/00000[3-9].feather", process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "pipeline.clean: interrupted; the same command goes on from what was finished"
+    assert "Traceback" not in err
+    assert {"clean", "audit", "resize"} <= set(cli.GOES_ON)
+    assert list((tmp_path / "cut/cache/clean").glob("*/*.feather"))
 
 
 def test_row_12_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
@@ -223,6 +250,23 @@ def test_row_12_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
     manifest, _ = cleaned(tmp_path, raw, "shard=12")
     assert len(manifest) == 42
     assert len(looked) == 42 - 12
+
+
+def test_what_was_looked_at_by_other_code_is_not_taken(tmp_path, raw, monkeypatch):
+    def interrupted(raw, looks, ids, path):
+        if any("train/happy" in id for id in ids):
+            raise KeyboardInterrupt
+        look(raw, looks, ids, path)
+
+    look, looked = survey.look, []
+    monkeypatch.setattr(survey, "look", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cleaned(tmp_path, raw, "shard=12")
+    monkeypatch.setattr(survey, "look", lambda raw, looks, ids, path: (looked.extend(ids), look(raw, looks, ids, path)))
+    write(tmp_path, "survey.py", Path(survey.__file__).read_bytes() + b"# edited")
+    monkeypatch.setattr(survey, "__file__", str(tmp_path / "survey.py"))
+    cleaned(tmp_path, raw, "shard=12")
+    assert len(looked) == 42
 
 
 @pytest.fixture

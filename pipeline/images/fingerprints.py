@@ -7,6 +7,8 @@ from functools import cache
 
 import numpy as np
 
+from pipeline.images.facts import SIDE
+
 TERMS = 16  # lowest frequencies per axis that a fingerprint holds
 SIZE = TERMS * TERMS
 
@@ -55,9 +57,8 @@ def _rows(crop: float) -> np.ndarray:
 
     What is left is stretched to the full length by linear interpolation.
     """
-    side = 48
-    places = (np.arange(side) + 0.5) * (1 - 2 * crop) + crop * side - 0.5
-    stretch = np.maximum(0, 1 - np.abs(places.clip(0, side - 1)[:, None] - np.arange(side)))
-    cosines = np.cos(np.pi / side * np.outer(np.arange(TERMS), np.arange(side) + 0.5)) * np.sqrt(2 / side)
+    places = (np.arange(SIDE) + 0.5) * (1 - 2 * crop) + crop * SIDE - 0.5
+    stretch = np.maximum(0, 1 - np.abs(places.clip(0, SIDE - 1)[:, None] - np.arange(SIDE)))
+    cosines = np.cos(np.pi / SIDE * np.outer(np.arange(TERMS), np.arange(SIDE) + 0.5)) * np.sqrt(2 / SIDE)
     cosines[0] /= np.sqrt(2)
     return (cosines @ stretch).astype(np.float32)

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +20,7 @@ from types import ModuleType
 
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_file
+from pipeline.running.files import locked, whole_file
 from pipeline.running.progress import progress
 
 Work = Callable[[Sequence, Path], None]  # takes a shard's items and the path of the file to write
@@ -34,14 +35,16 @@ def shards(work: Work, parts: list[Sequence], folder: Path, suffix: str, what: s
     """Do `work` on each of `parts`; yields an iterator over the result files, in the order of the parts.
 
     `work` must be picklable and a pure function of the items. Files already in `folder` are taken as they are; `folder`
-    is removed when the block ends well. UserError if a worker process is killed or the disk is full.
+    is removed when the block ends well. Another process with the same folder waits until the block has ended.
+    UserError if a worker process is killed or the disk is full.
     """
     paths = [folder / f"{number:06d}{suffix}" for number in range(len(parts))]
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
-    total = sum(len(part) for part in parts)
-    yield _in_order(work, missing, progress(paths, total, what, step=len(parts[0]) if parts else 1))
-    shutil.rmtree(folder, ignore_errors=True)
+    with locked(Path(f"{folder}.lock"), f"{what}: another command is at the same images; waiting until it has ended"):
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
+        total = sum(len(part) for part in parts)
+        yield _in_order(work, missing, progress(paths, total, what, step=len(parts[0]) if parts else 1))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def slices(items: Sequence, size: int) -> list[Sequence]:
@@ -76,9 +79,19 @@ def _in_processes(work: Work, missing: list) -> Iterator[Path]:
     # spawn: a process forked from one that runs TensorFlow or threads can hang
     pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), _begin, (work,))
     try:
-        yield from pool.map(_do, *zip(*missing, strict=True))
+        # A terminal sends Ctrl-C to the worker processes too. They start with it held back, and are ended below.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            done = pool.map(_do, *zip(*missing, strict=True))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield from done
     except BrokenProcessPool:
         raise UserError("a worker process was killed, probably for memory; free some and run again to go on") from None
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,5 +1,6 @@
 """Look at every image of a source once: its facts as a table and its fingerprints, on all cores, resumable."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -49,7 +50,8 @@ def survey(
     of `looks` in conf/clean.yaml. What is finished is kept below `cache` until the block ends well.
     """
     depends_on = looks | {"source": raw.fingerprint(), "ids": ids, "shard": shard}
-    folder = cache_folder(cache, "clean", depends_on, [source, blocks, decoding, facts, fingerprints, junk])
+    modules = [source, blocks, decoding, facts, fingerprints, junk, sys.modules[__name__]]
+    folder = cache_folder(cache, "clean", depends_on, modules)
     with shards(partial(look, raw, looks), slices(ids, shard), folder, ".feather", "look at images") as files:
         tables, prints, row = [], np.empty((len(ids), 1 + len(looks["crops"]), fingerprints.SIZE), np.int8), 0
         for file in files:

@@ -26,7 +26,8 @@ from pipeline.running.check import check, choices
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
-GOES_ON = ("train", "import_histories")  # steps that keep what they have finished when they are cut off
+# steps that keep what they have finished when they are cut off
+GOES_ON = ("clean", "audit", "resize", "train", "import_histories")
 
 
 def run(step: str) -> None:

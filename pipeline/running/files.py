@@ -1,9 +1,14 @@
-"""Files and folders that are whole or absent: written beside their place, flushed to disk, then renamed into it."""
+"""Files and folders that are whole or absent: written beside their place, flushed to disk, then renamed into it.
+
+And a lock between processes.
+"""
 
 import errno
+import fcntl
 import glob
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -13,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.running.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -66,6 +73,20 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock file `path`, which is made and stays, against other processes; logs `waiting` while one has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                log.info(waiting)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

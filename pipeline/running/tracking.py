@@ -20,8 +20,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.running.errors import UserError
+from pipeline.running.files import locked
 from pipeline.running.signals import undivided
-from pipeline.running.unsent import Unsent, address, locked, reason, send
+from pipeline.running.unsent import Unsent, address, reason, send
 
 log = logging.getLogger(__name__)
 

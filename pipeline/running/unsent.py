@@ -4,14 +4,12 @@ An entry can be sent twice without harm: a metric carries the time it was measur
 has already, and all else is set, not added. So neither a lost answer nor a kill before it is forgotten doubles any.
 """
 
-import fcntl
 import json
 import logging
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,7 +18,7 @@ from mlflow.entities import Metric, RunTag
 from mlflow.tracking import MlflowClient
 
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_file, whole_folder
+from pipeline.running.files import locked, whole_file, whole_folder
 
 log = logging.getLogger(__name__)
 
@@ -125,12 +123,3 @@ def reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     found = re.search(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|too many (\d+) error responses", text)
     return next(filter(None, found.groups()), text) if found else text[:300]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which is made and stays, against other processes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
