@@ -130,6 +130,16 @@ def test_a_name_that_a_spreadsheet_would_run_is_disarmed(page):
     assert next(csv.DictReader(io.StringIO(text)))["picture"].startswith("'=")
 
 
+@pytest.mark.parametrize("link", ("Model card", "API"))
+def test_what_the_page_links_to_leaves_the_results_alone(page, link):
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read, 1 face found.")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name=link).click()
+    opened.value.close()
+    assert page.locator(".box").count() == 1
+
+
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
     unsure = export(tmp_path / "unsure", threshold=0.9999, temperature=20.0)
     from playwright.sync_api import expect
