@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.labels import LABELS
 from serving.drawn import SAMPLES
 from serving.server import Server
 
@@ -104,6 +105,7 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
     page.locator("#strip button").nth(2).click()
     assert "JPEG, PNG and WEBP can" in page.text_content("#frame")
 
+    assert page.text_content("#facts div") == "2 picturesread, of 3"
     assert page.locator("#rows tr").count() == 3  # two pictures and all of them
     with page.expect_download() as download:
         page.click("#csv")
@@ -138,6 +140,32 @@ def test_what_the_page_links_to_leaves_the_results_alone(page, link):
         page.get_by_role("link", name=link).click()
     opened.value.close()
     assert page.locator(".box").count() == 1
+
+
+def answer_with(page, *emotions: str) -> None:
+    """Have every picture answered with a certain face of each of these emotions."""
+    faces = [
+        {"box": {"x": 10 * place, "y": 0, "width": 8, "height": 8}, "predicted_emotion_label": emotion,
+         "certain": True, "class_probabilities": {label: float(label == emotion) for label in LABELS}}
+        for place, emotion in enumerate(emotions)
+    ]  # fmt: skip
+    answer = {"faces": faces, "words": "Faces were found.", "width": 100, "height": 100}
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+
+
+@pytest.mark.parametrize(
+    ("emotions", "words"),
+    (
+        (("sadness", "happiness"), "–no expression leads"),
+        (("sadness", "happiness", "sadness"), "Sadnessmost often, 2 of 3 faces"),
+        ((), "–no face is sure enough"),
+    ),
+)
+def test_no_emotion_is_said_to_lead_where_two_are_level(page, emotions, words):
+    answer_with(page, *emotions)
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    assert words in page.locator("#facts div").all_text_contents()
 
 
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
