@@ -66,7 +66,8 @@ def drop(page, *names: str, more: dict[str, bytes] | None = None) -> None:
             const transfer = new DataTransfer();
             for (const {name, data} of files) {
                 const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-                transfer.items.add(new File([bytes], name, {type: "image/jpeg"}));
+                const type = {mp4: "video/mp4", pdf: "application/pdf"}[name.split(".").pop()] ?? "image/jpeg";
+                transfer.items.add(new File([bytes], name, {type}));
             }
             return transfer;
         }""",
@@ -166,6 +167,16 @@ def test_no_emotion_is_said_to_lead_where_two_are_level(page, emotions, words):
     drop(page, "portrait.jpg")
     said(page, "1 picture read")
     assert words in page.locator("#facts div").all_text_contents()
+
+
+def test_videos_and_other_files_are_left_out_with_words_that_stay(page):
+    drop(page, "portrait.jpg", more={"film.mp4": b"film", "plan.pdf": b"plan", "deck.pdf": b"deck"})
+    said(page, "1 picture read, 1 face found. 1 video was left out: this page reads pictures only.")
+    said(page, "pipeline.analyze. 2 files were left out, as no picture.")
+    page.click("#clear")
+    drop(page, more={"a.mp4": b"film", "b.mp4": b"film"})
+    said(page, "2 videos were left out: this page reads pictures only.")
+    assert "read, " not in page.text_content("#status")
 
 
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
