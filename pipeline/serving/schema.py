@@ -103,7 +103,10 @@ class Interval(BaseModel):
 
 
 class About(BaseModel):
-    """What is in service: the parts of the model's manifest that users need, and the limits of a request."""
+    """What is in service: the parts of the model's manifest that users need, and the limits of a request.
+
+    precision: how often an answer over the threshold was to be right, the aim at which it was chosen, not a measurement.
+    """
 
     model: str
     version: int

@@ -233,5 +233,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser, server, scheme):
     from playwright.sync_api import expect
 
     expect(page.locator("#facts")).to_contain_text("50.0 %")
+    chosen = page.locator("#facts tr", has_text="chosen")
+    expect(chosen).to_have_text("How that was chosenso that at least 70.0 % of the sure answers are right, on valid")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     page.close()
