@@ -103,8 +103,10 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
 
     page.locator("#strip button").nth(1).click()
     assert "no face was found" in page.text_content("#face").lower()
+    assert "Try a picture" in page.text_content("#face")
     page.locator("#strip button").nth(2).click()
     assert "JPEG, PNG and WEBP can" in page.text_content("#frame")
+    assert "Try a picture" not in page.text_content("#face")  # the file is at fault, not the light
 
     assert page.text_content("#facts div") == "2 picturesread, of 3"
     assert page.locator("#rows tr").count() == 3  # two pictures and all of them
@@ -177,6 +179,25 @@ def test_videos_and_other_files_are_left_out_with_words_that_stay(page):
     drop(page, more={"a.mp4": b"film", "b.mp4": b"film"})
     said(page, "2 videos were left out: this page reads pictures only.")
     assert "read, " not in page.text_content("#status")
+
+
+def test_where_nothing_could_be_read_one_can_start_again(page):
+    drop(page, more={"broken.jpg": b"no picture"})
+    said(page, "0 pictures read, 0 faces found. 1 picture could not be read.")
+    assert page.locator("#facts div").all_text_contents() == ["0 picturesread, of 1"]
+    assert page.locator("#mix").is_hidden() and page.locator("#png").is_hidden() and page.locator("#csv").is_visible()
+    page.click("#clear")
+    assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
+
+
+def test_a_folder_that_is_dropped_is_named_as_such(page, tmp_path):
+    (tmp_path / "posters").mkdir()
+    browser = page.context.new_cdp_session(page)
+    dragged = {"items": [], "files": [str(tmp_path / "posters")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 900, "y": 300, "data": dragged})
+    said(page, "1 picture could not be read.")
+    assert "A folder can't be sent: drop the pictures in it." in page.text_content("#frame")
 
 
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):

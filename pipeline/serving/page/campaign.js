@@ -23,13 +23,13 @@ const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? rows.slice(0, -1) : 
 export function showCampaign(pictures) {
   const rows = mixes(pictures);
   const all = rows.at(-1);
-  at("campaign").hidden = rows.length < 2;
   const read = rows.length - 1;
+  at("campaign").hidden = !pictures.some((each) => each.answer || each.problem);
+  at("mix").hidden = at("png").hidden = !read;
   facts([
     [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
-    [count(all.faces, "face", "faces"), "found"],
-    leading(all),
-    [all.faces ? percent(all.counts[UNSURE] / all.faces) : "–", "of faces not sure"],
+    ...(read ? [[count(all.faces, "face", "faces"), "found"], leading(all)] : []),
+    ...(all.faces ? [[percent(all.counts[UNSURE] / all.faces), "of faces not sure"]] : []),
   ]);
   at("mix-words").textContent = all.faces
     ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."

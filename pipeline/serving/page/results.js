@@ -65,7 +65,7 @@ export function showFace(picture, index) {
   const face = faces[index];
   if (!face) {
     const words = picture.problem ?? (picture.answer ? "There is nothing to read here: no face was found." : "Being read…");
-    const hint = picture.answer || picture.problem ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
+    const hint = picture.answer ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
     at("face").replaceChildren(element("h3", {}, words), element("p", { class: "soft" }, hint));
     return;
   }
