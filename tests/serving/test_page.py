@@ -200,6 +200,27 @@ def test_a_folder_that_is_dropped_is_named_as_such(page, tmp_path):
     assert "A folder can't be sent: drop the pictures in it." in page.text_content("#frame")
 
 
+def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(page):
+    drop(page, "portrait.jpg", "empty.jpg")
+    said(page, "2 pictures read, 1 face found.")
+    second = page.locator("#strip button").nth(1)
+    second.focus()
+    page.keyboard.press("Enter")
+    focused = "(button) => button === document.activeElement"
+    assert second.evaluate(focused) and second.get_attribute("aria-pressed") == "true"
+    drop(page, "three.jpg", more={"broken.jpg": b"no picture"})
+    said(page, "3 pictures read, 4 faces found. 1 picture could not be read.")
+    assert second.evaluate(focused)
+    entries = page.locator("#strip button")
+    labels = [entries.nth(place).get_attribute("aria-label") for place in range(entries.count())]
+    assert labels == ["portrait.jpg", "empty.jpg", "three.jpg", "broken.jpg, could not be read"]
+    assert page.locator("#strip [aria-pressed=true]").count() == page.locator("#strip .none").count() == 1
+    page.click("#clear")
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read, 1 face found.")
+    assert page.locator("#strip button").count() == 1
+
+
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
     unsure = export(tmp_path / "unsure", threshold=0.9999, temperature=20.0)
     from playwright.sync_api import expect
