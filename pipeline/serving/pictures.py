@@ -1,5 +1,8 @@
 """From the bytes of a picture to the faces in it and what they show: the same steps for the API and for a campaign."""
 
+import io
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,10 +31,10 @@ WHY_NOT = {  # reason: HTTP status, words
 
 
 class Unreadable(Exception):
-    """A picture that can't be read; `reason` is a key of WHY_NOT."""
+    """A picture that can't be read; `reason` is a key of WHY_NOT, `words` say more than its words there."""
 
-    def __init__(self, reason: str):
-        super().__init__(WHY_NOT[reason][1])
+    def __init__(self, reason: str, words: str | None = None):
+        super().__init__(words or WHY_NOT[reason][1])
         self.reason = reason
 
 
@@ -50,14 +53,39 @@ class Seen:
     not_read: int
 
 
+def check_bytes(data: bytes, most: int) -> None:
+    """Unreadable for a file of more than so many bytes."""
+    if len(data) > most:
+        size, limit = _tenths_up(len(data) / 2**20), f"{most / 2**20:g} MB"
+        raise Unreadable("too_many_bytes", f"The file is too large, {size} MB; make it smaller, {limit} at most.")
+
+
 def open_picture(data: bytes, pixels: int) -> np.ndarray:
     """uint8 [height, width, 3], upright, of a JPEG, PNG or WEBP of at most so many pixels; Unreadable otherwise."""
     if data and sniff(data) not in FORMATS:
         raise Unreadable("not_an_image")
     decoded = decode(data, pixels)
-    if not isinstance(decoded, Decoded):
-        raise Unreadable(decoded.reason)
-    return decoded.rgb
+    if isinstance(decoded, Decoded):
+        return decoded.rgb
+    if decoded.reason == "too_many_pixels":
+        size, limit = _stated_size(data), f"{pixels / 1e6:g} million"
+        raise Unreadable(decoded.reason, f"The picture has too many pixels{size}; make it smaller, {limit} at most.")
+    raise Unreadable(decoded.reason)
+
+
+def _stated_size(data: bytes) -> str:
+    """What a JPEG or PNG says of its size, as a part of a sentence; "" where Pillow takes memory or fright to tell."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that it is half-way to what Pillow refuses
+            width, height = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).size
+    except (Image.DecompressionBombError, Image.UnidentifiedImageError):
+        return ""
+    return f", {width:,} x {height:,} = {_tenths_up(width * height / 1e6)} million"
+
+
+def _tenths_up(value: float) -> str:
+    """Rounded up to a tenth, so that what is over a limit is so in words as well."""
+    return f"{math.ceil(10 * value) / 10:g}"
 
 
 def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int]) -> Seen:

@@ -105,7 +105,7 @@ class Interval(BaseModel):
 class About(BaseModel):
     """What is in service: the parts of the model's manifest that users need, and the limits of a request.
 
-    precision: how often an answer over the threshold was to be right, the aim at which it was chosen, not a measurement.
+    precision: how often answers over the threshold were to be right when it was chosen; an aim, not a measurement.
     """
 
     model: str

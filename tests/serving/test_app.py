@@ -1,6 +1,5 @@
 """The API: what each kind of picture and each fault is answered with."""
 
-import io
 import json
 import subprocess
 import sys
@@ -116,15 +115,21 @@ def test_row_35_an_upload_over_the_cap_is_refused_however_it_comes(app, client):
 
 
 def test_row_35_a_file_or_picture_over_its_cap_is_refused_with_words(app, client, monkeypatch):
-    monkeypatch.setitem(app.state.service.limits, "file_bytes", 1000)
-    assert (send(client, FACE).status_code, send(client, FACE).json()["code"]) == (413, "too_many_bytes")
+    monkeypatch.setitem(app.state.service.limits, "file_bytes", 2**20)
+    large = send(client, FACE + bytes(2**20))
+    assert (large.status_code, large.json()["code"]) == (413, "too_many_bytes")
+    assert large.json()["error"] == "The file is too large, 1.1 MB; make it smaller, 1 MB at most."
     monkeypatch.undo()
-    bomb = io.BytesIO()
-    Image.new("1", (9000, 9000)).save(bomb, "PNG")
-    assert (send(client, bomb.getvalue()).status_code, send(client, bomb.getvalue()).json()["code"]) == (
-        413,
-        "too_many_pixels",
-    )
+    for side, kind, size in (
+        (9000, "PNG", ", 9,000 x 9,000 = 81 million"),
+        (5001, "JPEG", ", 5,001 x 5,001 = 25.1 million"),
+        (5001, "WEBP", ""),
+        (14000, "PNG", ""),  # Pillow refuses to open it
+    ):
+        refused = send(client, encoded(Image.new("L" if kind == "JPEG" else "1", (side, side)), kind))
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_many_pixels")
+        words = f"The picture has too many pixels{size}; make it smaller, 25 million at most."
+        assert refused.json()["error"] == words
 
 
 SCRIPT = b"<script>alert(1)</script>"

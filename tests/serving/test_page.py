@@ -221,6 +221,10 @@ def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(p
     assert page.locator("#strip button").count() == 1
 
 
+def test_the_limits_of_a_picture_are_told_before_one_is_chosen(page):
+    assert page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
+
+
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
     unsure = export(tmp_path / "unsure", threshold=0.9999, temperature=20.0)
     from playwright.sync_api import expect

@@ -114,7 +114,8 @@ async function tell() {
       `${percent(low)} to ${percent(high)}; guessing one of seven would give 14 %)`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
     at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.`;
-    at("limits").textContent = `up to ${Math.round(facts.limits.file_bytes / 2 ** 20)} MB each`;
+    const { file_bytes: bytes, pixels } = facts.limits;
+    at("limits").textContent = `up to ${Math.round(bytes / 2 ** 20)} MB and ${+(pixels / 1e6).toPrecision(3)} million pixels each`;
   } catch (error) {
     at("model").textContent = error.message;
   }
