@@ -23,6 +23,7 @@ _PICTURE = {
     "words": "One face was found.",
     "too_small": 0,
     "not_read": 0,
+    "animated": False,
     "width": 512,
     "height": 512,
     "model": _MODEL,
@@ -71,7 +72,11 @@ class Face(BaseModel):
 
 
 class Picture(BaseModel):
-    """A picture. The emotion is that of its largest face, null without one; certain false means not sure."""
+    """A picture. The emotion is that of its largest face, null without one; certain false means not sure.
+
+    too_small, not_read: faces too small to read and those beyond the most that are. animated: only its first frame was
+    read.
+    """
 
     model_config = _example(_PICTURE)
     predicted_emotion: int | None
@@ -83,6 +88,7 @@ class Picture(BaseModel):
     words: str
     too_small: int
     not_read: int
+    animated: bool
     width: int
     height: int
     model: Served

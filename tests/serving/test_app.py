@@ -41,6 +41,7 @@ def send(client, *pictures: bytes, field: str = "file", **more) -> httpx.Respons
 
 def test_one_picture_gets_the_studys_answer_and_its_faces(client):
     answer = send(client, FACE).json()
+    assert answer["animated"] is False
     assert answer["predicted_emotion_label"] == LABELS[answer["predicted_emotion"]]
     assert answer["label_encodings"] == dict(zip(LABELS, range(7), strict=True))
     assert set(answer["class_probabilities"]) == set(LABELS)
@@ -191,6 +192,16 @@ def test_row_38_tiny_many_and_wide_are_said(client, app, monkeypatch):
     assert len(send(client, encoded(panorama)).json()["faces"]) == 1
     strip = send(client, encoded(Image.new("RGB", (9000, 2)), "PNG"))
     assert (strip.status_code, strip.json()["code"]) == (422, "too_narrow")
+
+
+@pytest.mark.parametrize(("kind", "animated"), (("WEBP", True), ("PNG", True), ("MPO", False)))
+def test_of_an_animation_it_is_said_that_only_its_first_frame_was_read(client, kind, animated):
+    # an MPO is what many phones write as a JPEG: its second picture is no later moment
+    more = [Image.new("RGB", (320, 320))]
+    answer = send(client, encoded(portrait(side=320), kind, save_all=True, append_images=more)).json()
+    words = "The picture is animated; only its first frame was read."
+    assert len(answer["faces"]) == 1 and answer["animated"] is animated
+    assert answer["words"] == f"One face was found.{f' {words}' if animated else ''}"
 
 
 def test_exif_orientation_is_applied_so_that_boxes_are_upright(client):

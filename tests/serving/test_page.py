@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline.labels import LABELS
-from serving.drawn import SAMPLES
+from serving.drawn import SAMPLES, encoded
 from serving.server import Server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -223,6 +223,13 @@ def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(p
 
 def test_the_limits_of_a_picture_are_told_before_one_is_chosen(page):
     assert page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
+
+
+def test_of_an_animation_the_page_says_that_only_its_first_frame_was_read(page):
+    shots = [Image.open(SAMPLES / "portrait.jpg"), Image.new("RGB", (480, 480))]
+    drop(page, more={"moving.webp": encoded(shots[0], "WEBP", save_all=True, append_images=shots[1:])})
+    said(page, "1 picture read, 1 face found.")
+    assert "animated; only its first frame was read" in page.text_content("#caption")
 
 
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
