@@ -260,7 +260,9 @@ def test_row_43_a_foreign_origin_or_host_is_granted_nothing(client):
     assert foreign.status_code == 403 and foreign.json()["code"] == "foreign_origin"
     own = send(client, FACE, headers={"origin": "http://localhost"})
     assert own.status_code == 200
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    unknown = client.get("/", headers={"host": "evil.example"})
+    assert unknown.status_code == 400 and unknown.json()["code"] == "unknown_host"
+    assert "hosts=" in unknown.json()["error"] and "evil" not in unknown.text
     assert send(client, FACE, headers={"origin": "http://["}).status_code == 403
     preflight = client.options(URL, headers={"origin": "http://evil.example", "access-control-request-method": "POST"})
     for response in (foreign, own, preflight, client.get("/health/live", headers={"origin": "http://evil.example"})):
@@ -273,6 +275,43 @@ def test_health_is_told_under_any_name_and_nothing_else_is(settings):
     assert client.get("/health/live").status_code == 200
     assert client.get("/health/ready").json()["code"] == "no_model"
     assert [client.get(at).status_code for at in ("/", "/metrics", "/healthy")] == [400] * 3
+
+
+@pytest.mark.parametrize(
+    ("hosts", "header", "answered"),
+    (
+        (["emotion.example.org"], "Emotion.example.org:8000", True),
+        (["Emotion.example.org"], "emotion.example.org", True),
+        (["emotion.example.org"], "example.org", False),
+        (["*.example.org"], "emotion.example.org", True),
+        (["*.example.org"], "example.org", False),
+        (["*.example.org"], "evil.example/.example.org", False),
+        (["[::1]"], "[::1]:8000", True),
+        (["localhost"], "", False),
+        (["*"], "anything", True),
+        ([], "localhost", False),
+    ),
+)
+def test_it_may_be_asked_under_the_names_of_hosts(settings, hosts, header, answered):
+    client = TestClient(make_app(settings | {"hosts": hosts}), "http://127.0.0.1")
+    assert client.get("/", headers={"host": header}).status_code == (200 if answered else 400)
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "hinted"),
+    (
+        ("0.0.0.0", ["127.0.0.1", "localhost", "[::1]"], True),
+        ("0.0.0.0", ["localhost", "emotion.example.org"], False),
+        ("0.0.0.0", ["*"], False),
+        ("127.0.0.1", ["localhost"], False),
+        ("::1", ["localhost"], False),
+    ),
+)
+def test_who_listens_for_others_is_told_at_the_start_to_name_hosts(settings, caplog, host, hosts, hinted):
+    caplog.set_level("INFO")
+    with TestClient(make_app(settings | {"host": host, "hosts": hosts}), "http://localhost"):
+        pass
+    assert ("hosts=" in caplog.text) == hinted
 
 
 @pytest.mark.parametrize(
