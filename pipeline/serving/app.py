@@ -26,7 +26,6 @@ from pipeline.serving.front import Front
 from pipeline.serving.model import Model
 from pipeline.serving.pictures import WHY_NOT, Unreadable
 from pipeline.serving.schema import (
-    FORM,
     TENSORS,
     VERSION,
     About,
@@ -35,6 +34,7 @@ from pipeline.serving.schema import (
     Pictures,
     Predictions,
     Said,
+    form,
     problems,
 )
 from pipeline.serving.service import Service, problem
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
 HOST = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d*)?")  # a Host header: name or address, and port
+HOSTS = """'hosts=["emotion.example.org"]'"""
 
 
 def make_app(settings: Mapping) -> FastAPI:
@@ -52,8 +53,10 @@ def make_app(settings: Mapping) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if not is_local(settings["host"]) and all(map(is_local, settings["hosts"])):
-            log.info("others are refused until hosts= has the name or address by which they ask, as in %s", HOSTS)
+        host, hosts = settings["host"], settings["hosts"]
+        if not is_local(host) and all(map(is_local, hosts)):
+            only = ", ".join(hosts)
+            log.info("host=%s: who asks by another name than %s is refused; name theirs, as in %s", host, only, HOSTS)
         async with service.running():
             yield
 
@@ -74,9 +77,6 @@ def make_app(settings: Mapping) -> FastAPI:
     app.add_middleware(Hosts, names=settings["hosts"])
     app.add_middleware(Front, metrics=service.metrics, origins=settings["origins"])
     return app
-
-
-HOSTS = """'hosts=["emotion.example.org"]'"""
 
 
 def is_local(host: str) -> bool:
@@ -114,11 +114,12 @@ class Hosts:
 
 def add_api(app: FastAPI, service: Service) -> None:
     """The API that the study's clients know, with faces."""
-    refusals = problems(400, 403, 408, 413, 415, 422, 503)
+    refusals, most = problems(400, 403, 408, 413, 415, 422, 503), service.limits["files"]
+    fields = f"`file`: one picture. `files`: several, {most} at most, answered as `pictures`."
 
-    @app.post("/api/predict", response_model=Picture | Pictures, responses=refusals, openapi_extra=FORM)
+    @app.post("/api/predict", response_model=Picture | Pictures, responses=refusals, openapi_extra=form(most),
+              description=f"Faces and their apparent expressions. {fields}")  # fmt: skip
     async def predict(request: Request) -> Any:
-        """Faces and their apparent expressions. `file`: one picture. `files`: several, answered as `pictures`."""
         return JSONResponse(await service.within_limits(request, lambda body: service.answers(request, body)))
 
     @app.get("/api/about", response_model=About, responses=problems(503))

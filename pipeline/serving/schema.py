@@ -156,22 +156,21 @@ _PROBLEMS = {
     503: "No model yet, or too much to do; see Retry-After.",
 }
 _FILE = {"type": "string", "format": "binary"}
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "oneOf": [
-                        {"type": "object", "properties": {"file": _FILE}, "required": ["file"]},
-                        {"type": "object", "properties": {"files": {"type": "array", "items": _FILE, "minItems": 1}},
-                         "required": ["files"]},
-                    ]
-                }
-            }
-        },
-    }
-}  # fmt: skip
+
+
+def form(most: int) -> dict[str, Any]:
+    """What a client sends to have pictures read: one, or up to so many."""
+    several = {
+        "type": "array", "items": _FILE, "minItems": 1, "maxItems": most, "description": f"Up to {most} pictures.",
+    }  # fmt: skip
+    one_or_several = [
+        {"type": "object", "properties": {name: what}, "required": [name]}
+        for name, what in (("file", _FILE), ("files", several))
+    ]
+    content = {"multipart/form-data": {"schema": {"oneOf": one_or_several}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 _LEVEL = {"type": "integer", "minimum": 0, "maximum": 255}
 _ROW = {"type": "array", "items": {"type": "array", "items": _LEVEL}}
 _IMAGE = {"type": "array", "items": _ROW, "description": "size x size x channels whole numbers"}

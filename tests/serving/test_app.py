@@ -22,6 +22,7 @@ from serving.known import gray_of
 
 FACE = encoded(portrait())
 URL = "/api/predict"
+EMPTY_FORM = {"content-type": "multipart/form-data; boundary=b"}
 
 
 @pytest.fixture(scope="module")
@@ -333,12 +334,31 @@ def test_fields_of_another_name_and_too_many_files_are_refused(app, client):
     assert send(client, FACE, field="image").status_code == 422
     assert send(client, FACE, FACE).status_code == 422
     many = send(client, *[b"x"] * (app.state.service.limits["files"] + 1), field="files")
-    assert many.status_code == 400 and "files" in many.json()["error"]
+    assert many.status_code == 400 and many.json()["code"] == "too_many_files"
+    assert "at most 20" in many.json()["error"]
+    assert "up to 20 in the field files" in client.post(URL, content=b"--b--\r\n", headers=EMPTY_FORM).json()["error"]
+
+
+def test_a_media_type_is_read_whatever_its_case(client):
+    kind = {"content-type": "Multipart/Form-Data; boundary=b"}
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + FACE + b"\r\n--b--\r\n"
+    assert client.post(URL, content=body, headers=kind).status_code == 200
+    assert client.post(URL, content=body, headers={"content-type": "multipart/form-database"}).status_code == 415
+
+
+@pytest.mark.parametrize("at", ("/", "/page/page.js", "/health/live", "/api/about", "/metrics", "/api/predict"))
+def test_head_is_answered_as_get_is_without_the_body(client, at):
+    got, head = client.get(at), client.head(at)
+    assert head.status_code == got.status_code and head.content == b""
+    assert head.headers["content-type"] == got.headers["content-type"]
 
 
 def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
     paths = client.get("/openapi.json").json()
-    assert paths["components"]["schemas"]["Picture"]["examples"] and URL in paths["paths"]
+    assert paths["components"]["schemas"]["Picture"]["examples"]
+    predict = paths["paths"][URL]["post"]
+    assert "20 at most" in predict["description"]
+    assert '"maxItems": 20' in json.dumps(predict["requestBody"])
     send(client, FACE)
     metrics = client.get("/metrics").text
     assert 'emotion_requests_total{route="/api/predict",status="200"}' in metrics
