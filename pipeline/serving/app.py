@@ -3,8 +3,10 @@
 Stateless: a picture is in memory until its answer and nowhere else, and no answer holds anything that was sent.
 """
 
+import ipaddress
 import logging
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,10 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.convertors import IntegerConvertor, register_url_convertor
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.exporting import names
 from pipeline.serving import tensorflow_api
@@ -24,7 +26,6 @@ from pipeline.serving.front import Front
 from pipeline.serving.model import Model
 from pipeline.serving.pictures import WHY_NOT, Unreadable
 from pipeline.serving.schema import (
-    FORM,
     TENSORS,
     VERSION,
     About,
@@ -33,6 +34,7 @@ from pipeline.serving.schema import (
     Pictures,
     Predictions,
     Said,
+    form,
     problems,
 )
 from pipeline.serving.service import Service, problem
@@ -41,6 +43,8 @@ from pipeline.serving.upload import Gone, Refusal
 log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
+HOST = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d*)?")  # a Host header: name or address, and port
+HOSTS = """'hosts=["emotion.example.org"]'"""
 
 
 def make_app(settings: Mapping) -> FastAPI:
@@ -49,6 +53,10 @@ def make_app(settings: Mapping) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        host, hosts = settings["host"], settings["hosts"]
+        if not is_local(host) and all(map(is_local, hosts)):
+            only = ", ".join(hosts)
+            log.info("host=%s: who asks by another name than %s is refused; name theirs, as in %s", host, only, HOSTS)
         async with service.running():
             yield
 
@@ -66,27 +74,52 @@ def make_app(settings: Mapping) -> FastAPI:
     add_health(app, service)
     add_page(app)
     add_problems(app)
-    app.add_middleware(Hosts, allowed_hosts=settings["hosts"])
+    app.add_middleware(Hosts, names=settings["hosts"])
     app.add_middleware(Front, metrics=service.metrics, origins=settings["origins"])
     return app
 
 
-class Hosts(TrustedHostMiddleware):
-    """Names under which the service may be asked. Health is told under any: who checks it asks by address."""
+def is_local(host: str) -> bool:
+    """Whether a name or address is one of this machine to itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Hosts:
+    """Names under which the service may be asked. Health is told under any: who checks it asks by address.
+
+    Else a page of elsewhere could have its own name point here and would be of the same origin.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]):
+        self.app, self.names = app, [name.lower() for name in names]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = self.app if scope.get("path", "").startswith("/health/") else super().__call__
-        await answer(scope, receive, send)
+        free = scope["type"] != "http" or scope["path"].startswith("/health/")
+        if free or self._has(Headers(scope=scope).get("host", "").lower()):
+            await self.app(scope, receive, send)
+            return
+        words = f"The service may not be asked under this name. Whoever runs it can add the name: {HOSTS}."
+        await said(400, "unknown_host", words)(scope, receive, send)
+
+    def _has(self, header: str) -> bool:
+        found = HOST.fullmatch(header)
+        name = found.group(1) if found else ""
+        wildcards = [each[1:] for each in self.names if each.startswith("*.")]
+        return "*" in self.names or name in self.names or name.endswith(tuple(wildcards))
 
 
 def add_api(app: FastAPI, service: Service) -> None:
     """The API that the study's clients know, with faces."""
-    refusals = problems(400, 403, 408, 413, 415, 422, 503)
+    refusals, most = problems(400, 403, 408, 413, 415, 422, 503), service.limits["files"]
+    fields = f"`file`: one picture. `files`: several, {most} at most, answered as `pictures`."
 
-    @app.post("/api/predict", response_model=Picture | Pictures, responses=refusals, openapi_extra=FORM)
+    @app.post("/api/predict", response_model=Picture | Pictures, responses=refusals, openapi_extra=form(most),
+              description=f"Faces and their apparent expressions. {fields}")  # fmt: skip
     async def predict(request: Request) -> Any:
-        """Faces and their apparent expressions. `file`: one picture. `files`: several, answered as `pictures`."""
         return JSONResponse(await service.within_limits(request, lambda body: service.answers(request, body)))
 
     @app.get("/api/about", response_model=About, responses=problems(503))

@@ -77,7 +77,8 @@ class Desk:
         return await done
 
     def _look(self, data: bytes, shape: tuple[int, int, int]) -> pictures.Seen:
-        return pictures.look(pictures.open_picture(data, self.pixels), self.detectors.own, shape)
+        decoded = pictures.opened(data, self.pixels)
+        return pictures.look(decoded.rgb, self.detectors.own, shape, pictures.is_animated(decoded))
 
     def in_thread(self, job: Callable, *arguments: Any) -> asyncio.Future:
         """`job(*arguments)` off the event loop."""

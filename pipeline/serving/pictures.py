@@ -1,5 +1,8 @@
 """From the bytes of a picture to the faces in it and what they show: the same steps for the API and for a campaign."""
 
+import io
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,10 +31,10 @@ WHY_NOT = {  # reason: HTTP status, words
 
 
 class Unreadable(Exception):
-    """A picture that can't be read; `reason` is a key of WHY_NOT."""
+    """A picture that can't be read; `reason` is a key of WHY_NOT, `words` say more than its words there."""
 
-    def __init__(self, reason: str):
-        super().__init__(WHY_NOT[reason][1])
+    def __init__(self, reason: str, words: str | None = None):
+        super().__init__(words or WHY_NOT[reason][1])
         self.reason = reason
 
 
@@ -40,6 +43,7 @@ class Seen:
     """What was found in a picture. faces: those to be read, the largest first; crops: uint8 [faces, *model.shape].
 
     too_small, not_read: how many more there are, under the smallest side and beyond the most that are read.
+    animated: whether the picture is the first of an animation.
     """
 
     width: int
@@ -48,19 +52,55 @@ class Seen:
     crops: np.ndarray
     too_small: int
     not_read: int
+    animated: bool
+
+
+def check_bytes(data: bytes, most: int) -> None:
+    """Unreadable for a file of more than so many bytes."""
+    if len(data) > most:
+        size, limit = _tenths_up(len(data) / 2**20), f"{most / 2**20:g} MB"
+        raise Unreadable("too_many_bytes", f"The file is too large, {size} MB; make it smaller, {limit} at most.")
 
 
 def open_picture(data: bytes, pixels: int) -> np.ndarray:
     """uint8 [height, width, 3], upright, of a JPEG, PNG or WEBP of at most so many pixels; Unreadable otherwise."""
+    return opened(data, pixels).rgb
+
+
+def opened(data: bytes, pixels: int) -> Decoded:
+    """The same picture with what is known of its file."""
     if data and sniff(data) not in FORMATS:
         raise Unreadable("not_an_image")
     decoded = decode(data, pixels)
-    if not isinstance(decoded, Decoded):
-        raise Unreadable(decoded.reason)
-    return decoded.rgb
+    if isinstance(decoded, Decoded):
+        return decoded
+    if decoded.reason == "too_many_pixels":
+        size, limit = _stated_size(data), f"{pixels / 1e6:g} million"
+        raise Unreadable(decoded.reason, f"The picture has too many pixels{size}; make it smaller, {limit} at most.")
+    raise Unreadable(decoded.reason)
 
 
-def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int]) -> Seen:
+def _stated_size(data: bytes) -> str:
+    """What a JPEG or PNG says of its size, as a part of a sentence; "" where Pillow takes memory or fright to tell."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that it is half-way to what Pillow refuses
+            width, height = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).size
+    except (Image.DecompressionBombError, Image.UnidentifiedImageError):
+        return ""
+    return f", {width:,} x {height:,} = {_tenths_up(width * height / 1e6)} million"
+
+
+def _tenths_up(value: float) -> str:
+    """Rounded up to a tenth, so that what is over a limit is so in words as well."""
+    return f"{math.ceil(10 * value) / 10:g}"
+
+
+def is_animated(decoded: Decoded) -> bool:
+    """Whether a picture is the first of an animation; what more a JPEG holds is a second view or a map of its light."""
+    return decoded.frames > 1 and decoded.format != "JPEG"
+
+
+def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int], animated: bool = False) -> Seen:
     """Find the faces and cut them out as a model of this input shape wants them; Unreadable for a narrow strip."""
     settings = detector.settings
     if max(rgb.shape[:2]) > settings["aspect"] * min(rgb.shape[:2]):
@@ -72,7 +112,7 @@ def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int]) -> Se
     for row, face in enumerate(faces):
         crops[row] = resized(Image.fromarray(cut_out(rgb, face, settings["frame"])), shape[0], shape[2])
     height, width = rgb.shape[:2]
-    return Seen(width, height, faces, crops, len(found) - len(readable), len(readable) - len(faces))
+    return Seen(width, height, faces, crops, len(found) - len(readable), len(readable) - len(faces), animated)
 
 
 def describe(seen: Seen, probabilities: np.ndarray, model: Model) -> dict[str, Any]:
@@ -90,6 +130,7 @@ def describe(seen: Seen, probabilities: np.ndarray, model: Model) -> dict[str, A
         "words": words(seen),
         "too_small": seen.too_small,
         "not_read": seen.not_read,
+        "animated": seen.animated,
         "width": seen.width,
         "height": seen.height,
         "model": {"name": model.about["model"], "version": model.about["version"]},
@@ -128,4 +169,6 @@ def words(seen: Seen) -> str:
         said.append(f"{seen.too_small} {faces} too small to read; a closer picture would show {they}.")
     if seen.not_read:
         said.append(f"{seen.not_read} more were left out, the smallest ones.")
+    if seen.animated:
+        said.append("The picture is animated; only its first frame was read.")
     return " ".join(said)

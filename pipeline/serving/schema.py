@@ -23,6 +23,7 @@ _PICTURE = {
     "words": "One face was found.",
     "too_small": 0,
     "not_read": 0,
+    "animated": False,
     "width": 512,
     "height": 512,
     "model": _MODEL,
@@ -71,7 +72,11 @@ class Face(BaseModel):
 
 
 class Picture(BaseModel):
-    """A picture. The emotion is that of its largest face, null without one; certain false means not sure."""
+    """A picture. The emotion is that of its largest face, null without one; certain false means not sure.
+
+    too_small, not_read: faces too small to read and those beyond the most that are. animated: only its first frame was
+    read.
+    """
 
     model_config = _example(_PICTURE)
     predicted_emotion: int | None
@@ -83,6 +88,7 @@ class Picture(BaseModel):
     words: str
     too_small: int
     not_read: int
+    animated: bool
     width: int
     height: int
     model: Served
@@ -103,7 +109,10 @@ class Interval(BaseModel):
 
 
 class About(BaseModel):
-    """What is in service: the parts of the model's manifest that users need, and the limits of a request."""
+    """What is in service: the parts of the model's manifest that users need, and the limits of a request.
+
+    precision: how often answers over the threshold were to be right when it was chosen; an aim, not a measurement.
+    """
 
     model: str
     version: int
@@ -147,22 +156,21 @@ _PROBLEMS = {
     503: "No model yet, or too much to do; see Retry-After.",
 }
 _FILE = {"type": "string", "format": "binary"}
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "oneOf": [
-                        {"type": "object", "properties": {"file": _FILE}, "required": ["file"]},
-                        {"type": "object", "properties": {"files": {"type": "array", "items": _FILE, "minItems": 1}},
-                         "required": ["files"]},
-                    ]
-                }
-            }
-        },
-    }
-}  # fmt: skip
+
+
+def form(most: int) -> dict[str, Any]:
+    """What a client sends to have pictures read: one, or up to so many."""
+    several = {
+        "type": "array", "items": _FILE, "minItems": 1, "maxItems": most, "description": f"Up to {most} pictures.",
+    }  # fmt: skip
+    one_or_several = [
+        {"type": "object", "properties": {name: what}, "required": [name]}
+        for name, what in (("file", _FILE), ("files", several))
+    ]
+    content = {"multipart/form-data": {"schema": {"oneOf": one_or_several}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 _LEVEL = {"type": "integer", "minimum": 0, "maximum": 255}
 _ROW = {"type": "array", "items": {"type": "array", "items": _LEVEL}}
 _IMAGE = {"type": "array", "items": _ROW, "description": "size x size x channels whole numbers"}

@@ -13,7 +13,7 @@ from pipeline.serving import tensorflow_api
 from pipeline.serving.desk import Desk
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import Model
-from pipeline.serving.pictures import Unreadable
+from pipeline.serving.pictures import Unreadable, check_bytes
 from pipeline.serving.upload import Gate, Refusal, files, unless_gone
 from pipeline.serving.watch import Watched
 
@@ -62,8 +62,7 @@ class Service:
 
     async def _one(self, data: bytes, model: Model) -> dict[str, Any]:
         try:
-            if len(data) > self.limits["file_bytes"]:
-                raise Unreadable("too_many_bytes")
+            check_bytes(data, self.limits["file_bytes"])
             return await self.desk.answer(data, model)
         except Unreadable as error:
             self.metrics.refused.labels(error.reason).inc()

@@ -107,18 +107,22 @@ class _Held:
 
 async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, list[bytes]]:
     """The files of a multipart form by field, `file` and `files`; Refusal when it is no form or holds too much."""
-    kind = request.headers.get("content-type", "")
-    if not kind.startswith("multipart/form-data"):
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    if kind.strip().lower() != "multipart/form-data":
         raise Refusal(415, "no_form", "Send pictures as multipart/form-data, in the field file or files.")
 
     async def stream() -> AsyncIterator[bytes]:
         yield body
 
-    parser = MultiPartParser(request.headers, stream(), max_files=limits["files"], max_fields=limits["files"])
+    most = limits["files"]
+    parser = MultiPartParser(request.headers, stream(), max_files=most, max_fields=most)
     parser.spool_max_size = len(body) + 1  # it would write larger files to a disk
     try:
         form = await parser.parse()
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            words = f"The form has too many files; send at most {most} in one request."
+            raise Refusal(400, "too_many_files", words) from None
         raise Refusal(400, "bad_form", f"The form can't be read: {error.message}") from None
     except (KeyError, ValueError, MultipartParseError):
         raise Refusal(400, "bad_form", "The form can't be read.") from None
@@ -128,7 +132,7 @@ async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, lis
             raise Refusal(422, "unknown_field", "The form has a field that is neither a file named file nor files.")
         found[name].append(await value.read())
     if len(found["file"]) + bool(found["files"]) != 1:
-        raise Refusal(422, "no_file", "Send one picture in the field file, or any number in the field files.")
+        raise Refusal(422, "no_file", f"Send one picture in the field file, or up to {most} in the field files.")
     return found
 
 

@@ -1,6 +1,5 @@
 """The API: what each kind of picture and each fault is answered with."""
 
-import io
 import json
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from serving.known import gray_of
 
 FACE = encoded(portrait())
 URL = "/api/predict"
+EMPTY_FORM = {"content-type": "multipart/form-data; boundary=b"}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def send(client, *pictures: bytes, field: str = "file", **more) -> httpx.Respons
 
 def test_one_picture_gets_the_studys_answer_and_its_faces(client):
     answer = send(client, FACE).json()
+    assert answer["animated"] is False
     assert answer["predicted_emotion_label"] == LABELS[answer["predicted_emotion"]]
     assert answer["label_encodings"] == dict(zip(LABELS, range(7), strict=True))
     assert set(answer["class_probabilities"]) == set(LABELS)
@@ -116,15 +117,21 @@ def test_row_35_an_upload_over_the_cap_is_refused_however_it_comes(app, client):
 
 
 def test_row_35_a_file_or_picture_over_its_cap_is_refused_with_words(app, client, monkeypatch):
-    monkeypatch.setitem(app.state.service.limits, "file_bytes", 1000)
-    assert (send(client, FACE).status_code, send(client, FACE).json()["code"]) == (413, "too_many_bytes")
+    monkeypatch.setitem(app.state.service.limits, "file_bytes", 2**20)
+    large = send(client, FACE + bytes(2**20))
+    assert (large.status_code, large.json()["code"]) == (413, "too_many_bytes")
+    assert large.json()["error"] == "The file is too large, 1.1 MB; make it smaller, 1 MB at most."
     monkeypatch.undo()
-    bomb = io.BytesIO()
-    Image.new("1", (9000, 9000)).save(bomb, "PNG")
-    assert (send(client, bomb.getvalue()).status_code, send(client, bomb.getvalue()).json()["code"]) == (
-        413,
-        "too_many_pixels",
-    )
+    for side, kind, size in (
+        (9000, "PNG", ", 9,000 x 9,000 = 81 million"),
+        (5001, "JPEG", ", 5,001 x 5,001 = 25.1 million"),
+        (5001, "WEBP", ""),
+        (14000, "PNG", ""),  # Pillow refuses to open it
+    ):
+        refused = send(client, encoded(Image.new("L" if kind == "JPEG" else "1", (side, side)), kind))
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_many_pixels")
+        words = f"The picture has too many pixels{size}; make it smaller, 25 million at most."
+        assert refused.json()["error"] == words
 
 
 SCRIPT = b"<script>alert(1)</script>"
@@ -188,6 +195,16 @@ def test_row_38_tiny_many_and_wide_are_said(client, app, monkeypatch):
     assert (strip.status_code, strip.json()["code"]) == (422, "too_narrow")
 
 
+@pytest.mark.parametrize(("kind", "animated"), (("WEBP", True), ("PNG", True), ("MPO", False)))
+def test_of_an_animation_it_is_said_that_only_its_first_frame_was_read(client, kind, animated):
+    # an MPO is what many phones write as a JPEG: its second picture is no later moment
+    more = [Image.new("RGB", (320, 320))]
+    answer = send(client, encoded(portrait(side=320), kind, save_all=True, append_images=more)).json()
+    words = "The picture is animated; only its first frame was read."
+    assert len(answer["faces"]) == 1 and answer["animated"] is animated
+    assert answer["words"] == f"One face was found.{f' {words}' if animated else ''}"
+
+
 def test_exif_orientation_is_applied_so_that_boxes_are_upright(client):
     people = group([("happy", 41), ("happy", 33)], 5, 300)
     turned = people.transpose(Image.Transpose.ROTATE_90)
@@ -244,7 +261,9 @@ def test_row_43_a_foreign_origin_or_host_is_granted_nothing(client):
     assert foreign.status_code == 403 and foreign.json()["code"] == "foreign_origin"
     own = send(client, FACE, headers={"origin": "http://localhost"})
     assert own.status_code == 200
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    unknown = client.get("/", headers={"host": "evil.example"})
+    assert unknown.status_code == 400 and unknown.json()["code"] == "unknown_host"
+    assert "hosts=" in unknown.json()["error"] and "evil" not in unknown.text
     assert send(client, FACE, headers={"origin": "http://["}).status_code == 403
     preflight = client.options(URL, headers={"origin": "http://evil.example", "access-control-request-method": "POST"})
     for response in (foreign, own, preflight, client.get("/health/live", headers={"origin": "http://evil.example"})):
@@ -257,6 +276,43 @@ def test_health_is_told_under_any_name_and_nothing_else_is(settings):
     assert client.get("/health/live").status_code == 200
     assert client.get("/health/ready").json()["code"] == "no_model"
     assert [client.get(at).status_code for at in ("/", "/metrics", "/healthy")] == [400] * 3
+
+
+@pytest.mark.parametrize(
+    ("hosts", "header", "answered"),
+    (
+        (["emotion.example.org"], "Emotion.example.org:8000", True),
+        (["Emotion.example.org"], "emotion.example.org", True),
+        (["emotion.example.org"], "example.org", False),
+        (["*.example.org"], "emotion.example.org", True),
+        (["*.example.org"], "example.org", False),
+        (["*.example.org"], "evil.example/.example.org", False),
+        (["[::1]"], "[::1]:8000", True),
+        (["localhost"], "", False),
+        (["*"], "anything", True),
+        ([], "localhost", False),
+    ),
+)
+def test_it_may_be_asked_under_the_names_of_hosts(settings, hosts, header, answered):
+    client = TestClient(make_app(settings | {"hosts": hosts}), "http://127.0.0.1")
+    assert client.get("/", headers={"host": header}).status_code == (200 if answered else 400)
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "hinted"),
+    (
+        ("0.0.0.0", ["127.0.0.1", "localhost", "[::1]"], True),
+        ("0.0.0.0", ["localhost", "emotion.example.org"], False),
+        ("0.0.0.0", ["*"], False),
+        ("127.0.0.1", ["localhost"], False),
+        ("::1", ["localhost"], False),
+    ),
+)
+def test_who_listens_for_others_is_told_at_the_start_to_name_hosts(settings, caplog, host, hosts, hinted):
+    caplog.set_level("INFO")
+    with TestClient(make_app(settings | {"host": host, "hosts": hosts}), "http://localhost"):
+        pass
+    assert ("hosts=" in caplog.text) == hinted
 
 
 @pytest.mark.parametrize(
@@ -278,12 +334,31 @@ def test_fields_of_another_name_and_too_many_files_are_refused(app, client):
     assert send(client, FACE, field="image").status_code == 422
     assert send(client, FACE, FACE).status_code == 422
     many = send(client, *[b"x"] * (app.state.service.limits["files"] + 1), field="files")
-    assert many.status_code == 400 and "files" in many.json()["error"]
+    assert many.status_code == 400 and many.json()["code"] == "too_many_files"
+    assert "at most 20" in many.json()["error"]
+    assert "up to 20 in the field files" in client.post(URL, content=b"--b--\r\n", headers=EMPTY_FORM).json()["error"]
+
+
+def test_a_media_type_is_read_whatever_its_case(client):
+    kind = {"content-type": "Multipart/Form-Data; boundary=b"}
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + FACE + b"\r\n--b--\r\n"
+    assert client.post(URL, content=body, headers=kind).status_code == 200
+    assert client.post(URL, content=body, headers={"content-type": "multipart/form-database"}).status_code == 415
+
+
+@pytest.mark.parametrize("at", ("/", "/page/page.js", "/health/live", "/api/about", "/metrics", "/api/predict"))
+def test_head_is_answered_as_get_is_without_the_body(client, at):
+    got, head = client.get(at), client.head(at)
+    assert head.status_code == got.status_code and head.content == b""
+    assert head.headers["content-type"] == got.headers["content-type"]
 
 
 def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
     paths = client.get("/openapi.json").json()
-    assert paths["components"]["schemas"]["Picture"]["examples"] and URL in paths["paths"]
+    assert paths["components"]["schemas"]["Picture"]["examples"]
+    predict = paths["paths"][URL]["post"]
+    assert "20 at most" in predict["description"]
+    assert '"maxItems": 20' in json.dumps(predict["requestBody"])
     send(client, FACE)
     metrics = client.get("/metrics").text
     assert 'emotion_requests_total{route="/api/predict",status="200"}' in metrics

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from serving.drawn import SAMPLES
+from pipeline.labels import LABELS
+from serving.drawn import SAMPLES, encoded
 from serving.server import Server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -53,7 +54,8 @@ def page(browser, server) -> Iterator:
     expect(page.locator("#model")).to_contain_text("tiny, version 1")
     yield page
     page.close()
-    assert [fault for fault in faults if " 415 " not in fault] == []  # a refused picture is logged by the browser
+    # a refused picture and a folder are logged by the browser
+    assert [fault for fault in faults if " 415 " not in fault and "ERR_FILE_NOT_FOUND" not in fault] == []
 
 
 def drop(page, *names: str, more: dict[str, bytes] | None = None) -> None:
@@ -65,7 +67,8 @@ def drop(page, *names: str, more: dict[str, bytes] | None = None) -> None:
             const transfer = new DataTransfer();
             for (const {name, data} of files) {
                 const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-                transfer.items.add(new File([bytes], name, {type: "image/jpeg"}));
+                const type = {mp4: "video/mp4", pdf: "application/pdf"}[name.split(".").pop()] ?? "image/jpeg";
+                transfer.items.add(new File([bytes], name, {type}));
             }
             return transfer;
         }""",
@@ -101,9 +104,12 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
 
     page.locator("#strip button").nth(1).click()
     assert "no face was found" in page.text_content("#face").lower()
+    assert "Try a picture" in page.text_content("#face")
     page.locator("#strip button").nth(2).click()
     assert "JPEG, PNG and WEBP can" in page.text_content("#frame")
+    assert "Try a picture" not in page.text_content("#face")  # the file is at fault, not the light
 
+    assert page.text_content("#facts div") == "2 picturesread, of 3"
     assert page.locator("#rows tr").count() == 3  # two pictures and all of them
     with page.expect_download() as download:
         page.click("#csv")
@@ -128,6 +134,103 @@ def test_a_name_that_a_spreadsheet_would_run_is_disarmed(page):
         page.click("#csv")
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
     assert next(csv.DictReader(io.StringIO(text)))["picture"].startswith("'=")
+
+
+@pytest.mark.parametrize("link", ("Model card", "API"))
+def test_what_the_page_links_to_leaves_the_results_alone(page, link):
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read, 1 face found.")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name=link).click()
+    opened.value.close()
+    assert page.locator(".box").count() == 1
+
+
+def answer_with(page, *emotions: str) -> None:
+    """Have every picture answered with a certain face of each of these emotions."""
+    faces = [
+        {"box": {"x": 10 * place, "y": 0, "width": 8, "height": 8}, "predicted_emotion_label": emotion,
+         "certain": True, "class_probabilities": {label: float(label == emotion) for label in LABELS}}
+        for place, emotion in enumerate(emotions)
+    ]  # fmt: skip
+    answer = {"faces": faces, "words": "Faces were found.", "width": 100, "height": 100}
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+
+
+@pytest.mark.parametrize(
+    ("emotions", "words"),
+    (
+        (("sadness", "happiness"), "–no expression leads"),
+        (("sadness", "happiness", "sadness"), "Sadnessmost often, 2 of 3 faces"),
+        ((), "–no face is sure enough"),
+    ),
+)
+def test_no_emotion_is_said_to_lead_where_two_are_level(page, emotions, words):
+    answer_with(page, *emotions)
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    assert words in page.locator("#facts div").all_text_contents()
+
+
+def test_videos_and_other_files_are_left_out_with_words_that_stay(page):
+    drop(page, "portrait.jpg", more={"film.mp4": b"film", "plan.pdf": b"plan", "deck.pdf": b"deck"})
+    said(page, "1 picture read, 1 face found. 1 video was left out: this page reads pictures only.")
+    said(page, "pipeline.analyze. 2 files were left out, as no picture.")
+    page.click("#clear")
+    drop(page, more={"a.mp4": b"film", "b.mp4": b"film"})
+    said(page, "2 videos were left out: this page reads pictures only.")
+    assert "read, " not in page.text_content("#status")
+
+
+def test_where_nothing_could_be_read_one_can_start_again(page):
+    drop(page, more={"broken.jpg": b"no picture"})
+    said(page, "0 pictures read, 0 faces found. 1 picture could not be read.")
+    assert page.locator("#facts div").all_text_contents() == ["0 picturesread, of 1"]
+    assert page.locator("#mix").is_hidden() and page.locator("#png").is_hidden() and page.locator("#csv").is_visible()
+    page.click("#clear")
+    assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
+
+
+def test_a_folder_that_is_dropped_is_named_as_such(page, tmp_path):
+    (tmp_path / "posters").mkdir()
+    browser = page.context.new_cdp_session(page)
+    dragged = {"items": [], "files": [str(tmp_path / "posters")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 900, "y": 300, "data": dragged})
+    said(page, "1 picture could not be read.")
+    assert "A folder can't be sent: drop the pictures in it." in page.text_content("#frame")
+
+
+def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(page):
+    drop(page, "portrait.jpg", "empty.jpg")
+    said(page, "2 pictures read, 1 face found.")
+    second = page.locator("#strip button").nth(1)
+    second.focus()
+    page.keyboard.press("Enter")
+    focused = "(button) => button === document.activeElement"
+    assert second.evaluate(focused) and second.get_attribute("aria-pressed") == "true"
+    drop(page, "three.jpg", more={"broken.jpg": b"no picture"})
+    said(page, "3 pictures read, 4 faces found. 1 picture could not be read.")
+    assert second.evaluate(focused)
+    entries = page.locator("#strip button")
+    labels = [entries.nth(place).get_attribute("aria-label") for place in range(entries.count())]
+    assert labels == ["portrait.jpg", "empty.jpg", "three.jpg", "broken.jpg, could not be read"]
+    assert page.locator("#strip [aria-pressed=true]").count() == page.locator("#strip .none").count() == 1
+    page.click("#clear")
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read, 1 face found.")
+    assert page.locator("#strip button").count() == 1
+
+
+def test_the_limits_of_a_picture_are_told_before_one_is_chosen(page):
+    assert page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
+
+
+def test_of_an_animation_the_page_says_that_only_its_first_frame_was_read(page):
+    shots = [Image.open(SAMPLES / "portrait.jpg"), Image.new("RGB", (480, 480))]
+    drop(page, more={"moving.webp": encoded(shots[0], "WEBP", save_all=True, append_images=shots[1:])})
+    said(page, "1 picture read, 1 face found.")
+    assert "animated; only its first frame was read" in page.text_content("#caption")
 
 
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
@@ -184,5 +287,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser, server, scheme):
     from playwright.sync_api import expect
 
     expect(page.locator("#facts")).to_contain_text("50.0 %")
+    chosen = page.locator("#facts tr", has_text="chosen")
+    expect(chosen).to_have_text("How that was chosenso that at least 70.0 % of the sure answers are right, on valid")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     page.close()

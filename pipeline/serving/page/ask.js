@@ -1,5 +1,6 @@
 // Asks the service. Every failure is an Error whose message is words for people.
 export async function ask(file, say) {
+  await openable(file);
   for (let attempt = 0; ; attempt += 1) {
     const form = new FormData();
     form.append("file", file);
@@ -11,6 +12,15 @@ export async function ask(file, say) {
   }
 }
 
+// A folder that was dropped comes as a file that can't be opened.
+async function openable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Error("This can't be opened. A folder can't be sent: drop the pictures in it. A file has to be where it was.");
+  }
+}
+
 export async function about() {
   return read(await send("/api/about"));
 }
@@ -19,7 +29,7 @@ async function send(path, options) {
   try {
     return await fetch(path, options);
   } catch {
-    throw new Error("The service does not answer. Is it running, and is the file still there?");
+    throw new Error("The service does not answer. Is it running?");
   }
 }
 

@@ -23,14 +23,13 @@ const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? rows.slice(0, -1) : 
 export function showCampaign(pictures) {
   const rows = mixes(pictures);
   const all = rows.at(-1);
-  at("campaign").hidden = rows.length < 2;
-  const leading = EMOTIONS.reduce((best, each) => (all.counts[each] > all.counts[best] ? each : best));
-  const sure = all.faces - all.counts[UNSURE];
+  const read = rows.length - 1;
+  at("campaign").hidden = !pictures.some((each) => each.answer || each.problem);
+  at("mix").hidden = at("png").hidden = !read;
   facts([
-    [count(rows.length - 1, "picture", "pictures"), "read"],
-    [count(all.faces, "face", "faces"), "found"],
-    [sure ? capital(leading) : "–", sure ? `most often, ${all.counts[leading]} of ${all.faces} faces` : "no face is sure enough"],
-    [all.faces ? percent(all.counts[UNSURE] / all.faces) : "–", "of faces not sure"],
+    [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
+    ...(read ? [[count(all.faces, "face", "faces"), "found"], leading(all)] : []),
+    ...(all.faces ? [[percent(all.counts[UNSURE] / all.faces), "of faces not sure"]] : []),
   ]);
   at("mix-words").textContent = all.faces
     ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
@@ -45,6 +44,14 @@ export function showCampaign(pictures) {
       return element("tr", {}, element("th", { scope: "row", title: row.name }, row.name), ...cells);
     }),
   );
+}
+
+// the emotion with the largest share, as a figure with its words; none where two are level
+function leading({ faces, counts }) {
+  const [first, second] = [...EMOTIONS].sort((one, other) => counts[other] - counts[one]);
+  if (!counts[first]) return ["–", "no face is sure enough"];
+  if (counts[first] === counts[second]) return ["–", "no expression leads"];
+  return [capital(first), `most often, ${counts[first]} of ${faces} faces`];
 }
 
 function facts(list) {

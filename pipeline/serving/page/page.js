@@ -7,18 +7,22 @@ import { showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
 const pictures = []; // {name, file, url, answer, problem}, in the order in which they came
+const leftOut = { videos: 0, others: 0 }; // files that are no pictures
 let shown = null;
 
 export function add(files) {
   const taken = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
-  const left = files.length - taken.length;
-  if (left) say(`${count(left, "file is", "files are")} no picture and left out.`);
+  const videos = [...files].filter((file) => file.type.startsWith("video/")).length;
+  leftOut.videos += videos;
+  leftOut.others += files.length - taken.length - videos;
   for (const file of taken) {
     pictures.push({ name: file.name || "Pasted picture", file, url: URL.createObjectURL(file) });
   }
   if (taken.length) {
     refresh();
     work();
+  } else if (!working) {
+    say(summary());
   }
 }
 
@@ -48,8 +52,18 @@ async function work() {
 function summary() {
   const faces = pictures.reduce((sum, each) => sum + (each.answer?.faces.length ?? 0), 0);
   const bad = pictures.filter((each) => each.problem).length;
-  const read = `${count(pictures.length - bad, "picture", "pictures")} read, ${count(faces, "face", "faces")} found.`;
-  return bad ? `${read} ${count(bad, "picture", "pictures")} could not be read.` : read;
+  const { videos, others } = leftOut;
+  const words = [];
+  if (pictures.length) words.push(`${count(pictures.length - bad, "picture", "pictures")} read, ${count(faces, "face", "faces")} found.`);
+  if (bad) words.push(`${count(bad, "picture", "pictures")} could not be read.`);
+  if (videos) {
+    words.push(
+      `${count(videos, "video was", "videos were")} left out: this page reads pictures only. The campaign report reads videos; ` +
+        "ask whoever runs this service to make one with pipeline.analyze.",
+    );
+  }
+  if (others) words.push(`${count(others, "file was", "files were")} left out, as no picture.`);
+  return words.join(" ");
 }
 
 function show(picture, face) {
@@ -79,6 +93,7 @@ function say(words) {
 function clear() {
   for (const each of pictures) URL.revokeObjectURL(each.url);
   pictures.length = 0;
+  leftOut.videos = leftOut.others = 0;
   shown = null;
   refresh();
   say("Everything is forgotten.");
@@ -99,7 +114,8 @@ async function tell() {
       `${percent(low)} to ${percent(high)}; guessing one of seven would give 14 %)`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
     at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.`;
-    at("limits").textContent = `up to ${Math.round(facts.limits.file_bytes / 2 ** 20)} MB each`;
+    const { file_bytes: bytes, pixels } = facts.limits;
+    at("limits").textContent = `up to ${Math.round(bytes / 2 ** 20)} MB and ${+(pixels / 1e6).toPrecision(3)} million pixels each`;
   } catch (error) {
     at("model").textContent = error.message;
   }

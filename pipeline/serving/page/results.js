@@ -3,19 +3,29 @@ import { EMOTIONS, capital, dropSuffix, element, numberOf, percent, verdict } fr
 
 const at = (id) => document.getElementById(id);
 
+const entries = new Map(); // picture: its button in the strip
+
+// changes what is there and appends what is new: an entry made anew would lose the keyboard's focus
 export function showStrip(pictures, shown, choose) {
-  at("strip").replaceChildren(
-    ...pictures.map((each) => {
-      const pressed = String(each === shown);
-      const state = each.problem ? "could not be read" : each.answer ? "" : "being read";
-      const picture = each.problem
-        ? element("div", { class: "none", "aria-hidden": "true" }, "✕")
-        : element("img", { src: each.url, alt: "" });
-      const label = `${each.name}${state ? `, ${state}` : ""}`;
-      const button = { type: "button", "aria-pressed": pressed, "aria-label": label, onclick: () => choose(each) };
-      return element("li", {}, element("button", button, picture, element("span", {}, dropSuffix(each.name))));
-    }),
-  );
+  if (!pictures.length) {
+    entries.clear();
+    at("strip").replaceChildren();
+  }
+  for (const each of pictures) {
+    if (!entries.has(each)) entries.set(each, append(each, choose));
+    const button = entries.get(each);
+    const state = each.problem ? ", could not be read" : each.answer ? "" : ", being read";
+    button.setAttribute("aria-label", `${each.name}${state}`);
+    button.setAttribute("aria-pressed", String(each === shown));
+    if (each.problem) button.querySelector("img")?.replaceWith(element("div", { class: "none", "aria-hidden": "true" }, "✕"));
+  }
+}
+
+function append(picture, choose) {
+  const image = element("img", { src: picture.url, alt: "" });
+  const button = element("button", { type: "button", onclick: () => choose(picture) }, image, element("span", {}, dropSuffix(picture.name)));
+  at("strip").append(element("li", {}, button));
+  return button;
 }
 
 export function showPicture(picture, face, choose) {
@@ -65,7 +75,7 @@ export function showFace(picture, index) {
   const face = faces[index];
   if (!face) {
     const words = picture.problem ?? (picture.answer ? "There is nothing to read here: no face was found." : "Being read…");
-    const hint = picture.answer || picture.problem ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
+    const hint = picture.answer ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
     at("face").replaceChildren(element("h3", {}, words), element("p", { class: "soft" }, hint));
     return;
   }
