@@ -56,7 +56,8 @@ def main(cfg: DictConfig) -> None:
 def row(run: Run) -> dict[str, Any]:
     """What the ranking shows of a FINISHED MLflow run."""
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
-    choices = config_hash({key: value for key, value in params.items() if key != "seed"})
+    of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
+    choices = {key: value for key, value in params.items() if key != "seed"}
     return {
         "run": run.info.run_name,
         "model": params["model.name"],
@@ -74,8 +75,8 @@ def row(run: Run) -> dict[str, Any]:
         "seed": int(params["seed"]) if "seed" in params else None,  # a published history does not say
         # rgb and grayscale arrays of the same images differ in valid_digest and agree in valid_set
         "valid_digest": tags.get("valid_set", tags["valid_digest"]),
-        "point": (tags["config_hash"], tags["train_digest"], tags["valid_digest"]),
-        "choices": (choices, tags["train_digest"], tags["valid_digest"]),
+        "point": tuple(of.values()),
+        "choices": config_hash(of | {"config_hash": config_hash(choices)}),  # the same for every seed
         "ended": run.info.end_time,
         "run_id": run.info.run_id,
         "apart": tags.get("apart", ""),

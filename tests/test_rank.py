@@ -4,10 +4,10 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import composed
+from conftest import TINY, composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
-from pipeline import rank
+from pipeline import rank, train
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
@@ -63,6 +63,17 @@ def test_of_equal_runs_the_newest_counts_even_if_it_is_worse():
         finished("other", 0.7, ended=1),
     ]
     assert ranked(*runs) == ranked(*reversed(runs)) == {"other": 1, "new": 2}
+
+
+def test_runs_from_the_same_path_with_other_weights_are_not_the_same_run(project):
+    for seed in (1, 2):
+        train.main(composed("train", *TINY, "epochs=1", f"seed={seed}", "output=first"))
+        train.main(composed("train", *TINY, "epochs=1", "initial_weights=first", "teacher=first", "output=then"))
+    runs = tracking.open_store("mlruns", "sample", create=False).finished({})
+    table, _ = rank.ranking([rank.row(run) for run in runs])
+    assert sorted(table["seeds"]) == [1, 1, 2]
+    # what train tells equal runs by
+    assert {tag for tag in runs[0].data.tags if tag.endswith(("_digest", "_hash"))} == set(tracking.TRAINING_OF)
 
 
 def test_runs_validated_on_other_images_than_the_newest_are_left_out_and_counted():
