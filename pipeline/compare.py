@@ -64,7 +64,7 @@ def compared(
     }
     tables["extremes"] = extremes(tables["per_run"])
     same = [*(choice for choice in choices if choice != "channels"), "data", "epochs"]
-    pairs = compare.pairs(table, "channels", "rgb", "grayscale", same)
+    pairs = compare.pairs(table, "channels", "rgb", "grayscale", [*same, "besides_channels"])
     if len(pairs):
         accuracy = (pairs[f"best_val_accuracy_{channels}"] for channels in ("rgb", "grayscale"))
         tables["rgb_vs_grayscale"] = pd.DataFrame([compare.paired_difference(*accuracy, confidence)])

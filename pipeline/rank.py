@@ -58,6 +58,9 @@ def row(run: Run) -> dict[str, Any]:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
     choices = {key: value for key, value in params.items() if key != "seed"}
+    # Arrays of other channels have other digests, whatever the images: their number has to do.
+    besides = {key: value for key, value in choices.items() if not key.startswith("channels.")}
+    besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]} | {"train_images": tags.get("train_images", "")}
     return {
         "run": run.info.run_name,
         "model": params["model.name"],
@@ -77,6 +80,7 @@ def row(run: Run) -> dict[str, Any]:
         "valid_digest": tags.get("valid_set", tags["valid_digest"]),
         "point": tuple(of.values()),
         "choices": config_hash(of | {"config_hash": config_hash(choices)}),  # the same for every seed
+        "besides_channels": config_hash(besides),  # the same for runs that differ in channels and seed alone
         "ended": run.info.end_time,
         "run_id": run.info.run_id,
         "apart": tags.get("apart", ""),
