@@ -68,7 +68,8 @@ def compared(
     if len(pairs):
         accuracy = (pairs[f"best_val_accuracy_{channels}"] for channels in ("rgb", "grayscale"))
         tables["rgb_vs_grayscale"] = pd.DataFrame([compare.paired_difference(*accuracy, confidence)])
-        tables["rgb_vs_grayscale_pairs"] = pairs[[*same, "best_val_accuracy_rgb", "best_val_accuracy_grayscale"]]
+        both = [f"{column}_{each}" for column in ("label", "best_val_accuracy") for each in ("rgb", "grayscale")]
+        tables["rgb_vs_grayscale_pairs"] = pairs[[*same, *both]]
     return tables
 
 
@@ -96,7 +97,7 @@ def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
         for measure, kind in MEASURES.items()
     }
-    return table[["rank", "run", "run_id", "model"]].join(pd.DataFrame(columns), on="run_id")
+    return table[["rank", "run", "label", "run_id", "model"]].join(pd.DataFrame(columns), on="run_id")
 
 
 def extremes(best: pd.DataFrame) -> pd.DataFrame:
@@ -111,9 +112,9 @@ def extremes(best: pd.DataFrame) -> pd.DataFrame:
             {
                 "measure": column,
                 "max": high[column],
-                "max_run": high["run"],
+                "max_run": high["label"],
                 "min": low[column],
-                "min_run": low["run"],
+                "min_run": low["label"],
                 "mean": values.mean(),
                 "median": values.median(),
             }

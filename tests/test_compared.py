@@ -18,7 +18,7 @@ def ranked(*runs: tuple[float, dict[str, str]]) -> pd.DataFrame:
     for number, (accuracy, own) in enumerate(runs):
         params = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment")}
         params |= {"batch_size": "8", "epochs": "1", "seed": "0"} | own
-        tags = {"config_hash": f"{number:064d}", "train_digest": params["channels.name"], "valid_digest": "v"}
+        tags = {"config_hash": f"{number}" * 64, "train_digest": params["channels.name"], "valid_digest": "v"}
         tags |= {"valid_images": "1000", "train_images": "70", "parameters": "1", "command": "c"}
         data = RunData(
             [Metric("best_val_accuracy", accuracy, 0, 0), Metric("best_epoch", 1, 0, 0)],
@@ -52,6 +52,7 @@ def test_a_pair_differs_in_the_channels_alone():
     pairs = found["rgb_vs_grayscale_pairs"]
     differences = pairs["best_val_accuracy_rgb"] - pairs["best_val_accuracy_grayscale"]
     assert differences.tolist() == pytest.approx([0.3, -0.3])
+    assert pairs["label_rgb"].tolist() == ["m_rgb_8-00000000", "m_rgb_8-11111111"]
     assert found["rgb_vs_grayscale"].loc[0, "mean"] == pytest.approx(0)
 
 

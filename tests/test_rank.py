@@ -100,6 +100,35 @@ def test_runs_that_differ_in_the_seed_alone_are_one_entry_with_their_mean():
     assert table["seeds"].tolist() == [1, 2]
 
 
+def labels(*runs):
+    return dict(ranking(*runs)[0][["run_id", "label"]].itertuples(index=False))
+
+
+def named(run, name):
+    run.info._run_name = name
+    return run
+
+
+def test_entries_of_one_name_show_what_differs():
+    rate = "optimizer.build.learning_rate"
+    runs = [named(finished(each, 0.5, **{"model.build": "m", rate: each}), "m_sgd") for each in ("0.1", "0.01")]
+    found = labels(*runs, named(finished("alone", 0.6), "alone"))
+    assert found == {"0.1": "m_sgd, learning_rate=0.1", "0.01": "m_sgd, learning_rate=0.01", "alone": "alone"}
+    page = rank.page(ranking(*runs)[0], 10, 5, 0)
+    assert "m_sgd, learning_rate=0.01" in page
+
+
+def test_entries_of_one_name_that_differ_in_much_bear_the_name_of_their_folder():
+    runs = [named(finished(each, 0.5, point=each, layers=each * 9), "m_sgd") for each in ("abcdef0123", "123456789a")]
+    assert labels(*runs) == {"abcdef0123": "m_sgd-abcdef01", "123456789a": "m_sgd-12345678"}
+
+
+def test_entries_of_one_config_bear_their_runs():
+    runs = [named(finished(each, 0.5, point="same"), "m_sgd") for each in ("abcdef0123", "123456789a")]
+    runs[0].data._tags["teacher_digest"] = "other weights"
+    assert labels(*runs) == {"abcdef0123": "m_sgd, run abcdef01", "123456789a": "m_sgd, run 12345678"}
+
+
 def test_no_runs_are_an_empty_ranking():
     table, left_out = rank.ranking([])
     assert table.empty
