@@ -56,18 +56,22 @@ def compared(
 ) -> dict[str, pd.DataFrame]:
     """Tables by name: extremes, per_run, main_effects, and rgb_vs_grayscale where both were run.
 
+    Values outside `choices` (a learning rate, say) are no part of main_effects but scatter, which widens its intervals.
     `table` is a ranking, `history` has a row per run and epoch.
     """
     tables = {
         "per_run": per_run(table, history),
-        "main_effects": compare.main_effects(table, choices, "best_val_accuracy", confidence),
+        "main_effects": compare.main_effects(table, choices, "best_val_accuracy", confidence).assign(
+            confidence=confidence
+        ),
     }
     tables["extremes"] = extremes(tables["per_run"])
     same = [*(choice for choice in choices if choice != "channels"), "data", "epochs"]
     pairs = compare.pairs(table, "channels", "rgb", "grayscale", [*same, "besides_channels"])
     if len(pairs):
         accuracy = (pairs[f"best_val_accuracy_{channels}"] for channels in ("rgb", "grayscale"))
-        tables["rgb_vs_grayscale"] = pd.DataFrame([compare.paired_difference(*accuracy, confidence)])
+        difference = compare.paired_difference(*accuracy, confidence)
+        tables["rgb_vs_grayscale"] = pd.DataFrame([difference | {"confidence": confidence}])
         both = [f"{column}_{each}" for column in ("label", "best_val_accuracy") for each in ("rgb", "grayscale")]
         tables["rgb_vs_grayscale_pairs"] = pairs[[*same, *both]]
     return tables
