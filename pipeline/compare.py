@@ -56,19 +56,24 @@ def compared(
 ) -> dict[str, pd.DataFrame]:
     """Tables by name: extremes, per_run, main_effects, and rgb_vs_grayscale where both were run.
 
+    Values outside `choices` (a learning rate, say) are no part of main_effects but scatter, which widens its intervals.
     `table` is a ranking, `history` has a row per run and epoch.
     """
     tables = {
         "per_run": per_run(table, history),
-        "main_effects": compare.main_effects(table, choices, "best_val_accuracy", confidence),
+        "main_effects": compare.main_effects(table, choices, "best_val_accuracy", confidence).assign(
+            confidence=confidence
+        ),
     }
     tables["extremes"] = extremes(tables["per_run"])
     same = [*(choice for choice in choices if choice != "channels"), "data", "epochs"]
-    pairs = compare.pairs(table, "channels", "rgb", "grayscale", same)
+    pairs = compare.pairs(table, "channels", "rgb", "grayscale", [*same, "besides_channels"])
     if len(pairs):
         accuracy = (pairs[f"best_val_accuracy_{channels}"] for channels in ("rgb", "grayscale"))
-        tables["rgb_vs_grayscale"] = pd.DataFrame([compare.paired_difference(*accuracy, confidence)])
-        tables["rgb_vs_grayscale_pairs"] = pairs[[*same, "best_val_accuracy_rgb", "best_val_accuracy_grayscale"]]
+        difference = compare.paired_difference(*accuracy, confidence)
+        tables["rgb_vs_grayscale"] = pd.DataFrame([difference | {"confidence": confidence}])
+        both = [f"{column}_{each}" for column in ("label", "best_val_accuracy") for each in ("rgb", "grayscale")]
+        tables["rgb_vs_grayscale_pairs"] = pairs[[*same, *both]]
     return tables
 
 
@@ -96,7 +101,7 @@ def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
         for measure, kind in MEASURES.items()
     }
-    return table[["rank", "run", "run_id", "model"]].join(pd.DataFrame(columns), on="run_id")
+    return table[["rank", "run", "label", "run_id", "model"]].join(pd.DataFrame(columns), on="run_id")
 
 
 def extremes(best: pd.DataFrame) -> pd.DataFrame:
@@ -111,9 +116,9 @@ def extremes(best: pd.DataFrame) -> pd.DataFrame:
             {
                 "measure": column,
                 "max": high[column],
-                "max_run": high["run"],
+                "max_run": high["label"],
                 "min": low[column],
-                "min_run": low["run"],
+                "min_run": low["label"],
                 "mean": values.mean(),
                 "median": values.median(),
             }

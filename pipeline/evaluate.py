@@ -96,9 +96,10 @@ def calibration_lines(report: Mapping[str, Any]) -> list[str]:
     """What was learnt from valid and what test says of it, for the log."""
     learned, test = report["calibration"], report["test"]["calibration"]
     promise = f"right {100 * learned['precision']:g}% of the time"
-    lines = [
-        f"temperature {learned['temperature']:.3f}, calibration error on test {{before:.4f}}, with it {{after:.4f}}"
-    ]
+    bound = calibration.at_bound(learned["temperature"])
+    doubt = " (an end of the range searched: not to be relied on)" if bound else ""
+    temperature = f"temperature {learned['temperature']:.3f}{doubt}"
+    lines = [f"{temperature}, calibration error on test {{before:.4f}}, with it {{after:.4f}}"]
     if learned["threshold"] == 1:
         lines.append(f'on valid no threshold makes its answers surely {promise}: to be that, it is always "not sure"')
     else:

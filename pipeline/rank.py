@@ -2,7 +2,8 @@
 
 Reads MLflow and nothing else; writes reports/ranking.csv and ranking.json. Only FINISHED runs count, only the newest of
 equal ones, and only runs that were validated on the same images are ranked together: those of the newest run. Runs that
-differ in nothing but the seed are one entry, ranked by their mean. Test plays no part.
+differ in nothing but the seed are one entry, ranked by their mean. Where names repeat, an entry's `label` says what
+tells it from the others. Test plays no part.
 """
 
 import logging
@@ -21,6 +22,9 @@ from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file, write_json
 
 log = logging.getLogger(__name__)
+
+UNPAIRED = "two proportions"  # the test when it is not known which images both got right
+LONGEST = 50  # characters of what tells entries of one name apart; more is not read
 
 
 def main(cfg: DictConfig) -> None:
@@ -56,7 +60,11 @@ def main(cfg: DictConfig) -> None:
 def row(run: Run) -> dict[str, Any]:
     """What the ranking shows of a FINISHED MLflow run."""
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
-    choices = config_hash({key: value for key, value in params.items() if key != "seed"})
+    of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
+    choices = {key: value for key, value in params.items() if key != "seed"}
+    # Arrays of other channels have other digests, whatever the images: their number has to do.
+    besides = {key: value for key, value in choices.items() if not key.startswith("channels.")}
+    besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]} | {"train_images": tags.get("train_images", "")}
     return {
         "run": run.info.run_name,
         "model": params["model.name"],
@@ -69,13 +77,16 @@ def row(run: Run) -> dict[str, Any]:
         "epochs": int(params["epochs"]),
         "best_epoch": int(metrics["best_epoch"]),
         "best_val_accuracy": metrics["best_val_accuracy"],
+        "config_hash": tags["config_hash"],
+        "params": params,
         "valid_images": int(tags["valid_images"]),
         "parameters": int(tags["parameters"]),
         "seed": int(params["seed"]) if "seed" in params else None,  # a published history does not say
         # rgb and grayscale arrays of the same images differ in valid_digest and agree in valid_set
         "valid_digest": tags.get("valid_set", tags["valid_digest"]),
-        "point": (tags["config_hash"], tags["train_digest"], tags["valid_digest"]),
-        "choices": (choices, tags["train_digest"], tags["valid_digest"]),
+        "point": tuple(of.values()),
+        "choices": config_hash(of | {"config_hash": config_hash(choices)}),  # the same for every seed
+        "besides_channels": config_hash(besides),  # the same for runs that differ in channels and seed alone
         "ended": run.info.end_time,
         "run_id": run.info.run_id,
         "apart": tags.get("apart", ""),
@@ -89,7 +100,7 @@ def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:
     """Rows (newest first) as a table with `rank` from 1, and how many were left out for other validation images.
 
     Of runs with equal config and data the newest counts; runs that differ in the seed alone are one entry. Entries with
-    equal accuracy share a rank (1, 2, 2, 4).
+    equal accuracy share a rank (1, 2, 2, 4). `label` is a run's name, with what tells it from others of that name.
     """
     table = pd.DataFrame(rows)
     if table.empty:
@@ -99,7 +110,9 @@ def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:
     left_out = len(table) - len(comparable)
     entries = _entries(comparable).sort_values(["best_val_accuracy", "run"], ascending=[False, True], kind="stable")
     entries.insert(0, "rank", entries["best_val_accuracy"].rank(ascending=False, method="min").astype(int))
-    return entries.reset_index(drop=True), left_out
+    entries = entries.reset_index(drop=True)
+    entries.insert(2, "label", _labels(entries))
+    return entries.drop(columns="params"), left_out
 
 
 def _entries(table: pd.DataFrame) -> pd.DataFrame:
@@ -118,6 +131,32 @@ def _entries(table: pd.DataFrame) -> pd.DataFrame:
     entries["run_ids"] = groups["run_id"].agg(" ".join)
     entries["seed"] = entries["seed"].astype("Int64")
     return entries.reset_index(drop=True).drop(columns=["point", "ended", "apart", "caution"])
+
+
+def _labels(entries: pd.DataFrame) -> pd.Series:
+    """Names that tell entries apart: where several runs have one, with what differs between them."""
+    labels = entries["run"].copy()
+    for name, some in entries.groupby("run"):
+        if len(some) > 1:
+            # The second is the name of the run's folder; the third is for runs whose configs are equal too.
+            each = (
+                _differing(some),
+                name + "-" + some["config_hash"].str[:8],
+                name + ", run " + some["run_id"].str[:8],
+            )
+            labels[some.index] = next(found for found in each if found is not None and found.is_unique)
+    return labels
+
+
+def _differing(some: pd.DataFrame) -> pd.Series | None:
+    """The names of runs with the values that are not the same in all; None when that is too much to read."""
+    params = pd.DataFrame(some["params"].tolist(), index=some.index).drop(columns="seed", errors="ignore")
+    params = params.loc[:, params.nunique(dropna=False) > 1]
+    shown = params.rename(columns=lambda key: key.rpartition(".")[2]).apply(
+        lambda values: ", ".join(f"{key}={value}" for key, value in values.items()), axis=1
+    )
+    readable = not params.isna().any(axis=None) and (shown.str.len() <= LONGEST).all()
+    return some["run"] + ", " + shown if readable and len(params.columns) else None
 
 
 def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None], confidence: float) -> pd.DataFrame:
@@ -142,7 +181,7 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
         "p_value": p_values,
         "compared_by": ["", *(name for _, name in tests)],
     }
-    front = ["rank", "run", "model", "optimizer", "channels", "batch_size", "data", "epochs", "best_epoch"]
+    front = ["rank", "run", "label", "model", "optimizer", "channels", "batch_size", "data", "epochs", "best_epoch"]
     front += ["best_val_accuracy", "low", "high", "seeds", "spread", "sd", "tied_with_best", "p_value", "compared_by"]
     table = table.assign(**added)
     return table[front + [column for column in table if column not in front]]
@@ -165,7 +204,7 @@ def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[f
                 best["valid_images"],
                 other["valid_images"],
             ),
-            "two proportions",
+            UNPAIRED,
         )
     if best["seeds"] == other["seeds"] == 1:
         return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
@@ -173,19 +212,19 @@ def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[f
 
 
 def statistics(table: pd.DataFrame) -> dict[str, Any]:
-    """Count, mean, median, max and min of best_val_accuracy over a ranking, and the first run's name."""
+    """Count, mean, median, max and min of best_val_accuracy over a ranking, and the first run's label."""
     accuracy = table["best_val_accuracy"]
     return {
         "runs": len(table),
-        "best_run": table["run"].iloc[0],
+        "best_run": table["label"].iloc[0],
         **{name: float(getattr(accuracy, name)()) for name in ("mean", "median", "max", "min")},
     }
 
 
 def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     """The ranking as text for a terminal."""
-    shown = ["rank", "run", "best_val_accuracy", "low", "high", "tied_with_best", "best_epoch", "epochs", "seeds"]
-    shown = table[[column for column in shown if column in table]]
+    shown = ["rank", "label", "best_val_accuracy", "low", "high", "tied_with_best", "best_epoch", "epochs", "seeds"]
+    shown = table[[column for column in shown if column in table]].rename(columns={"label": "run"})
     figures = statistics(table)
     lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(shown.head(top))]
     if len(table) > top:
@@ -193,6 +232,11 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
     if "tied_with_best" in table:
         lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
+        if unpaired := (table["compared_by"] == UNPAIRED).sum():
+            lines.append(
+                f"{unpaired} of the {len(table) - 1} others were compared with it without predictions, which tells "
+                "less apart: python -m pipeline.evaluate run=<folder> gives a run its predictions."
+            )
     if left_out:
         lines.append(f"{left_out} finished runs were validated on other images and are not ranked with these.")
     return "\n".join(lines)

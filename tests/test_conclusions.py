@@ -185,13 +185,14 @@ def test_wrong_2_what_a_run_predicted_on_test_never_reaches_the_ranking(store):
     assert predictions.correct(store, run_id).sum() == 600
 
 
-def test_wrong_6_runs_on_the_same_images_are_compared_in_pairs(store):
+def test_wrong_6_runs_on_the_same_images_are_compared_in_pairs(store, capsys):
     best = np.arange(1000) < 600
     worse = best & (np.arange(1000) % 20 > 0)  # 30 of the 600 are lost, none is won
     write_run(store, "best", 0, 0.6, best)
     write_run(store, "worse", 0, 0.57, worse, batch_size=16)
     write_run(store, "not_evaluated", 0, 0.57, None, batch_size=32)
     table = ranked()
+    assert "1 of the 2 others were compared with it without predictions, which tells less" in capsys.readouterr().out
     assert table.loc["worse", "compared_by"] == "McNemar mid-p"
     assert not table.loc["worse", "tied_with_best"]
     assert table.loc["not_evaluated", "compared_by"] == "two proportions"

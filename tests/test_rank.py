@@ -4,10 +4,10 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import composed
+from conftest import TINY, composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
-from pipeline import rank
+from pipeline import rank, train
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
@@ -65,6 +65,17 @@ def test_of_equal_runs_the_newest_counts_even_if_it_is_worse():
     assert ranked(*runs) == ranked(*reversed(runs)) == {"other": 1, "new": 2}
 
 
+def test_runs_from_the_same_path_with_other_weights_are_not_the_same_run(project):
+    for seed in (1, 2):
+        train.main(composed("train", *TINY, "epochs=1", f"seed={seed}", "output=first"))
+        train.main(composed("train", *TINY, "epochs=1", "initial_weights=first", "teacher=first", "output=then"))
+    runs = tracking.open_store("mlruns", "sample", create=False).finished({})
+    table, _ = rank.ranking([rank.row(run) for run in runs])
+    assert sorted(table["seeds"]) == [1, 1, 2]
+    # what train tells equal runs by
+    assert {tag for tag in runs[0].data.tags if tag.endswith(("_digest", "_hash"))} == set(tracking.TRAINING_OF)
+
+
 def test_runs_validated_on_other_images_than_the_newest_are_left_out_and_counted():
     runs = [
         finished("few", 0.75, ended=1, valid="135 of one class"),
@@ -87,6 +98,35 @@ def test_runs_that_differ_in_the_seed_alone_are_one_entry_with_their_mean():
     assert table["run"].tolist() == ["other", "seed_1"]
     assert table["best_val_accuracy"].tolist() == pytest.approx([0.7, 0.6])
     assert table["seeds"].tolist() == [1, 2]
+
+
+def labels(*runs):
+    return dict(ranking(*runs)[0][["run_id", "label"]].itertuples(index=False))
+
+
+def named(run, name):
+    run.info._run_name = name
+    return run
+
+
+def test_entries_of_one_name_show_what_differs():
+    rate = "optimizer.build.learning_rate"
+    runs = [named(finished(each, 0.5, **{"model.build": "m", rate: each}), "m_sgd") for each in ("0.1", "0.01")]
+    found = labels(*runs, named(finished("alone", 0.6), "alone"))
+    assert found == {"0.1": "m_sgd, learning_rate=0.1", "0.01": "m_sgd, learning_rate=0.01", "alone": "alone"}
+    page = rank.page(ranking(*runs)[0], 10, 5, 0)
+    assert "m_sgd, learning_rate=0.01" in page
+
+
+def test_entries_of_one_name_that_differ_in_much_bear_the_name_of_their_folder():
+    runs = [named(finished(each, 0.5, point=each, layers=each * 9), "m_sgd") for each in ("abcdef0123", "123456789a")]
+    assert labels(*runs) == {"abcdef0123": "m_sgd-abcdef01", "123456789a": "m_sgd-12345678"}
+
+
+def test_entries_of_one_config_bear_their_runs():
+    runs = [named(finished(each, 0.5, point="same"), "m_sgd") for each in ("abcdef0123", "123456789a")]
+    runs[0].data._tags["teacher_digest"] = "other weights"
+    assert labels(*runs) == {"abcdef0123": "m_sgd, run abcdef01", "123456789a": "m_sgd, run 12345678"}
 
 
 def test_no_runs_are_an_empty_ranking():

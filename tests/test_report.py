@@ -31,9 +31,9 @@ def evaluated(folder: Path, run_id: str, store: tracking.Store, seed: int) -> No
     probabilities /= probabilities.sum(1, keepdims=True)
     into = folder / run_id
     into.mkdir(parents=True)
-    found, parts = {}, []
+    found, parts = {"confidence": 0.9}, []
     for split in ("valid", "test"):
-        found[split] = metrics.evaluate_split(labels, probabilities, {}, 50, 0.95, generator)
+        found[split] = metrics.evaluate_split(labels, probabilities, {}, 50, 0.9, generator)
         plots.confusion(np.array(found[split]["confusion"]), "run", into / f"{split}_confusion.png")
         shutil.copy(into / f"{split}_confusion.png", into / f"{split}_reliability.png")
         ids = [f"{split}/{LABELS[label]}/{row}.jpg" for row, label in enumerate(labels)]

@@ -60,6 +60,11 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
+def at_bound(temperature: float) -> bool:
+    """Whether the best temperature lies at an end of the range in which it was looked for, and so maybe beyond it."""
+    return any(abs(temperature / bound - 1) <= 0.001 for bound in TEMPERATURES)
+
+
 def negative_log_likelihood(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean of -ln of the probability that each image's own label was given; 0 is perfect, ln 7 = 1.95 a guess."""
     own = probabilities[np.arange(len(labels)), labels].astype(float)
@@ -136,7 +141,10 @@ def choose_threshold(curve: pd.DataFrame, precision: float, confidence: float) -
 def figures(
     labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, bins: int, confidence: float
 ) -> dict[str, Any]:
-    """What a split shows of it: `nll`, `ece` and `reliability` before and after, `risk_coverage_area`, `answers`."""
+    """What a split shows of it: `nll`, `ece` and `reliability` before and after, `risk_coverage_area`, `answers`.
+
+    `at_bound` says that the temperature is no real one.
+    """
     both = {"before": probabilities, "after": calibrated(probabilities, learned.temperature)}
     tables = {name: reliability(labels, each, bins, confidence) for name, each in both.items()}
     return {
@@ -145,6 +153,7 @@ def figures(
         "reliability": tables,
         "risk_coverage_area": area(risk_coverage(labels, both["after"])),
         "answers": answers(labels, both["after"], learned.threshold, confidence),
+        "at_bound": at_bound(learned.temperature),
     }
 
 

@@ -116,8 +116,11 @@ def _deviations(column: pd.Series) -> tuple[list, np.ndarray]:
 
 
 def pairs(table: pd.DataFrame, choice: str, first: object, second: object, same: Sequence[str]) -> pd.DataFrame:
-    """Runs with `choice` first beside those with second that are equal in `same`: columns of both, by suffix."""
-    sides = [table[table[choice] == value].drop_duplicates(list(same)) for value in (first, second)]
+    """Runs with `choice` first beside those with second that are equal in `same`: columns of both, by suffix.
+
+    Of several on a side that are equal in `same`, none is known to be the partner, and picking the best would flatter.
+    """
+    sides = [table[table[choice] == value].drop_duplicates(list(same), keep=False) for value in (first, second)]
     return sides[0].merge(sides[1], on=list(same), suffixes=(f"_{first}", f"_{second}"))
 
 

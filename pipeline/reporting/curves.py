@@ -28,7 +28,7 @@ def top_and_bottom(table: pd.DataFrame, top: int, bottom: int) -> Figure:
     axes.errorbar(accuracy, place, xerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=3)
     for y, (value, high) in enumerate(zip(accuracy, some["high"], strict=True)):
         axes.text(high + 0.005, y, f"{value:.4f}", va="center", fontsize=9)
-    axes.set_yticks(place, [f"{row.rank}  {row.run}" for row in some.itertuples()])
+    axes.set_yticks(place, [f"{row.rank}  {row.label}" for row in some.itertuples()])
     axes.invert_yaxis()
     axes.set(xlim=(0, some["high"].max() * 1.12), xlabel="best accuracy on valid, with its interval")
     last = len(some) - min(top, len(table))
@@ -92,7 +92,7 @@ def histogram(accuracy: pd.Series, bins: int) -> Figure:
 def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Accuracy on valid by entry, in order of the ranking, and epoch."""
     wide = history.pivot(index="run_id", columns="epoch", values="val_accuracy").reindex(table["run_id"])
-    names = [f"{row.rank}  {row.run}" for row in table.itertuples()]
+    names = [f"{row.rank}  {row.label}" for row in table.itertuples()]
     height = min(1.5 + 0.17 * len(wide), TALLEST)
     figure = Figure(figsize=(11, max(height, 2.5)), layout="constrained")
     axes = figure.subplots()

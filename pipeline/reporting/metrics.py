@@ -1,4 +1,4 @@
-"""Figures of a classifier from its predictions, with bootstrap intervals; pure numpy and scikit-learn."""
+"""Figures of a classifier from its predictions, with intervals; pure numpy and scikit-learn."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,10 @@ import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix, roc_auc_score
 
 from pipeline.labels import LABELS
+from pipeline.reporting.intervals import wilson
 
 CLASSES = range(len(LABELS))
+FEWEST = 30  # images from which a bootstrap is worth telling; with fewer its interval is much too narrow
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -37,7 +39,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def intervals(
     confusion: np.ndarray, resamples: int, confidence: float, generator: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals of accuracy and macro F1 from a confusion matrix [7, 7] (rows: true).
+    """Intervals of accuracy (Wilson) and macro F1 (percentile bootstrap) from a confusion matrix [7, 7] (rows: true).
 
     Drawing N images with replacement and counting them into the matrix is one multinomial draw over its cells, so no
     image has to be touched (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13).
@@ -45,13 +47,13 @@ def intervals(
     total = int(confusion.sum())
     draws = generator.multinomial(total, confusion.ravel() / total, size=resamples).reshape(-1, *confusion.shape)
     hits = np.diagonal(draws, axis1=1, axis2=2)
-    accuracy = hits.sum(1) / total
     support_and_predicted = draws.sum(2) + draws.sum(1)
     f1 = np.divide(2 * hits, support_and_predicted, out=np.zeros(hits.shape), where=support_and_predicted > 0).mean(1)
     tail = (1 - confidence) / 2
+    accuracy = wilson(np.trace(confusion) / total, total, confidence)
     return {
-        name: tuple(np.quantile(values, [tail, 1 - tail]).tolist())
-        for name, values in (("accuracy", accuracy), ("f1_macro", f1))
+        "accuracy": tuple(float(end) for end in accuracy),
+        "f1_macro": tuple(np.quantile(f1, [tail, 1 - tail]).tolist()),
     }
 
 
@@ -65,7 +67,8 @@ def evaluate_split(
 ) -> dict[str, Any]:
     """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, and the same by slice.
 
-    `slices` names parts of the images, bool [N] each; one without an image is left out.
+    `slices` names parts of the images, bool [N] each; one without an image is left out, and so is the interval of macro
+    F1 in one of too few images to tell, or whose interval would have no width.
     """
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
@@ -83,4 +86,8 @@ def evaluate_split(
     )
     whole["per_class"] = {label: report[label] for label in LABELS}
     whole["slices"] = {name: figures(rows) for name, rows in slices.items() if rows.any()}
+    for part in whole["slices"].values():
+        low, high = part["intervals"]["f1_macro"]
+        if part["images"] < FEWEST or low == high:
+            del part["intervals"]["f1_macro"]
     return whole

@@ -26,6 +26,10 @@ from pipeline.running.unsent import Unsent, address, reason, send
 
 log = logging.getLogger(__name__)
 
+# The tags that say what a training was of: FINISHED runs that agree in all of them are the same run. The last two stand
+# only where a training went on from an earlier model.
+TRAINING_OF = ("config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest")
+
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
 

@@ -1,9 +1,12 @@
 """Temperature against a known one, errors and curves against counting by hand, and whether a promise is kept."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 
+from pipeline import evaluate
 from pipeline.reporting import calibration
 from pipeline.reporting.intervals import wilson
 
@@ -57,6 +60,17 @@ def test_a_probability_of_zero_is_no_infinity():
     assert 1 < temperature < calibration.TEMPERATURES[1] * 1.001  # surely wrong in one of five
     assert np.isfinite(calibration.calibrated(sure, temperature)).all()
     assert np.isfinite(calibration.negative_log_likelihood(labels, sure))
+
+
+def test_a_temperature_at_an_end_of_the_range_is_told():
+    always = np.arange(70) % 7
+    right, wrong = (0.1 * np.eye(7)[each] + 0.9 / 7 for each in (always, (always + 1) % 7))
+    for labels, probabilities, expected in ((always, right, True), (always, wrong, True), (*population(700), False)):
+        learned = calibration.learn(labels, probabilities, 0.8, 0.95)
+        found = calibration.figures(labels, probabilities, learned, 15, 0.95)
+        assert found["at_bound"] == expected
+        report = {"calibration": {"precision": 0.8, **asdict(learned)}, "test": {"calibration": found}}
+        assert ("an end of the range searched" in evaluate.calibration_lines(report)[0]) == expected
 
 
 def test_the_calibration_error_is_the_distance_in_each_bin_weighted_by_its_images():

@@ -92,6 +92,12 @@ def test_pairs_leave_out_what_has_no_partner():
     assert (found["accuracy_rgb"] - found["accuracy_gray"]).tolist() == pytest.approx([0.01] * 4)
 
 
+def test_pairs_leave_out_a_side_on_which_several_could_be_the_partner():
+    table = pd.concat([grid(holes=False), grid(holes=False).query("channels == 'rgb' and batch_size == 32")])
+    found = compare.pairs(table, "channels", "rgb", "gray", ["model", "batch_size"])
+    assert sorted(found["batch_size"]) == [64, 64, 128, 128]
+
+
 def test_fullest_bin():
     counts, edges, fullest = compare.fullest_bin(np.array([0.1, 0.1, 0.5, 0.9]), 4)
     assert counts[fullest] == 2 and edges[fullest] == pytest.approx(0.1)

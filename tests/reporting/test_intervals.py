@@ -12,9 +12,17 @@ def test_wilson_agrees_with_scipy():
         assert (low[number], high[number]) == pytest.approx((expected.low, expected.high))
 
 
-def test_student_is_scipys_t():
-    for freedom, within in ((2, 0.035), (3, 0.01), (9, 0.001), (200, 1e-6)):
-        assert student(0.95, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=within)
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95, 0.99, 0.999, 0.9999])
+def test_student_is_scipys_t(confidence):
+    for freedom in (2, 2.01, 2.5, 3, 3.7, 9, 200, 12_345.6, 1e6):
+        assert student(confidence, freedom) == pytest.approx(stats.t.ppf((1 + confidence) / 2, freedom), rel=1e-6)
+
+
+@pytest.mark.parametrize("images", range(1, 60))
+def test_wilson_stays_between_0_and_1(images):
+    for share in (0.0, 1.0):
+        low, high = wilson(share, images, 0.95)
+        assert 0 <= low < high <= 1
 
 
 def test_answers_that_stand_alone_are_worth_their_number():

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from pipeline.labels import LABELS
@@ -78,7 +79,6 @@ def test_one_resample_has_the_figures_that_scikit_learn_gives_its_images(seed):
     found = intervals(confusion, 1, 0.95, np.random.default_rng(seed))
     cells = np.random.default_rng(seed).multinomial(60, confusion.ravel() / 60)
     drawn, predicted = np.divmod(np.repeat(np.arange(49), cells), 7)
-    assert found["accuracy"] == pytest.approx((accuracy_score(drawn, predicted),) * 2)
     assert found["f1_macro"] == pytest.approx((f1_score(drawn, predicted, **MACRO),) * 2)
 
 
@@ -88,24 +88,29 @@ def test_intervals_are_those_of_resampling_the_images_themselves():
     generator = np.random.default_rng(5)
     drawn = [generator.integers(0, 400, 400) for _ in range(600)]
     found = intervals(confusion_of(labels, predicted), 10_000, 0.95, np.random.default_rng(0))
-    for name, figure in (
-        ("accuracy", accuracy_score),
-        ("f1_macro", lambda a, b: f1_score(a, b, **MACRO)),
-    ):
-        expected = np.quantile([figure(labels[rows], predicted[rows]) for rows in drawn], [0.025, 0.975])
-        assert found[name] == pytest.approx(expected, abs=0.012)
+    f1 = [f1_score(labels[rows], predicted[rows], **MACRO) for rows in drawn]
+    assert found["f1_macro"] == pytest.approx(np.quantile(f1, [0.025, 0.975]), abs=0.012)
 
 
-@pytest.mark.parametrize(("count", "share"), [(1000, 0.6), (17_356, 0.59), (500, 0.9)])
-def test_the_interval_of_accuracy_is_about_wilsons(count, share):
-    hits = round(count * share)
+@pytest.mark.parametrize(("hits", "count"), [(600, 1000), (10_240, 17_356), (0, 5), (5, 5)])
+def test_the_interval_of_accuracy_is_wilsons_as_in_the_ranking(hits, count):
     confusion = np.zeros((7, 7), int)
     confusion[3, 3], confusion[3, 6] = hits, count - hits
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    found = intervals(confusion, 10_000, 0.95, np.random.default_rng(0))["accuracy"]
-    assert found == pytest.approx((middle - half, middle + half), abs=0.15 * half)
+    expected = stats.binomtest(hits, count).proportion_ci(0.9, method="wilson")
+    found = intervals(confusion, 100, 0.9, np.random.default_rng(0))["accuracy"]
+    assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert found[1] - found[0] > 0.01
+
+
+def test_macro_f1_of_a_slice_has_an_interval_only_where_it_tells_something():
+    labels, probabilities = predictions(300)
+    few = np.arange(300) < 29
+    found = report(labels, probabilities, few)["slices"]
+    assert set(found["gray"]["intervals"]) == {"accuracy"}
+    assert set(found["colour"]["intervals"]) == {"accuracy", "f1_macro"}
+    right = np.tile(np.eye(7)[3], (300, 1))  # always happiness
+    found = report(np.full(300, 3), right, few)["slices"]["colour"]["intervals"]
+    assert "f1_macro" not in found and found["accuracy"][0] < 1
 
 
 def test_intervals_cover_their_figures_and_narrow_with_more_images():

@@ -1,0 +1,76 @@
+"""What the page of a ranking says in short, from tables alone."""
+
+import re
+from collections import defaultdict
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.reporting import template
+
+PAGE = Path(template.__file__).parent / "page.html"
+
+
+def row(**own) -> dict:
+    """A row of a ranking, told from the best without predictions."""
+    row = {"rank": 1, "run": "m", "label": "m", "best_val_accuracy": 0.6, "low": 0.55, "high": 0.65, "seeds": 1}
+    row |= {"spread": None, "tied_with_best": True, "p_value": 1.0, "compared_by": "two proportions", "model": "m"}
+    row |= {"optimizer": "sgd", "channels": "rgb", "batch_size": 8, "best_epoch": 1, "epochs": 2, "parameters": 7}
+    return row | {"command": "train", "published": None} | own
+
+
+def effects(*bounds: tuple[float, float], confidence: float = 0.95) -> list[dict]:
+    return [
+        {"choice": "model", "value": f"v{number}", "effect": (low + high) / 2, "low": low, "high": high}
+        | {"confidence": confidence}
+        for number, (low, high) in enumerate(bounds)
+    ]
+
+
+def page(rows: list[dict], report: dict | None = None, **tables) -> str:
+    """The words of the page, without its tags."""
+    about = {"study": "s", "confidence": 0.95, "runs": len(rows), "valid_images": 100, "valid_digest": "d", "mean": 0.5}
+    about |= {"median": 0.5, "cautions": [], "apart": [], "left_out": 0}
+    best = {"run": "m", "command": "train", "curves": None, "pictures": defaultdict(str), "report": report, "faces": []}
+    figures = {"main_effects": "data:"} if "main_effects" in tables else {}
+    context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
+    text = template.page(PAGE, context | {"data": "sample", "best": best})
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
+
+
+def test_the_effect_in_short_has_its_interval():
+    text = page([row(), row()], main_effects=effects((0.01, 0.03), (-0.01, 0.012), (-0.04, -0.02), confidence=0.9))
+    assert "most accuracy is model = v0 (+2.0 points from the mean of all, 90 % interval +1.0 to +3.0)" in text
+    assert "with the least model = v2 (-3.0 points from the mean of all, 90 % interval -4.0 to -2.0)" in text
+    assert "count as repeats" in text
+
+
+@pytest.mark.parametrize(
+    ("bounds", "says"),
+    [
+        ([(-0.01, 0.03), (-0.03, 0.01)], "No choice is told apart from the mean of all: every interval of an effect"),
+        ([(-0.01, 0.05), (-0.05, 0.01), (0.01, 0.02)], "most accuracy is model = v2 (+1.5"),
+        ([(-0.01, 0.05), (-0.02, -0.01)], "least accuracy is model = v1 (-1.5"),
+        ([(np.nan, np.nan)], "What a choice does cannot be told"),
+    ],
+    ids=("none", "one above", "one below", "not known"),
+)
+def test_an_effect_whose_interval_holds_0_is_not_led_with(bounds, says):
+    text = page([row(), row()], main_effects=effects(*bounds))
+    assert says in text
+    assert "v0 (" not in text
+
+
+def test_the_ranking_shows_labels_and_how_many_were_compared_without_predictions():
+    text = page([row(label="m, learning_rate=0.1"), row(label="m, learning_rate=0.01"), row(compared_by="t")])
+    assert "m, learning_rate=0.1 has the highest" in text and "m, learning_rate=0.01" in text
+    assert "1 of the 2 others were compared with it without predictions, which tells less apart: python -m" in text
+    assert "without predictions, which tells less apart: python" not in page([row(), row(compared_by="t")])
+
+
+def test_the_interval_of_the_evaluation_is_named_by_its_own_confidence():
+    split = {"images": 5, "scores": {"accuracy": 0.5, "f1_macro": 0.4}, "intervals": {"accuracy": [0.2, 0.8]}}
+    report = {"confidence": 0.8, "valid": split, "test": split | {"per_class": {}}}
+    assert "accuracy 80 % interval macro F1" in page([row()], report)

@@ -1,0 +1,61 @@
+"""What compare makes of a ranking in which more was swept than the choices it knows by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
+
+from pipeline import compare, rank
+from pipeline.reporting import histories
+
+CHOICES = ["model", "optimizer", "channels", "batch_size", "augment", "balance"]
+RATE = "optimizer.build.learning_rate"
+
+
+def ranked(*runs: tuple[float, dict[str, str]]) -> pd.DataFrame:
+    """The ranking of FINISHED runs, each an accuracy and the parameters that are not everyone's."""
+    rows = []
+    for number, (accuracy, own) in enumerate(runs):
+        params = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment")}
+        params |= {"batch_size": "8", "epochs": "1", "seed": "0"} | own
+        tags = {"config_hash": f"{number}" * 64, "train_digest": params["channels.name"], "valid_digest": "v"}
+        tags |= {"valid_images": "1000", "train_images": "70", "parameters": "1", "command": "c"}
+        data = RunData(
+            [Metric("best_val_accuracy", accuracy, 0, 0), Metric("best_epoch", 1, 0, 0)],
+            [Param(*item) for item in params.items()],
+            [RunTag(*item) for item in tags.items()],
+        )
+        name = f"m_{params['channels.name']}_8"
+        rows.append(rank.row(Run(RunInfo(str(number), "1", "u", "FINISHED", 0, 0, "active", run_name=name), data)))
+    return rank.ranking(rows)[0]
+
+
+def tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    history = pd.DataFrame({"run_id": table["run_id"], "epoch": 1} | dict.fromkeys(histories.MEASURES, np.nan))
+    return compare.compared(table, history, CHOICES, 0.95)
+
+
+def channels(name: str, **own: str) -> dict[str, str]:
+    return {"channels.name": name, "channels.count": {"rgb": "3", "grayscale": "1"}[name]} | own
+
+
+def test_a_pair_differs_in_the_channels_alone():
+    found = tables(
+        ranked(
+            (0.9, channels("rgb", **{RATE: "0.1"})),
+            (0.5, channels("rgb", **{RATE: "0.01"})),
+            (0.6, channels("grayscale", **{RATE: "0.1"})),
+            (0.8, channels("grayscale", **{RATE: "0.01"})),
+            (0.99, channels("rgb", **{RATE: "0.01", "label_smoothing": "0.1"})),  # has no partner
+        )
+    )
+    pairs = found["rgb_vs_grayscale_pairs"]
+    differences = pairs["best_val_accuracy_rgb"] - pairs["best_val_accuracy_grayscale"]
+    assert differences.tolist() == pytest.approx([0.3, -0.3])
+    assert pairs["label_rgb"].tolist() == ["m_rgb_8-00000000", "m_rgb_8-11111111"]
+    assert found["rgb_vs_grayscale"].loc[0, "mean"] == pytest.approx(0)
+
+
+def test_runs_without_a_partner_are_no_pair():
+    runs = ((0.9, channels("rgb", **{RATE: "0.1"})), (0.6, channels("grayscale", **{RATE: "0.01"})))
+    assert "rgb_vs_grayscale" not in tables(ranked(*runs))
