@@ -43,7 +43,7 @@ def main(cfg: DictConfig) -> None:
         run = evaluated.from_folder(Path(cfg.run))
     else:
         store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-        run = evaluated.best_ranked(Path(cfg.paths.reports) / "ranking.csv", store)
+        run = evaluated.best_ranked(Path(cfg.paths.reports), cfg.study, store)
     log.info("%s: exporting MLflow run %s", run.about["run"], run.about["run_id"])
     chosen(cfg.formats)
     arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"])

@@ -108,7 +108,7 @@ def test_any_number_of_uint8_images_gives_float32_probabilities(project, format)
 def test_the_manifest_says_which_model_it_is_how_good_and_what_files_it_has(project):
     about, report = manifest(), json.loads(Path("out/evaluate/report.json").read_text())
     run = json.loads(Path("out/train/run.json").read_text())
-    assert {key: about[key] for key in ("run", "run_id", "config_hash", "train_digest")}.items() <= run.items()
+    assert {key: about[key] for key in ("data", "run", "run_id", "config_hash", "train_digest")}.items() <= run.items()
     assert (about["model"], about["size"], about["channels"]) == ("model_2_best", 48, 3)
     for key in ("temperature", "threshold", "precision"):
         assert about[key] == report["calibration"][key]
@@ -166,14 +166,22 @@ def test_the_best_ranked_that_was_evaluated_is_exported(project, tmp_path, caplo
     ranking = pd.read_csv("reports/ranking.csv")
     first = ranking.assign(run="not_evaluated", run_id=other)
     pd.concat([first, ranking]).to_csv(tmp_path / "ranking.csv", index=False)
-    run = best_ranked(tmp_path / "ranking.csv", store)
+    shutil.copy("reports/ranking.json", tmp_path)
+    run = best_ranked(tmp_path, "sample", store)
     assert run.about["run_id"] == manifest()["run_id"]
     assert "not_evaluated: MLflow has no train/model.keras" in caplog.text
     first.to_csv(tmp_path / "ranking.csv", index=False)
     with pytest.raises(UserError, match=r"ranking.csv: no run of it was evaluated"):
-        best_ranked(tmp_path / "ranking.csv", store)
+        best_ranked(tmp_path, "sample", store)
     with pytest.raises(UserError, match="no ranking there"):
-        best_ranked(tmp_path / "none.csv", store)
+        best_ranked(tmp_path / "none", "sample", store)
+
+
+def test_the_best_of_another_study_than_asked_for_is_refused(project):
+    open_store("mlruns", "own", create=True)
+    with pytest.raises(UserError, match=r"is of sample, but own was asked for; run python -m pipeline\.rank study=own"):
+        export.main(composed("export", "data=own", "paths.export=others"))
+    assert not Path("others").exists()
 
 
 @pytest.mark.parametrize(

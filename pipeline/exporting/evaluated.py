@@ -43,18 +43,21 @@ def from_folder(folder: Path) -> EvaluatedRun:
     return run
 
 
-def best_ranked(ranking: Path, store: Store) -> EvaluatedRun:
-    """The first run of `ranking`, a ranking.csv, that was evaluated, from MLflow, where each run's files are.
+def best_ranked(reports: Path, study: str, store: Store) -> EvaluatedRun:
+    """The first run of the ranking in `reports` that was evaluated, from MLflow, where each run's files are.
 
     Not from runs/: what ranks first may have been trained there before something else was, or in a sweep. UserError
-    when there is no ranking, or no run of it was evaluated.
+    when there is no ranking, when it is of another study, or when no run of it was evaluated.
     """
+    ranking = reports / "ranking.csv"
+    again = f"run python -m pipeline.rank study={study} first"
     try:
         table = pd.read_csv(ranking)
-    except FileNotFoundError:
-        raise UserError(
-            f"{ranking}: no ranking there; run python -m pipeline.rank, or name a run: run=<folder>"
-        ) from None
+        ranked = json.loads((reports / "ranking.json").read_text())["study"]
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no ranking there; {again}, or name a run: run=<folder>") from None
+    if ranked != study:
+        raise UserError(f"{ranking}: is of {ranked}, but {study} was asked for; {again}")
     for rank, name, run_id in zip(table["rank"], table["run"], table["run_id"], strict=True):
         run = _read(lambda file, run_id=run_id: artifact(store, run_id, file))
         if not isinstance(run, str):
