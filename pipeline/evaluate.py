@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.arrays import Split, read_arrays
+from pipeline.learning.arrays import Split, image_set, read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.reporting import calibration, metrics, plots
 from pipeline.reporting.calibration import Calibration
@@ -52,11 +52,13 @@ def main(cfg: DictConfig) -> None:
         log.info("%s: %s, %d images", about["run"], name, len(split.images))
         found[name] = predict(model, split, cfg.batch_size)
     learned = calibration.learn(splits["valid"].labels, found["valid"], cfg.calibration.precision, cfg.confidence)
+    tested_on = {"test_digest": arrays.digest["test"], "test_set": image_set(splits["test"])}
     report: dict[str, Any] = {
         "run": about["run"],
         "run_id": about["run_id"],
         "parameters": model.count_params(),
         "input": list(model.input_shape[1:]),
+        **tested_on,
         "confidence": cfg.confidence,
         "brightness": OmegaConf.to_container(cfg.brightness),
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
@@ -78,6 +80,7 @@ def main(cfg: DictConfig) -> None:
         write_json(folder / "metrics.json", figures)
         write_json(folder / "report.json", report)
     store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
+    store.tag(about["run_id"], tested_on)
     store.log_metrics(about["run_id"], flatten(figures))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
     for line in [*(accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:
