@@ -8,6 +8,8 @@ import base64
 import json
 import logging
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ def main(cfg: DictConfig) -> None:
     reports = Path(cfg.paths.reports)
     about, table, tables = read_reports(reports, cfg.study)
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
+    if caution := tested_apart(table, {run.info.run_id: run.data.tags for run in store.finished({})}):
+        log.warning("%s: %s", cfg.study, caution)
+        about["cautions"].append(caution)
     context = {
         "about": about,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
@@ -60,6 +65,21 @@ def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFram
     if about["study"] != study or compared != table["run_id"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
     return about, table, tables
+
+
+def tested_apart(table: pd.DataFrame, tags: Mapping[str, Mapping[str, str]]) -> str:
+    """What to say when runs of the ranking, by their MLflow tags, were tested on different images; "" when none were.
+
+    Not the digest of the pixels: rgb and grayscale arrays of the same images agree in `test_set` alone.
+    """
+    found = [tags.get(run_id, {}).get("test_set") for run_id in " ".join(table["run_ids"]).split()]
+    counts = Counter(each for each in found if each)  # nothing is known of those not evaluated, or before it was noted
+    if len(counts) < 2:
+        return ""
+    return (
+        f"the {counts.total()} evaluated runs were tested on {len(counts)} different sets of images, so do not compare "
+        "their figures on test; evaluate them again on the same images"
+    )
 
 
 def published(file: Path) -> dict[tuple, float]:
