@@ -5,7 +5,6 @@ ones that can be believed, and the threshold below which its answer had better b
 DVC), report.json, predictions.parquet and PNG files into the run's folder, and the figures into its MLflow run.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,14 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.arrays import Split, image_set, read_arrays
+from pipeline.learning.arrays import Split, image_set, read_arrays, require_chosen_on
 from pipeline.learning.batches import evaluation_batches
 from pipeline.reporting import calibration, metrics, plots
 from pipeline.reporting.calibration import Calibration
 from pipeline.running import cli, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder, write_json
+from pipeline.running.files import read_json, read_table, readable, whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +36,13 @@ def main(cfg: DictConfig) -> None:
     run = Path(cfg.run)
     if not (run / "train" / "run.json").exists():
         raise UserError(f"run={run}: no finished training there; expected {run}/train, which pipeline.train writes")
-    about = json.loads((run / "train" / "run.json").read_text())
-    trained_with = OmegaConf.load(run / "train" / "config.yaml")
+    again = "train it again with python -m pipeline.train"
+    about = read_json(run / "train" / "run.json", again)
+    history = read_table(run / "train" / "history.csv", again)
+    with readable(run / "train" / "config.yaml", again):
+        trained_with = OmegaConf.load(run / "train" / "config.yaml")
     arrays = read_arrays(Path(cfg.paths.resized) / trained_with.channels.name, about["data"])
-    if arrays.digest["valid"] != about["valid_digest"]:
-        raise UserError(
-            f"{run}: was trained and chosen on other images than {arrays.folder} holds now; "
-            "make those again, or train anew"
-        )
+    require_chosen_on(arrays, about["valid_digest"], str(run))
     model = models.load(run / "train" / "model.keras")
     splits = {name: arrays.split(name) for name in EVALUATED}
     found: dict[str, np.ndarray] = {}
@@ -72,7 +70,6 @@ def main(cfg: DictConfig) -> None:
             report[name]["calibration"] = calibration.figures(*seen, learned, cfg.calibration.bins, cfg.confidence)
             report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
             _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
-        history = pd.read_csv(run / "train" / "history.csv")
         plots.learning_curves(history, about["run"], folder / "learning_curves.png")
         tables = [_table(name, split, found[name]) for name, split in splits.items()]
         pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")

@@ -5,7 +5,6 @@ a network. Its words are in the Jinja template reporting/page.html.
 """
 
 import base64
-import json
 import logging
 import tempfile
 from collections import Counter
@@ -19,7 +18,7 @@ from omegaconf import DictConfig
 from pipeline.reporting import histories, mistakes, plots, predictions, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_file
+from pipeline.running.files import read_json, read_table, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +51,10 @@ def main(cfg: DictConfig) -> None:
 def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
     """ranking.json, ranking.csv and the tables of compare by name; UserError unless they are of this study's runs."""
     again = f"run python -m pipeline.rank and python -m pipeline.compare for study={study} first"
+    about = read_json(reports / "ranking.json", again)
+    table = read_table(reports / "ranking.csv", again, keep_default_na=False, na_values=[""])
+    tables = {file.stem: read_table(file, again) for file in sorted((reports / "tables").glob("*.csv"))}
     try:
-        about = json.loads((reports / "ranking.json").read_text())
-        table = pd.read_csv(reports / "ranking.csv", keep_default_na=False, na_values=[""])
-        tables = {file.stem: pd.read_csv(file) for file in sorted((reports / "tables").glob("*.csv"))}
         compared = tables["per_run"]["run_id"].tolist()
         next((reports / "figures").iterdir())
     except (FileNotFoundError, KeyError, StopIteration) as error:
@@ -121,7 +120,7 @@ def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> di
         "command": row["command"],
         "curves": curves(store, run_id, row["run"]),
         "pictures": pictures,
-        "report": json.loads(report.read_text()) if report else None,
+        "report": read_json(report, f"evaluate {row['run']} again") if report else None,
         "faces": worst_faces(store, row, resized, faces),
     }
 

@@ -149,6 +149,15 @@ def test_none_one_by_one_is_refused_before_the_work(trained):
         evaluated("one_by_one=0")
 
 
+@pytest.mark.parametrize("name", ["run.json", "history.csv"])
+def test_a_training_whose_file_was_cut_off_is_told(trained, name):
+    file = trained / "train" / name
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; train it again with python -m pipeline\.train"):
+        evaluated()
+    assert not Path("out/evaluate").exists()
+
+
 def test_a_folder_without_a_run_is_named(project):
     with pytest.raises(UserError, match="run=nowhere: no finished training there"):
         evaluate.main(composed("evaluate", "run=nowhere"))

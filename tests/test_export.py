@@ -173,8 +173,27 @@ def test_the_best_ranked_that_was_evaluated_is_exported(project, tmp_path, caplo
     first.to_csv(tmp_path / "ranking.csv", index=False)
     with pytest.raises(UserError, match=r"ranking.csv: no run of it was evaluated"):
         best_ranked(tmp_path, "sample", store)
-    with pytest.raises(UserError, match="no ranking there"):
+    with pytest.raises(UserError, match=r"ranking.csv: not there; run python -m pipeline.rank study=sample first, or"):
         best_ranked(tmp_path / "none", "sample", store)
+
+
+@pytest.mark.parametrize("left", [0, 0.5])
+@pytest.mark.parametrize("name", ["ranking.csv", "ranking.json"])
+def test_a_ranking_that_was_cut_off_is_told(project, tmp_path, name, left):
+    shutil.copytree("reports", tmp_path / "reports")
+    content = Path("reports", name).read_bytes()
+    (tmp_path / "reports" / name).write_bytes(content[: int(left * len(content))])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run python -m pipeline\.rank study=sample"):
+        export.main(composed("export", f"paths.reports={tmp_path}/reports"))
+
+
+@pytest.mark.parametrize("name", ["train/run.json", "evaluate/report.json", "evaluate/predictions.parquet"])
+def test_a_run_whose_file_was_cut_off_is_told(project, tmp_path, name):
+    shutil.copytree("out", tmp_path / "out")
+    file = tmp_path / "out" / name
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match=rf"out/{name}: cannot be read, .*evaluate"):
+        export.main(composed("export", f"run={tmp_path}/out"))
 
 
 def test_the_best_of_another_study_than_asked_for_is_refused(project):

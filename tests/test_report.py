@@ -227,6 +227,17 @@ def test_runs_that_were_tested_on_different_images_are_told(folder, caplog):
     assert (folder / "reports/index.html").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["ranking.json", "ranking.csv", "tables/per_run.csv"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_ranking_that_was_cut_off_is_told(folder, tmp_path, name, left):
+    shutil.copytree(folder / "reports", tmp_path / "reports")
+    file = tmp_path / "reports" / name
+    content = file.read_bytes()
+    file.write_bytes(content[: int(left * len(content))])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run python -m pipeline\.rank and"):
+        report.read_reports(tmp_path / "reports", "sample")
+
+
 def test_nothing_to_compare_is_a_users_error(folder):
     with pytest.raises(UserError, match="no experiment 'empty'; there are: sample"):
         compare.main(config("compare", folder, "study=empty"))

@@ -1,6 +1,5 @@
 """The run that is exported: what training and evaluation left of it, in its folder or in MLflow."""
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.reporting.predictions import artifact
+from pipeline.reporting.predictions import PREDICTIONS, artifact
 from pipeline.running.errors import UserError
+from pipeline.running.files import read_json, read_table
 from pipeline.running.tracking import Store
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,6 @@ MODEL = "train/model.keras"
 ABOUT = "train/run.json"
 CONFIG = "train/config.yaml"
 REPORT = "evaluate/report.json"
-PREDICTIONS = "evaluate/predictions.parquet"
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,8 @@ def best_ranked(reports: Path, study: str, store: Store) -> EvaluatedRun:
     """
     ranking = reports / "ranking.csv"
     again = f"run python -m pipeline.rank study={study} first"
-    try:
-        table = pd.read_csv(ranking)
-        ranked = json.loads((reports / "ranking.json").read_text())["study"]
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no ranking there; {again}, or name a run: run=<folder>") from None
+    table = read_table(ranking, f"{again}, or name a run: run=<folder>")
+    ranked = read_json(reports / "ranking.json", again)["study"]
     if ranked != study:
         raise UserError(f"{ranking}: is of {ranked}, but {study} was asked for; {again}")
     for rank, name, run_id in zip(table["rank"], table["run"], table["run_id"], strict=True):
@@ -72,13 +68,14 @@ def _read(file: Callable[[str], Path | None]) -> EvaluatedRun | str:
     for name, path in files.items():
         if path is None:
             return name
-    report = json.loads(files[REPORT].read_text())
+    train, evaluate = "train the run again, and evaluate it", "run python -m pipeline.evaluate run=<its folder> again"
+    report = read_json(files[REPORT], evaluate)
     if "calibration" not in report:  # evaluated before there was one
         return f"calibration in {REPORT}"
     return EvaluatedRun(
         files[MODEL],
-        json.loads(files[ABOUT].read_text()),
+        read_json(files[ABOUT], train),
         OmegaConf.load(files[CONFIG]),
         report,
-        pd.read_parquet(files[PREDICTIONS]),
+        read_table(files[PREDICTIONS], evaluate),
     )
