@@ -18,6 +18,7 @@ from pipeline.running import cli
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
+from pipeline.running.outputs import read_json, readable
 
 TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
 
@@ -32,15 +33,11 @@ def main(cfg: DictConfig) -> None:
 
 def read(run: Path, clean: Path) -> dict[str, Any]:
     """What the template is filled with; UserError when the run is not trained and evaluated as its files stand now."""
-    again = f"run: python -m pipeline.evaluate run={run}"
-    try:
-        about = json.loads((run / "train" / "run.json").read_text())
+    again, train = f"run: python -m pipeline.evaluate run={run}", "train it with python -m pipeline.train"
+    about = read_json(run / "train" / "run.json", train)
+    with readable(run / "train" / "config.yaml", train):
         config = OmegaConf.to_container(OmegaConf.load(run / "train" / "config.yaml"))
-        report = json.loads((run / "evaluate" / "report.json").read_text())
-    except FileNotFoundError as error:
-        missing = Path(error.filename)
-        made_by = again if missing.parent.name == "evaluate" else "train it with python -m pipeline.train"
-        raise UserError(f"{missing}: not there; {made_by}") from None
+    report = read_json(run / "evaluate" / "report.json", again)
     if report["run_id"] != about["run_id"]:
         raise UserError(f"{run}: its evaluation is of another training than it holds now; {again}")
     if "calibration" not in report:
@@ -54,10 +51,11 @@ def read(run: Path, clean: Path) -> dict[str, Any]:
 
 def cleaning(folder: Path, data: str, images: Mapping[str, int]) -> dict[str, Any] | None:
     """summary.json of `clean`, or None when it is of other images: of other data, or another number of them kept."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text())
-    except FileNotFoundError:
+    if not (folder / "summary.json").exists():
         return None
+    summary = read_json(
+        folder / "summary.json", f"run: python -m pipeline.clean data={data} source=<its folder or .zip>"
+    )
     same = summary["name"] == data
     return summary if same and all(summary["splits"][split]["kept"] == images[split] for split in images) else None
 

@@ -5,7 +5,6 @@ ones that can be believed, and the threshold below which its answer had better b
 DVC), report.json, predictions.parquet and PNG files into the run's folder, and the figures into its MLflow run.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.arrays import Split, read_arrays
+from pipeline.learning.arrays import Split, image_set, read_arrays, require_chosen_on
 from pipeline.learning.batches import evaluation_batches
 from pipeline.reporting import calibration, metrics, plots
 from pipeline.reporting.calibration import Calibration
@@ -27,6 +26,7 @@ from pipeline.running import cli, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
+from pipeline.running.outputs import read_json, read_table, readable
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,13 @@ def main(cfg: DictConfig) -> None:
     run = Path(cfg.run)
     if not (run / "train" / "run.json").exists():
         raise UserError(f"run={run}: no finished training there; expected {run}/train, which pipeline.train writes")
-    about = json.loads((run / "train" / "run.json").read_text())
-    trained_with = OmegaConf.load(run / "train" / "config.yaml")
+    again = "train it again with python -m pipeline.train"
+    about = read_json(run / "train" / "run.json", again)
+    history = read_table(run / "train" / "history.csv", again)
+    with readable(run / "train" / "config.yaml", again):
+        trained_with = OmegaConf.load(run / "train" / "config.yaml")
     arrays = read_arrays(Path(cfg.paths.resized) / trained_with.channels.name, about["data"])
-    if arrays.digest["valid"] != about["valid_digest"]:
-        raise UserError(
-            f"{run}: was trained and chosen on other images than {arrays.folder} holds now; "
-            "make those again, or train anew"
-        )
+    require_chosen_on(arrays, about["valid_digest"], str(run))
     model = models.load(run / "train" / "model.keras")
     splits = {name: arrays.split(name) for name in EVALUATED}
     found: dict[str, np.ndarray] = {}
@@ -52,11 +51,13 @@ def main(cfg: DictConfig) -> None:
         log.info("%s: %s, %d images", about["run"], name, len(split.images))
         found[name] = predict(model, split, cfg.batch_size)
     learned = calibration.learn(splits["valid"].labels, found["valid"], cfg.calibration.precision, cfg.confidence)
+    tested_on = {"test_digest": arrays.digest["test"], "test_set": image_set(splits["test"])}
     report: dict[str, Any] = {
         "run": about["run"],
         "run_id": about["run_id"],
         "parameters": model.count_params(),
         "input": list(model.input_shape[1:]),
+        **tested_on,
         "confidence": cfg.confidence,
         "brightness": OmegaConf.to_container(cfg.brightness),
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
@@ -70,7 +71,6 @@ def main(cfg: DictConfig) -> None:
             report[name]["calibration"] = calibration.figures(*seen, learned, cfg.calibration.bins, cfg.confidence)
             report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
             _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
-        history = pd.read_csv(run / "train" / "history.csv")
         plots.learning_curves(history, about["run"], folder / "learning_curves.png")
         tables = [_table(name, split, found[name]) for name, split in splits.items()]
         pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
@@ -78,6 +78,7 @@ def main(cfg: DictConfig) -> None:
         write_json(folder / "metrics.json", figures)
         write_json(folder / "report.json", report)
     store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
+    store.tag(about["run_id"], tested_on)
     store.log_metrics(about["run_id"], flatten(figures))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
     for line in [*(accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:

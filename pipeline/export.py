@@ -27,7 +27,7 @@ from pipeline.exporting.equalise import equalised
 from pipeline.exporting.evaluated import EvaluatedRun
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.arrays import Split, read_arrays
+from pipeline.learning.arrays import Split, read_arrays, require_chosen_on
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
@@ -43,15 +43,11 @@ def main(cfg: DictConfig) -> None:
         run = evaluated.from_folder(Path(cfg.run))
     else:
         store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-        run = evaluated.best_ranked(Path(cfg.paths.reports) / "ranking.csv", store)
+        run = evaluated.best_ranked(Path(cfg.paths.reports), cfg.study, store)
     log.info("%s: exporting MLflow run %s", run.about["run"], run.about["run_id"])
     chosen(cfg.formats)
     arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"])
-    if arrays.digest["valid"] != run.about["valid_digest"]:
-        raise UserError(
-            f"{run.about['run']}: was trained and chosen on other images than {arrays.folder} holds now; "
-            "make those again, or train anew"
-        )
+    require_chosen_on(arrays, run.about["valid_digest"], run.about["run"])
     model = models.load(run.model)
     test = arrays.split("test")
     expected = keras_says(model, test, run, cfg)

@@ -19,6 +19,7 @@ from mlflow.entities.model_registry import ModelVersion
 from omegaconf import DictConfig
 
 from pipeline import rank
+from pipeline.exporting.evaluated import MODEL
 from pipeline.reporting import compare, predictions
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 ACCURACY = "valid.accuracy"  # which evaluate logs
-MODEL = "train/model.keras"
 
 
 def main(cfg: DictConfig) -> None:

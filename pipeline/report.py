@@ -5,9 +5,10 @@ a network. Its words are in the Jinja template reporting/page.html.
 """
 
 import base64
-import json
 import logging
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.reporting import histories, mistakes, plots, predictions, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
+from pipeline.running.outputs import read_json, read_table
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ def main(cfg: DictConfig) -> None:
     reports = Path(cfg.paths.reports)
     about, table, tables = read_reports(reports, cfg.study)
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
+    if caution := tested_apart(table, {run.info.run_id: run.data.tags for run in store.finished({})}):
+        log.warning("%s: %s", cfg.study, caution)
+        about["cautions"].append(caution)
     context = {
         "about": about,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
@@ -47,10 +52,10 @@ def main(cfg: DictConfig) -> None:
 def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
     """ranking.json, ranking.csv and the tables of compare by name; UserError unless they are of this study's runs."""
     again = f"run python -m pipeline.rank and python -m pipeline.compare for study={study} first"
+    about = read_json(reports / "ranking.json", again)
+    table = read_table(reports / "ranking.csv", again, keep_default_na=False, na_values=[""])
+    tables = {file.stem: read_table(file, again) for file in sorted((reports / "tables").glob("*.csv"))}
     try:
-        about = json.loads((reports / "ranking.json").read_text())
-        table = pd.read_csv(reports / "ranking.csv", keep_default_na=False, na_values=[""])
-        tables = {file.stem: pd.read_csv(file) for file in sorted((reports / "tables").glob("*.csv"))}
         compared = tables["per_run"]["run_id"].tolist()
         next((reports / "figures").iterdir())
     except (FileNotFoundError, KeyError, StopIteration) as error:
@@ -60,6 +65,21 @@ def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFram
     if about["study"] != study or compared != table["run_id"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
     return about, table, tables
+
+
+def tested_apart(table: pd.DataFrame, tags: Mapping[str, Mapping[str, str]]) -> str:
+    """What to say when runs of the ranking, by their MLflow tags, were tested on different images; "" when none were.
+
+    Not the digest of the pixels: rgb and grayscale arrays of the same images agree in `test_set` alone.
+    """
+    found = [tags.get(run_id, {}).get("test_set") for run_id in " ".join(table["run_ids"]).split()]
+    counts = Counter(each for each in found if each)  # nothing is known of those not evaluated, or before it was noted
+    if len(counts) < 2:
+        return ""
+    return (
+        f"the {counts.total()} evaluated runs were tested on {len(counts)} different sets of images, so do not compare "
+        "their figures on test; evaluate them again on the same images"
+    )
 
 
 def published(file: Path) -> dict[tuple, float]:
@@ -101,7 +121,7 @@ def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> di
         "command": row["command"],
         "curves": curves(store, run_id, row["run"]),
         "pictures": pictures,
-        "report": json.loads(report.read_text()) if report else None,
+        "report": read_json(report, f"evaluate {row['run']} again") if report else None,
         "faces": worst_faces(store, row, resized, faces),
     }
 

@@ -29,6 +29,7 @@ from pipeline.labels import LABELS, SPLITS
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
+from pipeline.running.outputs import read_json, read_table
 
 ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()), ("mean", pa.float32())])
 
@@ -60,14 +61,11 @@ def main(cfg) -> None:
 
 
 def read_clean(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
-    """The manifest's kept rows and the summary. UserError if data `name` has not been cleaned into `folder`."""
+    """The manifest's kept rows and the summary. UserError unless data `name` has been cleaned into `folder`, wholly."""
     again = f"run: python -m pipeline.clean data={name} source=<its folder or .zip>"
     columns = [*ROWS.names, "split", "bytes", "width", "height", "kept"]
-    try:
-        summary = json.loads((folder / "summary.json").read_text())
-        rows = pd.read_parquet(folder / "manifest.parquet", columns=columns)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: not there; {again}") from None
+    summary = read_json(folder / "summary.json", again)
+    rows = read_table(folder / "manifest.parquet", again, columns=columns)
     if summary["name"] != name:
         raise UserError(f"{folder}: holds data {summary['name']!r}, not {name!r}; {again}")
     return rows[rows.kept], summary

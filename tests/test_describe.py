@@ -1,9 +1,13 @@
 """The model card: every figure in it is one of the run's files, and it needs nothing but them."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from pipeline.running.config import identity
 from pipeline.running.errors import UserError
 
 COMMAND = "python -m pipeline.train model=compact optimizer=adam seed=37"
+ROOT = Path(__file__).resolve().parents[1]
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 
 
@@ -200,6 +205,27 @@ def test_a_run_that_is_not_evaluated_as_it_stands_is_refused(run):
     (run / "train/config.yaml").unlink()
     with pytest.raises(UserError, match=r"config\.yaml: not there; train it"):
         card(run)
+    assert not (run / "MODEL_CARD.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("runs/compact_adam_rgb_32/train/run.json", "train it"),
+        (
+            "runs/compact_adam_rgb_32/evaluate/report.json",
+            "run: python -m pipeline.evaluate run=runs/compact_adam_rgb_32",
+        ),
+        ("data/clean/summary.json", "run: python -m pipeline.clean data=real_faces"),
+    ],
+)
+def test_a_file_that_was_cut_off_is_one_line_that_says_what_makes_it_again(run, name, again):
+    Path(name).write_text(Path(name).read_text()[:-9])
+    command = [sys.executable, "-m", "pipeline.describe", "run=runs/compact_adam_rgb_32"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"pipeline.describe: {name}: cannot be read, it was cut off or is damaged; {again}")
+    assert done.stderr.count("\n") == 1
     assert not (run / "MODEL_CARD.md").exists()
 
 

@@ -54,6 +54,13 @@ def test_figures_are_those_of_the_predictions_and_are_tracked(trained):
     about = json.loads((trained / "train/run.json").read_text())
     assert figures["valid"]["accuracy"] == pytest.approx(about["best_val_accuracy"], abs=1e-6)
     tracked = open_store("mlruns", "sample", create=True).client.get_run(about["run_id"])
+    report = json.loads((folder / "report.json").read_text())
+    assert (
+        tracked.data.tags["test_digest"]
+        == report["test_digest"]
+        == read_arrays("data/resized/rgb", "sample").digest["test"]
+    )
+    assert tracked.data.tags["test_set"] == report["test_set"] != tracked.data.tags["valid_set"]
     assert tracked.data.metrics["test.f1_macro"] == pytest.approx(figures["test"]["f1_macro"])
     kinds = ("classification", "confusion", "reliability", "risk_coverage", "roc")
     assert sorted(file.name for file in folder.glob("*.png")) == [
@@ -135,6 +142,20 @@ def test_other_images_than_it_was_chosen_on_are_refused(trained):
     write_arrays(Path("data/resized/rgb"), seed=1)
     with pytest.raises(UserError, match="was trained and chosen on other images"):
         evaluated()
+
+
+def test_none_one_by_one_is_refused_before_the_work(trained):
+    with pytest.raises(UserError, match=r"one_by_one=0: expected a whole number, at least 1"):
+        evaluated("one_by_one=0")
+
+
+@pytest.mark.parametrize("name", ["run.json", "history.csv"])
+def test_a_training_whose_file_was_cut_off_is_told(trained, name):
+    file = trained / "train" / name
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; train it again with python -m pipeline\.train"):
+        evaluated()
+    assert not Path("out/evaluate").exists()
 
 
 def test_a_folder_without_a_run_is_named(project):

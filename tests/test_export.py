@@ -108,7 +108,7 @@ def test_any_number_of_uint8_images_gives_float32_probabilities(project, format)
 def test_the_manifest_says_which_model_it_is_how_good_and_what_files_it_has(project):
     about, report = manifest(), json.loads(Path("out/evaluate/report.json").read_text())
     run = json.loads(Path("out/train/run.json").read_text())
-    assert {key: about[key] for key in ("run", "run_id", "config_hash", "train_digest")}.items() <= run.items()
+    assert {key: about[key] for key in ("data", "run", "run_id", "config_hash", "train_digest")}.items() <= run.items()
     assert (about["model"], about["size"], about["channels"]) == ("model_2_best", 48, 3)
     for key in ("temperature", "threshold", "precision"):
         assert about[key] == report["calibration"][key]
@@ -166,14 +166,41 @@ def test_the_best_ranked_that_was_evaluated_is_exported(project, tmp_path, caplo
     ranking = pd.read_csv("reports/ranking.csv")
     first = ranking.assign(run="not_evaluated", run_id=other)
     pd.concat([first, ranking]).to_csv(tmp_path / "ranking.csv", index=False)
-    run = best_ranked(tmp_path / "ranking.csv", store)
+    shutil.copy("reports/ranking.json", tmp_path)
+    run = best_ranked(tmp_path, "sample", store)
     assert run.about["run_id"] == manifest()["run_id"]
     assert "not_evaluated: MLflow has no train/model.keras" in caplog.text
     first.to_csv(tmp_path / "ranking.csv", index=False)
     with pytest.raises(UserError, match=r"ranking.csv: no run of it was evaluated"):
-        best_ranked(tmp_path / "ranking.csv", store)
-    with pytest.raises(UserError, match="no ranking there"):
-        best_ranked(tmp_path / "none.csv", store)
+        best_ranked(tmp_path, "sample", store)
+    with pytest.raises(UserError, match=r"ranking.csv: not there; run python -m pipeline.rank study=sample first, or"):
+        best_ranked(tmp_path / "none", "sample", store)
+
+
+@pytest.mark.parametrize("left", [0, 0.5])
+@pytest.mark.parametrize("name", ["ranking.csv", "ranking.json"])
+def test_a_ranking_that_was_cut_off_is_told(project, tmp_path, name, left):
+    shutil.copytree("reports", tmp_path / "reports")
+    content = Path("reports", name).read_bytes()
+    (tmp_path / "reports" / name).write_bytes(content[: int(left * len(content))])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run python -m pipeline\.rank study=sample"):
+        export.main(composed("export", f"paths.reports={tmp_path}/reports"))
+
+
+@pytest.mark.parametrize("name", ["train/run.json", "evaluate/report.json", "evaluate/predictions.parquet"])
+def test_a_run_whose_file_was_cut_off_is_told(project, tmp_path, name):
+    shutil.copytree("out", tmp_path / "out")
+    file = tmp_path / "out" / name
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match=rf"out/{name}: cannot be read, .*evaluate"):
+        export.main(composed("export", f"run={tmp_path}/out"))
+
+
+def test_the_best_of_another_study_than_asked_for_is_refused(project):
+    open_store("mlruns", "own", create=True)
+    with pytest.raises(UserError, match=r"is of sample, but own was asked for; run python -m pipeline\.rank study=own"):
+        export.main(composed("export", "data=own", "paths.export=others"))
+    assert not Path("others").exists()
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,35 @@ def test_a_page_of_other_runs_than_were_compared_is_refused(folder, tmp_path):
         report.read_reports(folder / "reports", "other")
 
 
+def test_runs_that_were_tested_on_different_images_are_told(folder, caplog):
+    table = pd.read_csv(folder / "reports/ranking.csv")
+    first, second, third, *_ = " ".join(table["run_ids"]).split()
+    same = {first: {"test_set": "a"}, second: {}, third: {"test_set": "a"}, "unranked": {"test_set": "b"}}
+    assert report.tested_apart(table, same) == ""
+    store = tracking.open_store(folder / "mlruns", "sample", create=False)
+    before = (folder / "reports/index.html").read_bytes()
+    store.tag(first, {"test_set": "a"})
+    store.tag(third, {"test_set": "b"})
+    report.main(config("report", folder))
+    expected = "the 2 evaluated runs were tested on 2 different sets of images"
+    assert expected in caplog.text
+    assert f"<strong>Caution:</strong> {expected}" in (folder / "reports/index.html").read_text()
+    store.tag(third, {"test_set": "a"})
+    report.main(config("report", folder))
+    assert (folder / "reports/index.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["ranking.json", "ranking.csv", "tables/per_run.csv"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_ranking_that_was_cut_off_is_told(folder, tmp_path, name, left):
+    shutil.copytree(folder / "reports", tmp_path / "reports")
+    file = tmp_path / "reports" / name
+    content = file.read_bytes()
+    file.write_bytes(content[: int(left * len(content))])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run python -m pipeline\.rank and"):
+        report.read_reports(tmp_path / "reports", "sample")
+
+
 def test_nothing_to_compare_is_a_users_error(folder):
     with pytest.raises(UserError, match="no experiment 'empty'; there are: sample"):
         compare.main(config("compare", folder, "study=empty"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,15 @@ def test_same_input_gives_the_same_bytes(root):
 
 def test_no_clean_data_says_what_to_run(tmp_path):
     with pytest.raises(UserError, match=r"run: python -m pipeline\.clean data=own"):
+        resized(tmp_path, "rgb")
+
+
+@pytest.mark.parametrize("name", ["summary.json", "manifest.parquet"])
+def test_clean_data_that_was_cut_off_says_what_to_run(root, tmp_path, name):
+    shutil.copytree(root / "clean", tmp_path / "clean")
+    file = tmp_path / "clean" / name
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run: python -m pipeline\.clean data=own"):
         resized(tmp_path, "rgb")
 
 

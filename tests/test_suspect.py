@@ -68,6 +68,14 @@ def test_reports_are_written_and_nothing_else(project):
     assert {path.name: path.read_bytes() for path in (project / "reports").iterdir()} == made
 
 
+def test_arrays_that_were_cut_off_are_told(project):
+    file = project / "data/resized/rgb/train.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"train\.npy: cannot be read, it was cut off or is damaged; run `dvc repro`"):
+        suspect.main(composed("suspect"))
+    assert not (project / "reports").exists()
+
+
 def test_gallery_needs_no_other_file_and_is_safe():
     row = {"id": "train/sad/<script>.jpg", "label": "sadness", "suggested": "fear", "margin": -0.9}
     page = suspect.gallery(pd.DataFrame([row]), [Image.new("L", (48, 48))], 7, 1000, 96)

@@ -1,6 +1,5 @@
 """The run that is exported: what training and evaluation left of it, in its folder or in MLflow."""
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.reporting.predictions import artifact
+from pipeline.reporting.predictions import PREDICTIONS, artifact
 from pipeline.running.errors import UserError
+from pipeline.running.outputs import read_json, read_table
 from pipeline.running.tracking import Store
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,6 @@ MODEL = "train/model.keras"
 ABOUT = "train/run.json"
 CONFIG = "train/config.yaml"
 REPORT = "evaluate/report.json"
-PREDICTIONS = "evaluate/predictions.parquet"
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,18 @@ def from_folder(folder: Path) -> EvaluatedRun:
     return run
 
 
-def best_ranked(ranking: Path, store: Store) -> EvaluatedRun:
-    """The first run of `ranking`, a ranking.csv, that was evaluated, from MLflow, where each run's files are.
+def best_ranked(reports: Path, study: str, store: Store) -> EvaluatedRun:
+    """The first run of the ranking in `reports` that was evaluated, from MLflow, where each run's files are.
 
     Not from runs/: what ranks first may have been trained there before something else was, or in a sweep. UserError
-    when there is no ranking, or no run of it was evaluated.
+    when there is no ranking, when it is of another study, or when no run of it was evaluated.
     """
-    try:
-        table = pd.read_csv(ranking)
-    except FileNotFoundError:
-        raise UserError(
-            f"{ranking}: no ranking there; run python -m pipeline.rank, or name a run: run=<folder>"
-        ) from None
+    ranking = reports / "ranking.csv"
+    again = f"run python -m pipeline.rank study={study} first"
+    table = read_table(ranking, f"{again}, or name a run: run=<folder>")
+    ranked = read_json(reports / "ranking.json", again)["study"]
+    if ranked != study:
+        raise UserError(f"{ranking}: is of {ranked}, but {study} was asked for; {again}")
     for rank, name, run_id in zip(table["rank"], table["run"], table["run_id"], strict=True):
         run = _read(lambda file, run_id=run_id: artifact(store, run_id, file))
         if not isinstance(run, str):
@@ -69,13 +68,14 @@ def _read(file: Callable[[str], Path | None]) -> EvaluatedRun | str:
     for name, path in files.items():
         if path is None:
             return name
-    report = json.loads(files[REPORT].read_text())
+    train, evaluate = "train the run again, and evaluate it", "run python -m pipeline.evaluate run=<its folder> again"
+    report = read_json(files[REPORT], evaluate)
     if "calibration" not in report:  # evaluated before there was one
         return f"calibration in {REPORT}"
     return EvaluatedRun(
         files[MODEL],
-        json.loads(files[ABOUT].read_text()),
+        read_json(files[ABOUT], train),
         OmegaConf.load(files[CONFIG]),
         report,
-        pd.read_parquet(files[PREDICTIONS]),
+        read_table(files[PREDICTIONS], evaluate),
     )

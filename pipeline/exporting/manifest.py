@@ -19,7 +19,7 @@ def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
         "model": run.config.model.name,
         "architecture": OmegaConf.to_container(run.config.model.build),
         "version": version,
-        **{key: run.about[key] for key in ("run", "run_id", "config_hash", "train_digest")},
+        **{key: run.about[key] for key in ("data", "run", "run_id", "config_hash", "train_digest")},
         "labels": list(LABELS),
         "size": arrays.size,
         "channels": arrays.channels,

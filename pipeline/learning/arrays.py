@@ -1,7 +1,6 @@
 """Reads what `resize` wrote: uint8 images memory-mapped, so that a data set larger than memory trains as well."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.running.errors import UserError
+from pipeline.running.outputs import read_array, read_json, read_table
+
+RESIZE = "run `dvc repro`, or `python -m pipeline.clean` and `python -m pipeline.resize`, from the project's folder"
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,11 @@ class Arrays:
     digest: dict[str, str]
 
     def split(self, name: str) -> Split:
-        """The split `train`, `valid` or `test`; UserError when it holds no image."""
+        """The split `train`, `valid` or `test`; UserError when it holds no image, or a file of it is damaged."""
         folder = self.train_folder if name == "train" else self.folder
-        images = np.load(folder / f"{name}.npy", mmap_mode="r")
-        index = pd.read_parquet(folder / f"{name}.parquet")
+        again = RESIZE if folder == self.folder else _balance(self.name, folder)
+        images = read_array(folder / f"{name}.npy", again)
+        index = read_table(folder / f"{name}.parquet", again)
         if len(images) == 0:
             raise UserError(f"{folder / name}.npy: no image in split {name}; clean kept none, see data/clean")
         return Split(images, index["label"].to_numpy(np.int64), index)
@@ -52,22 +55,27 @@ def image_set(split: Split) -> str:
 
 
 def read_arrays(folder: str | Path, name: str) -> Arrays:
-    """The arrays in `folder`; UserError when there are none or they are of another data set than `name`."""
+    """The arrays in `folder`; UserError when there are none, damaged ones, or those of another data set than `name`."""
     folder = Path(folder)
-    try:
-        about = json.loads((folder / "dataset.json").read_text())
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder}: no resized images there; run `dvc repro`, or `python -m pipeline.clean` and "
-            "`python -m pipeline.resize`, from the project's folder"
-        ) from None
+    if not (folder / "dataset.json").exists():
+        raise UserError(f"{folder}: no resized images there; {RESIZE}")
+    about = read_json(folder / "dataset.json", RESIZE)
     if about["name"] != name:
         raise UserError(
             f"{folder}: holds the data set {about['name']!r}, but data={name} was asked for; "
             f"pass data={about['name']} or run clean and resize for {name}"
         )
-    channels = np.load(folder / "train.npy", mmap_mode="r").shape[-1]
+    channels = read_array(folder / "train.npy", RESIZE).shape[-1]
     return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"])
+
+
+def require_chosen_on(arrays: Arrays, valid_digest: str, run: str) -> None:
+    """UserError unless the images of valid are those by which `run` was chosen, whose digest that is."""
+    if arrays.digest["valid"] != valid_digest:
+        raise UserError(
+            f"{run}: was trained and chosen on other images than {arrays.folder} holds now; "
+            "make those again, or train anew"
+        )
 
 
 def balanced(arrays: Arrays, folder: str | Path, choice: Mapping) -> Arrays:
@@ -79,14 +87,18 @@ def balanced(arrays: Arrays, folder: str | Path, choice: Mapping) -> Arrays:
     if choice["per_class"] is None:
         return arrays
     folder = Path(folder)
-    again = f"run: python -m pipeline.balance data={arrays.name} channels={folder.name} balance={folder.parent.name}"
-    try:
-        about = json.loads((folder / "dataset.json").read_text())
-    except FileNotFoundError:
-        raise UserError(f"{folder}: no balanced training set there; {again}") from None
+    again = _balance(arrays.name, folder)
+    if not (folder / "dataset.json").exists():
+        raise UserError(f"{folder}: no balanced training set there; {again}")
+    about = read_json(folder / "dataset.json", again)
     if (about["per_class"], about["made_from"]) != (choice["per_class"], arrays.digest["train"]):
         raise UserError(
             f"{folder}: has {about['per_class']} images of each emotion, made from train of {about['name']} as it was "
             f"then; asked for are {choice['per_class']}, from train as it is in {arrays.folder}; {again}"
         )
     return replace(arrays, train_folder=folder, digest=arrays.digest | {"train": about["digest"]})
+
+
+def _balance(name: str, folder: Path) -> str:
+    """What makes the balanced set of the data `name` in `folder` again."""
+    return f"run: python -m pipeline.balance data={name} channels={folder.name} balance={folder.parent.name}"

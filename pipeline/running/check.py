@@ -106,7 +106,7 @@ RANGES: dict[str, tuple] = {
     "model.build.squeeze_ratio": COUNT,
     "model.build.dropout": (0.0, 0.99),
     # evaluate, compare, suspect
-    "one_by_one": MAYBE_NONE,
+    "one_by_one": COUNT,
     "resamples": COUNT,
     "brightness.*": (0.0, 256.0),
     "calibration.bins": COUNT,

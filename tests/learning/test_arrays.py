@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.learning.arrays import read_arrays
+from pipeline.learning.arrays import balanced, read_arrays
 from pipeline.running.errors import UserError
 
 
@@ -49,6 +49,31 @@ def test_no_arrays_says_what_to_run(tmp_path):
 def test_arrays_of_another_data_set_are_refused_by_name(folder):
     with pytest.raises(UserError, match=r"holds the data set 'own', but data=sample was asked for; pass data=own"):
         read_arrays(folder, "sample")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "train.npy", "train.parquet"])
+def test_a_damaged_or_missing_file_beside_whole_ones_says_what_to_run(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run `dvc repro`"):
+        read_arrays(folder, "own").split("train")
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=r"run `dvc repro`"):
+        read_arrays(folder, "own").split("train")
+
+
+def test_a_damaged_balanced_set_is_to_be_balanced_again(folder):
+    balance = folder / "even/grayscale"
+    balance.mkdir(parents=True)
+    (balance / "dataset.json").write_text(json.dumps({"per_class": 2, "made_from": "a", "digest": "d", "name": "own"}))
+    arrays = balanced(read_arrays(folder, "own"), balance, {"per_class": 2})
+    with pytest.raises(
+        UserError, match=r"even/grayscale/train\.npy: not there; run: python -m pipeline\.balance data=own"
+    ):
+        arrays.split("train")
+    (balance / "dataset.json").write_text('{"per_class": 2,')
+    with pytest.raises(UserError, match=r"dataset\.json: cannot be read, .*channels=grayscale balance=even"):
+        balanced(read_arrays(folder, "own"), balance, {"per_class": 2})
 
 
 def test_a_split_without_an_image_is_refused(folder):
