@@ -32,11 +32,11 @@ def main(cfg: DictConfig) -> None:
     reports = Path(cfg.paths.reports)
     about, table, tables = read_reports(reports, cfg.study)
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-    if caution := tested_apart(table, {run.info.run_id: run.data.tags for run in store.finished({})}):
-        log.warning("%s: %s", cfg.study, caution)
-        about["cautions"].append(caution)
+    if apart := tested_apart(table, {run.info.run_id: run.data.tags for run in store.finished({})}):
+        log.warning("%s: %s", cfg.study, apart)
     context = {
         "about": about,
+        "tested_apart": apart,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
         "axis": axis(table),
         "tables": {name: each.to_dict("records") for name, each in tables.items()},
