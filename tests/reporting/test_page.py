@@ -36,7 +36,7 @@ def page(rows: list[dict], report: dict | None = None, **tables) -> str:
     best = {"run": "m", "command": "train", "curves": None, "pictures": defaultdict(str), "report": report, "faces": []}
     figures = {"main_effects": "data:"} if "main_effects" in tables else {}
     context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
-    text = template.page(PAGE, context | {"data": "sample", "best": best})
+    text = template.page(PAGE, context | {"tested_apart": "", "data": "sample", "best": best})
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
