@@ -36,6 +36,7 @@ from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
 from pipeline.running.progress import progress
 from pipeline.serving.model import Model, check_batch_sizes
+from pipeline.serving.pictures import ANIMATED
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ def count(shot: Shot, rows: tables.FacesCsv, kept: Kept) -> None:
     if shot.fault:
         shot.ad.note = str(shot.fault)
         return
+    if shot.answer["animated"]:
+        shot.ad.note = ANIMATED
     shot.ad.add(shot.second, shot.answer)
     rows.add(shot.ad.name, shot.second, shot.answer["faces"])
     if shot.thumbnails:

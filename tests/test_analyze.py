@@ -100,7 +100,7 @@ def test_faces_are_what_the_service_says_of_the_same_picture(report, campaign, e
     out, _ = report
     faces = OmegaConf.to_container(OmegaConf.load(CONF / "faces.yaml"))
     model = Model(exported, [1, 4], 1)
-    picture = open_picture((campaign / "posters/three.jpg").read_bytes(), 10**7)
+    picture = open_picture((campaign / "posters/three.jpg").read_bytes(), 10**7).rgb
     seen = look(picture, Detector(faces), model.shape)
     expected = describe(seen, model.predict(seen.crops), model)["faces"]
     found = [row for row in rows(out / "faces.csv") if row["file"] == "posters/three.jpg"]
@@ -172,6 +172,15 @@ def test_faces_are_shown_only_when_asked_for(campaign, exported, tmp_path):  # n
     page = (made(source, tmp_path / "a", exported, "keep_faces=true", "faces_shown=2") / "index.html").read_text()
     assert page.count("data:image/jpeg") == 2  # of one picture: its surest and its least sure face
     assert "personal data" in page
+
+
+def test_of_an_animated_picture_it_is_said_that_only_its_first_frame_was_read(exported, tmp_path):  # noqa: F811
+    frames = [portrait(kind, 1, 200) for kind in ("happy", "sad")]
+    frames[0].save(tmp_path / "ad.webp", save_all=True, append_images=frames[1:], duration=300)
+    out = made(tmp_path / "ad.webp", tmp_path / "out", exported)
+    (ad,) = rows(out / "ads.csv")
+    assert (ad["faces"], ad["note"]) == ("1", "The picture is animated; only its first frame was read.")
+    assert ad["note"] in (out / "index.html").read_text()
 
 
 def test_a_campaign_without_a_face_has_a_page_that_says_so(campaign, exported, tmp_path):  # noqa: F811

@@ -14,7 +14,7 @@ from pipeline.campaign.faults import FAULTS
 from pipeline.campaign.mix import Ad
 from pipeline.serving.faces import Detectors, cut_out
 from pipeline.serving.model import Model
-from pipeline.serving.pictures import describe, look, open_picture
+from pipeline.serving.pictures import describe, is_animated, look, open_picture
 
 THUMBNAIL = 112  # pixels of a side
 
@@ -59,8 +59,11 @@ class Reader:
         content, shot.content = shot.content, None
         try:
             if content is not None:
-                rgb = open_picture(content, self.pixels) if isinstance(content, bytes) else content
-                seen = look(rgb, self.detectors.own, self.model.shape)
+                rgb, animated = content, False
+                if isinstance(content, bytes):
+                    decoded = open_picture(content, self.pixels)
+                    rgb, animated = decoded.rgb, is_animated(decoded)
+                seen = look(rgb, self.detectors.own, self.model.shape, animated)
                 shot.answer = describe(seen, self.model.predict(seen.crops), self.model)
                 if self.keep_faces:
                     shot.thumbnails = [thumbnail(cut_out(rgb, face, self.faces["frame"])) for face in seen.faces]

@@ -77,7 +77,7 @@ class Desk:
         return await done
 
     def _look(self, data: bytes, shape: tuple[int, int, int]) -> pictures.Seen:
-        decoded = pictures.opened(data, self.pixels)
+        decoded = pictures.open_picture(data, self.pixels)
         return pictures.look(decoded.rgb, self.detectors.own, shape, pictures.is_animated(decoded))
 
     def in_thread(self, job: Callable, *arguments: Any) -> asyncio.Future:

@@ -17,6 +17,7 @@ from pipeline.serving.faces import Detector, Face, cut_out
 from pipeline.serving.model import Model
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+ANIMATED = "The picture is animated; only its first frame was read."
 ENCODINGS = {label: index for index, label in enumerate(LABELS)}
 
 WHY_NOT = {  # reason: HTTP status, words
@@ -62,13 +63,8 @@ def check_bytes(data: bytes, most: int) -> None:
         raise Unreadable("too_many_bytes", f"The file is too large, {size} MB; make it smaller, {limit} at most.")
 
 
-def open_picture(data: bytes, pixels: int) -> np.ndarray:
-    """uint8 [height, width, 3], upright, of a JPEG, PNG or WEBP of at most so many pixels; Unreadable otherwise."""
-    return opened(data, pixels).rgb
-
-
-def opened(data: bytes, pixels: int) -> Decoded:
-    """The same picture with what is known of its file."""
+def open_picture(data: bytes, pixels: int) -> Decoded:
+    """A JPEG, PNG or WEBP of at most so many pixels, upright; Unreadable otherwise."""
     if data and sniff(data) not in FORMATS:
         raise Unreadable("not_an_image")
     decoded = decode(data, pixels)
@@ -170,5 +166,5 @@ def words(seen: Seen) -> str:
     if seen.not_read:
         said.append(f"{seen.not_read} more were left out, the smallest ones.")
     if seen.animated:
-        said.append("The picture is animated; only its first frame was read.")
+        said.append(ANIMATED)
     return " ".join(said)
