@@ -1,6 +1,7 @@
 """A small project to run steps in: resized arrays of random pixels in a folder of its own, and the real config."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,12 @@ def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: 
         digest[split] = f"{position}-{seed}-{name}"
     about = {"name": name, "size": 48, "channels": "rgb", "digest": digest, "labels": list(LABELS)}
     (folder / "dataset.json").write_text(json.dumps(about))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Ctrl-C as at a terminal: what is started in the background, as by `make test &`, would ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
