@@ -32,7 +32,8 @@ def uneven(images):
 
 def test_an_equalised_model_says_the_same_and_its_channels_are_even(uneven, images):
     even = equalised(uneven)
-    assert np.allclose(even.predict(images, verbose=0), uneven.predict(images, verbose=0), atol=1e-4)  # CPUs add in other orders
+    # CPUs add in other orders
+    assert np.allclose(even.predict(images, verbose=0), uneven.predict(images, verbose=0), atol=1e-4)
     values = keras.Model(even.inputs, even.get_layer("dense_6").output).predict(images, verbose=0)
     assert np.allclose(values.std(0)[values.std(0) > 0], 1, atol=0.3)
     assert not np.allclose(even.get_layer("dense_6").get_weights()[0], uneven.get_layer("dense_6").get_weights()[0])
