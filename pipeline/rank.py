@@ -235,7 +235,7 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
         if unpaired := (table["compared_by"] == UNPAIRED).sum():
             lines.append(
                 f"{unpaired} of the {len(table) - 1} others were compared with it without predictions, which tells "
-                "less apart: python -m pipeline.evaluate run=<folder> gives a run its predictions."
+                "less apart; a run trained here gets them by python -m pipeline.evaluate run=<folder>."
             )
     if left_out:
         lines.append(f"{left_out} finished runs were validated on other images and are not ranked with these.")
