@@ -4,7 +4,6 @@ Resumes at the last whole epoch when it was cut off, and skips what has FINISHED
 history.csv, config.yaml and run.json into the run's folder, and everything into MLflow.
 """
 
-import fcntl
 import logging
 import shlex
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from pipeline.learning.fit import build_model, compiled_model, fit
 from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder, write_json
+from pipeline.running.files import locked, whole_folder, write_json
 from pipeline.running.signals import stoppable
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,9 @@ def main(cfg: DictConfig) -> None:
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in EARLIER if values[key]}
     checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)
 
-    with _alone(checkpoints.root), stoppable():
+    # Of two processes at one point of a sweep, the second waits and then finds it finished.
+    waiting = f"{name}: another process trains the same run; waiting for it"
+    with locked(Path(f"{checkpoints.root}.lock"), waiting), stoppable():
         store.reap()
         cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
@@ -153,19 +154,6 @@ def _enough_memory(values: Mapping[str, Any]) -> Iterator[None]:
             f"out of memory with model={values['model']['name']} and batch_size={values['batch_size']}; lower "
             "batch_size, choose a smaller model, or run fewer jobs side by side"
         ) from error
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the run's lock: of two processes at one point of a sweep, the second waits and then finds it finished."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{folder}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: another process trains the same run; waiting for it", folder.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 if __name__ == "__main__":
