@@ -236,23 +236,9 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, raw):
     assert list((tmp_path / "cut/cache/clean").glob("*/*.feather"))
 
 
-def test_row_12_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
-    def fails_at_happy(raw, looks, ids, path):
-        if any("train/happy" in id for id in ids):
-            raise KeyboardInterrupt
-        look(raw, looks, ids, path)
+def cut_off(tmp_path, raw, monkeypatch) -> list[str]:
+    """Cut `clean` off at the first happy face of train; the ids that are looked at from then on."""
 
-    look, looked = survey.look, []
-    monkeypatch.setattr(survey, "look", fails_at_happy)
-    with pytest.raises(KeyboardInterrupt):
-        cleaned(tmp_path, raw, "shard=12")
-    monkeypatch.setattr(survey, "look", lambda raw, looks, ids, path: (looked.extend(ids), look(raw, looks, ids, path)))
-    manifest, _ = cleaned(tmp_path, raw, "shard=12")
-    assert len(manifest) == 42
-    assert len(looked) == 42 - 12
-
-
-def test_what_was_looked_at_by_other_code_is_not_taken(tmp_path, raw, monkeypatch):
     def interrupted(raw, looks, ids, path):
         if any("train/happy" in id for id in ids):
             raise KeyboardInterrupt
@@ -263,6 +249,18 @@ def test_what_was_looked_at_by_other_code_is_not_taken(tmp_path, raw, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         cleaned(tmp_path, raw, "shard=12")
     monkeypatch.setattr(survey, "look", lambda raw, looks, ids, path: (looked.extend(ids), look(raw, looks, ids, path)))
+    return looked
+
+
+def test_row_12_resumes_after_the_last_whole_shard(tmp_path, raw, monkeypatch):
+    looked = cut_off(tmp_path, raw, monkeypatch)
+    manifest, _ = cleaned(tmp_path, raw, "shard=12")
+    assert len(manifest) == 42
+    assert len(looked) == 42 - 12
+
+
+def test_what_was_looked_at_by_other_code_is_not_taken(tmp_path, raw, monkeypatch):
+    looked = cut_off(tmp_path, raw, monkeypatch)
     write(tmp_path, "survey.py", Path(survey.__file__).read_bytes() + b"# edited")
     monkeypatch.setattr(survey, "__file__", str(tmp_path / "survey.py"))
     cleaned(tmp_path, raw, "shard=12")

@@ -80,7 +80,7 @@ def shares(parts: np.ndarray, confidence: float) -> list[dict[str, Any]]:
     share, low, high = counts / counts.sum(), [None] * len(SHOWN), [None] * len(SHOWN)
     if even_parts(parts) >= FEWEST:
         ends = wilson(share, effective_size(parts, confidence), confidence)
-        low, high = (np.clip(end, 0, 1).tolist() for end in ends)
+        low, high = (end.tolist() for end in ends)
     return [
         {"name": name, "count": int(count), "share": float(s), "low": lo, "high": hi}
         for name, count, s, lo, hi in zip(SHOWN, counts, share, low, high, strict=True)
