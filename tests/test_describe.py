@@ -239,3 +239,8 @@ def test_a_model_that_it_went_on_from_is_named_by_its_digest(run):
     text = card(run)
     assert "`teacher` is a model trained before, the file with SHA-256 `decadedecadedeca`" in text
     assert "| teacher | multirun/first |" in text and "`initial_weights` is" not in text
+    digests = ",".join(["decade" * 10, "facade" * 10])
+    (run / "train/run.json").write_text(json.dumps(about | {"teacher_digest": digests}))
+    text = card(run)
+    assert "`teacher`, number 1, is a model trained before, the file with SHA-256 `decadedecadedeca`" in text
+    assert "`teacher`, number 2, is a model trained before, the file with SHA-256 `facadefacadefaca`" in text

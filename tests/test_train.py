@@ -140,7 +140,7 @@ def test_training_goes_on_from_an_earlier_run(project):
 
 def test_a_teacher_moves_the_training_towards_what_it_says(project):
     run("epochs=20", output="teacher")
-    taught = run("teacher=teacher", "teacher_share=1", output="taught")
+    taught = run("teacher=[teacher,teacher/train/model.keras]", "teacher_share=1", output="taught")
     alone = run(output="alone")
     valid = read_arrays("data/resized/rgb", "sample").split("valid").images
     teacher, *pupils = (models.load(Path(each) / "model.keras") for each in ("teacher/train", taught, alone))

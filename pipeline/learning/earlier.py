@@ -1,10 +1,12 @@
 """Going on from an earlier model: its weights to begin with, or its predictions mixed into the labels.
 
-`initial_weights` is for fine-tuning and for training on after a finished run; `teacher` is self-distillation
-(Furlanello et al. 2018, "Born-Again Neural Networks"), which softens labels that people disagree about.
+`initial_weights` is for fine-tuning and for training on after a finished run; `teacher` is distillation: from one model
+of the same kind it softens labels that people disagree about (Furlanello et al. 2018, "Born-Again Neural Networks"),
+from several it makes one model of what they know together (Hinton et al. 2015, "Distilling the Knowledge").
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -19,9 +21,12 @@ from pipeline.running.files import sha256
 BATCH = 256  # images per step of a teacher; changes nothing but speed
 
 
-def digest(choice: str, path: str) -> str:
-    """SHA-256 in hex of the model that `choice`=`path` names, a run's folder or a `.keras` file; UserError if none."""
-    return sha256(_file(choice, path))
+def digest(choice: str, paths: str | Sequence[str]) -> str:
+    """SHA-256 in hex of each model that `choice`=`paths` names, with a comma between; UserError where none is.
+
+    A path is a run's folder or a `.keras` file.
+    """
+    return ",".join(sha256(_file(choice, path)) for path in _each(paths))
 
 
 def run_id(path: str) -> str:
@@ -48,21 +53,26 @@ def begin_with(model: keras.Model, path: str) -> None:
     model.set_weights(weights)
 
 
-def softened_labels(split: Split, path: str, share: float, arrays: Arrays) -> np.ndarray:
-    """Labels float32 [N, 7]: `share` of what the teacher at `path` says, the rest the label itself.
+def softened_labels(split: Split, paths: str | Sequence[str], share: float, arrays: Arrays) -> np.ndarray:
+    """Labels float32 [N, 7]: `share` of what the teachers at `paths` say, the rest the label itself.
 
-    The teacher sees each image as it is and mirrored, and the mean counts. UserError when it takes other images.
+    Each sees every image as it is and mirrored, and the mean of all counts. UserError when one takes other images.
     """
-    teacher = models.load(_file("teacher", path))
-    expected = (arrays.size, arrays.size, arrays.channels)
-    if teacher.input_shape[1:] != expected:
-        raise UserError(f"teacher={path}: takes images of shape {teacher.input_shape[1:]}, expected {expected}")
+    paths, expected = _each(paths), (arrays.size, arrays.size, arrays.channels)
     labels = (1 - share) * np.eye(len(LABELS), dtype=np.float32)[split.labels]
-    for start in range(0, len(labels), BATCH):
-        images = np.asarray(split.images[start : start + BATCH])
-        said = teacher.predict_on_batch(images) + teacher.predict_on_batch(images[:, :, ::-1])
-        labels[start : start + BATCH] += share / 2 * said
+    for path in paths:
+        teacher = models.load(_file("teacher", path))
+        if teacher.input_shape[1:] != expected:
+            raise UserError(f"teacher={path}: takes images of shape {teacher.input_shape[1:]}, expected {expected}")
+        for start in range(0, len(labels), BATCH):
+            images = np.asarray(split.images[start : start + BATCH])
+            said = teacher.predict_on_batch(images) + teacher.predict_on_batch(images[:, :, ::-1])
+            labels[start : start + BATCH] += share / 2 / len(paths) * said
     return labels
+
+
+def _each(paths: str | Sequence[str]) -> Sequence[str]:
+    return [paths] if isinstance(paths, str) else paths
 
 
 def _file(choice: str, path: str) -> Path:

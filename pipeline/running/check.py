@@ -157,6 +157,7 @@ RANGES: dict[str, tuple] = {
 }
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
+MAY_BE_SEVERAL = "teacher"  # null in conf/, and a text or a list of them
 
 
 def check(step: str, cfg: DictConfig) -> None:
@@ -215,7 +216,7 @@ def _value(name: str, value: Any, examples: list) -> None:
         return  # missing, which is said when it is needed, or the same as another value
     kinds = dict.fromkeys(map(_kind, examples))
     if kinds == {NULL: None}:
-        kinds[TEXT] = None
+        kinds |= {TEXT: None, LIST: None} if name == MAY_BE_SEVERAL else {TEXT: None}
     kind, bounds = _kind(value), range_of(name)
     if kind == GROUP and GROUP in kinds:
         groups = [example for example in examples if _kind(example) == GROUP]

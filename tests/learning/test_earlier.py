@@ -46,6 +46,16 @@ def test_where_no_model_is_the_choice_is_named(tmp_path, name):
         digest("teacher", str(tmp_path / name))
 
 
+def test_of_several_models_each_counts_in_the_digest_and_one_that_is_missing_is_named(saved):
+    _, folder = saved
+    models.save(compact(crop=6), folder / "other.keras")
+    one, other = str(folder), str(folder / "other.keras")
+    assert digest("teacher", [one, other]) == f"{digest('teacher', one)},{digest('teacher', other)}"
+    assert digest("teacher", [one]) == digest("teacher", one)
+    with pytest.raises(UserError, match=r"teacher=nothing: no model there"):
+        digest("teacher", [one, "nothing"])
+
+
 def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_both_views(saved):
     teacher, folder = saved
     images = np.random.default_rng(0).integers(0, 256, (300, 48, 48, 1), dtype=np.uint8)
@@ -57,6 +67,11 @@ def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_bot
         found = softened_labels(split, str(folder), share, arrays)
         assert found.dtype == np.float32
         assert found == pytest.approx((1 - share) * np.eye(7)[labels] + share * said, abs=1e-5)
+    other = compact(crop=6)
+    models.save(other, folder / "other.keras")
+    said = (said + (other.predict(images, verbose=0) + other.predict(images[:, :, ::-1], verbose=0)) / 2) / 2
+    found = softened_labels(split, [str(folder), str(folder / "other.keras")], 0.3, arrays)
+    assert found == pytest.approx(0.7 * np.eye(7)[labels] + 0.3 * said, abs=1e-5), "of several, the mean"
 
 
 def test_a_teacher_that_takes_other_images_is_refused(saved):

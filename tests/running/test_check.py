@@ -70,6 +70,9 @@ def test_every_range_is_of_a_number_there_is():
         ("train", "data.deny=x", "data.deny=x: expected a list in brackets, such as data.deny=[one,another]"),
         ("train", "data.deny=[1]", "data.deny=1: expected a text"),
         ("train", "paths.multirun=[a]", "paths.multirun=['a']: expected a text"),
+        ("train", "initial_weights=[a,b]", "initial_weights=['a', 'b']: expected null or a text"),
+        ("train", "teacher=3", "teacher=3: expected null or a text or a list in brackets"),
+        ("train", "teacher=[a,3]", "teacher=3: expected a text"),
         ("train", "~label_smoothing", "label_smoothing: missing, and it is needed"),
         ("train", "~optimizer.build.learning_rate", "optimizer.build.learning_rate: missing"),
         ("train", "batch_size=true", "batch_size=true: expected a whole number, at least 1"),
@@ -97,6 +100,8 @@ def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
         "+optimizer.build.clipnorm=5",
         "augment.rotation=12.5",
         "data.deny=[]",
+        "teacher=one/run",
+        "teacher=[one/run,other.keras]",
     ],
 )
 def test_what_another_file_of_the_group_may_be_is_let_through(override):
