@@ -4,7 +4,6 @@ Reads MLflow, and for the class counts what clean wrote; writes reports/figures/
 that `rank` ranks: finished, validated on the same images, seeds of one point as one entry.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipeline.reporting import compare, curves, histories, intervals
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
+from pipeline.running.outputs import read_json, read_table
 
 log = logging.getLogger(__name__)
 
@@ -150,12 +150,10 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
 
 def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:
     """Images by split, as given, kept by cleaning and balanced (rows), and emotion (columns); None for other data."""
-    try:
-        if json.loads((clean / "summary.json").read_text())["name"] != data:
-            return None
-        manifest = pd.read_parquet(clean / "manifest.parquet", columns=["split", "label", "kept"])
-    except FileNotFoundError:
+    again = f"run: python -m pipeline.clean data={data}"
+    if not (clean / "summary.json").exists() or read_json(clean / "summary.json", again)["name"] != data:
         return None
+    manifest = read_table(clean / "manifest.parquet", again, columns=["split", "label", "kept"])
     rows = {}
     for split in SPLITS:
         part = manifest[manifest["split"] == split]
@@ -172,7 +170,8 @@ def balanced_counts(balanced: Path, data: str) -> dict[str, dict[str, int]]:
     """Images by balanced training set of `data`, such as `train, balanced_1`, and emotion; those there are."""
     rows = {}
     for file in sorted(balanced.glob("*/*/dataset.json")):
-        about = json.loads(file.read_text())
+        choice = f"balance={file.parents[1].name} channels={file.parent.name}"
+        about = read_json(file, f"run python -m pipeline.balance again, with {choice}")
         if about["name"] == data and about["per_class"] is not None:
             rows[f"train, {file.parents[1].name}"] = about["counts"]
     return rows

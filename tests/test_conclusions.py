@@ -185,6 +185,14 @@ def test_wrong_2_what_a_run_predicted_on_test_never_reaches_the_ranking(store):
     assert predictions.correct(store, run_id).sum() == 600
 
 
+def test_predictions_that_were_cut_off_are_one_line_that_says_what_makes_them_again(store):
+    write_run(store, "best", 0, 0.6, np.arange(1000) < 600)
+    (file,) = Path("mlruns").rglob("predictions.parquet")
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"predictions.parquet: cannot be read, .*; run python -m pipeline.evaluate"):
+        ranked()
+
+
 def test_wrong_6_runs_on_the_same_images_are_compared_in_pairs(store, capsys):
     best = np.arange(1000) < 600
     worse = best & (np.arange(1000) % 20 > 0)  # 30 of the 600 are lost, none is won

@@ -136,6 +136,16 @@ def test_class_counts_before_and_after_cleaning(tmp_path):
     assert counts.loc[["train, as given", "train, kept"], "happiness"].tolist() == [2, 1]
     assert counts.loc["test, kept"].sum() == 1 and counts.to_numpy().sum() == 5
     assert compare.class_counts(tmp_path, tmp_path, "sample") is None
+    balanced = tmp_path / "balanced/balanced_1/rgb/dataset.json"
+    balanced.parent.mkdir(parents=True)
+    for file, again in (
+        (balanced, "run python -m pipeline.balance again, with balance=balanced_1 channels=rgb"),
+        (tmp_path / "manifest.parquet", "run: python -m pipeline.clean data=own"),
+        (tmp_path / "summary.json", "run: python -m pipeline.clean data=own"),
+    ):
+        file.write_bytes(file.read_bytes()[:-5] if file.exists() else b"{")
+        with pytest.raises(UserError, match=f"{file}: cannot be read, it was cut off or is damaged; {again}"):
+            compare.class_counts(tmp_path, tmp_path / "balanced", "own")
 
 
 def test_the_page_loads_nothing_from_elsewhere(page):
@@ -191,6 +201,17 @@ def test_faces_of_other_images_than_the_run_saw_are_not_shown(folder):
     row = pd.DataFrame({"id": ["valid/anger/0.jpg"]})
     assert "holds other images now" in mistakes.with_faces(row, folder / "data/resized/rgb", "another digest")
     assert "are not in" in mistakes.with_faces(row, folder / "nowhere", "d")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "valid.npy", "valid.parquet"])
+def test_resized_images_that_were_cut_off_cost_the_page_its_faces_alone(folder, tmp_path, name):
+    whole = folder / "data/resized/rgb"
+    digest = json.loads((whole / "dataset.json").read_text())["digest"]["valid"]
+    for file in ("dataset.json", "valid.npy", "valid.parquet"):
+        content = (whole / file).read_bytes()
+        (tmp_path / file).write_bytes(content[: len(content) // 2] if file == name else content)
+    said = mistakes.with_faces(pd.DataFrame({"id": ["valid/anger/0.jpg"]}), tmp_path, digest)
+    assert said == f"the resized images in {tmp_path} cannot be read, one of its files was cut off; resize them again"
 
 
 def test_the_worst_mistakes_come_first_and_right_answers_never():

@@ -5,7 +5,6 @@ of the same kind it softens labels that people disagree about (Furlanello et al.
 from several it makes one model of what they know together (Hinton et al. 2015, "Distilling the Knowledge").
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, Split
 from pipeline.running.errors import UserError
 from pipeline.running.files import sha256
+from pipeline.running.outputs import read_json
 
 BATCH = 256  # images per step of a teacher; changes nothing but speed
 
@@ -32,7 +32,7 @@ def digest(choice: str, paths: str | Sequence[str]) -> str:
 def run_id(path: str) -> str:
     """The MLflow run whose folder `path` is; empty when it is none, such as a `.keras` file alone."""
     file = Path(str(path)) / "train" / "run.json"
-    return json.loads(file.read_text())["run_id"] if file.is_file() else ""
+    return read_json(file, "train that run again")["run_id"] if file.is_file() else ""
 
 
 def begin_with(model: keras.Model, path: str) -> None:

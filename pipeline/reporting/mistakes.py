@@ -46,6 +46,8 @@ def with_faces(table: pd.DataFrame, folder: Path, digest: str) -> list[dict[str,
         position = pd.Series(range(len(pixels)), pd.read_parquet(folder / "valid.parquet")["id"])
     except FileNotFoundError:
         return f"the resized images are not in {folder}"
+    except (OSError, ValueError):
+        return f"the resized images in {folder} cannot be read, one of its files was cut off; resize them again"
     return [row | {"image": _uri(pixels[position[row["id"]]])} for row in table.to_dict("records")]
 
 

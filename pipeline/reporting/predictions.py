@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from pipeline.labels import LABELS
+from pipeline.running.outputs import read_table
 from pipeline.running.tracking import Store
 
 PREDICTIONS = "evaluate/predictions.parquet"
@@ -29,7 +30,9 @@ def valid(store: Store, run_id: str) -> pd.DataFrame | None:
     file = artifact(store, run_id, PREDICTIONS)
     if file is None:
         return None
-    return pd.read_parquet(file, filters=[("split", "==", "valid")]).drop(columns="split").set_index("id").sort_index()
+    again = "run python -m pipeline.evaluate run=<its folder> again"
+    table = read_table(file, again, filters=[("split", "==", "valid")])
+    return table.drop(columns="split").set_index("id").sort_index()
 
 
 def correct(store: Store, run_id: str) -> pd.Series | None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, Split
-from pipeline.learning.earlier import begin_with, digest, softened_labels
+from pipeline.learning.earlier import begin_with, digest, run_id, softened_labels
 from pipeline.running.errors import UserError
 
 BLOCKS = [{"width": 8, "stride": 2, "squeeze": False}]
@@ -54,6 +54,16 @@ def test_of_several_models_each_counts_in_the_digest_and_one_that_is_missing_is_
     assert digest("teacher", [one]) == digest("teacher", one)
     with pytest.raises(UserError, match=r"teacher=nothing: no model there"):
         digest("teacher", [one, "nothing"])
+
+
+def test_the_run_that_a_folder_is_of_is_read_and_a_cut_file_is_named(saved):
+    _, folder = saved
+    assert run_id(str(folder)) == ""
+    (folder / "train/run.json").write_text('{"run_id": "abc"}')
+    assert run_id(str(folder)) == "abc"
+    (folder / "train/run.json").write_text('{"run_id": "a')
+    with pytest.raises(UserError, match=r"run.json: cannot be read, .*; train that run again"):
+        run_id(str(folder))
 
 
 def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_both_views(saved):
