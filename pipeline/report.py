@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from pipeline import rank
 from pipeline.reporting import histories, mistakes, plots, predictions, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
@@ -38,6 +39,7 @@ def main(cfg: DictConfig) -> None:
         "about": about,
         "tested_apart": apart,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
+        "unpaired": int((table["compared_by"] == rank.UNPAIRED).sum()),
         "axis": axis(table),
         "tables": {name: each.to_dict("records") for name, each in tables.items()},
         "figures": {file.stem: embed(file) for file in sorted((reports / "figures").iterdir())},

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.campaign.faults import Fault
-from pipeline.serving.pictures import Unreadable
+from pipeline.serving.pictures import too_many_pixels
 
 FORMATS = ("MP4", "MOV", "MKV", "WebM", "AVI")  # that `is_video` knows
 
@@ -88,4 +88,4 @@ class Video:
 
     def _refuse_large(self, width: float, height: float) -> None:
         if width * height > self.pixels:
-            raise Unreadable("too_many_pixels")
+            raise too_many_pixels("video", (int(width), int(height)), self.pixels)

@@ -71,19 +71,24 @@ def open_picture(data: bytes, pixels: int) -> Decoded:
     if isinstance(decoded, Decoded):
         return decoded
     if decoded.reason == "too_many_pixels":
-        size, limit = _stated_size(data), f"{pixels / 1e6:g} million"
-        raise Unreadable(decoded.reason, f"The picture has too many pixels{size}; make it smaller, {limit} at most.")
+        raise too_many_pixels("picture", _stated_size(data), pixels)
     raise Unreadable(decoded.reason)
 
 
-def _stated_size(data: bytes) -> str:
-    """What a JPEG or PNG says of its size, as a part of a sentence; "" where Pillow takes memory or fright to tell."""
+def too_many_pixels(what: str, size: tuple[int, int] | None, most: int) -> Unreadable:
+    """What is said of a picture or video of over so many pixels; `size` is width and height, None if not known."""
+    stated = f", {size[0]:,} x {size[1]:,} = {_tenths_up(size[0] * size[1] / 1e6)} million" if size else ""
+    words = f"The {what} has too many pixels{stated}; make it smaller, {most / 1e6:g} million at most."
+    return Unreadable("too_many_pixels", words)
+
+
+def _stated_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG or PNG says it has; None where Pillow takes memory or fright to tell."""
     try:
         with warnings.catch_warnings(action="ignore"):  # that it is half-way to what Pillow refuses
-            width, height = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).size
+            return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).size
     except (Image.DecompressionBombError, Image.UnidentifiedImageError):
-        return ""
-    return f", {width:,} x {height:,} = {_tenths_up(width * height / 1e6)} million"
+        return None
 
 
 def _tenths_up(value: float) -> str:
