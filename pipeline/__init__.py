@@ -1,6 +1,6 @@
 """Raw faces in, ranked, honestly evaluated emotion models out: one module per step, in the order the data flows.
 
-draw -> clean -> resize -> train -> evaluate -> rank
+draw -> clean -> resize -> balance -> train -> evaluate -> rank -> compare -> report, and rank -> export
 """
 
 import os

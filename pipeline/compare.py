@@ -1,7 +1,7 @@
 """Compare an experiment's finished runs: figures and tables over all of them, and a diagram of each architecture.
 
-Reads MLflow, and for the class counts what clean wrote; writes reports/figures/ and reports/tables/. The runs are those
-that `rank` ranks: finished, validated on the same images, seeds of one point as one entry.
+Reads MLflow, and for the class counts what clean and balance wrote; writes reports/figures/ and reports/tables/. The
+runs are those that `rank` ranks: finished, validated on the same images, seeds of one point as one entry.
 """
 
 import logging

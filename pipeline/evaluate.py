@@ -1,8 +1,9 @@
 """Evaluate a finished run on valid and on test: figures with intervals, per class and per slice, and pictures.
 
-The only step that reads test. From valid alone it also learns a temperature, which makes the model's probabilities
-ones that can be believed, and the threshold below which its answer had better be "not sure". Writes metrics.json (for
-DVC), report.json, predictions.parquet and PNG files into the run's folder, and the figures into its MLflow run.
+The only step that judges by test; export reads it once more, to see that its formats agree. From valid alone it learns
+a temperature, which makes the model's probabilities ones that can be believed, and the threshold below which its answer
+had better be "not sure". Writes metrics.json (for DVC), report.json, predictions.parquet and PNG files into the run's
+folder, and the figures into its MLflow run.
 """
 
 import logging

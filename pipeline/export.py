@@ -1,6 +1,6 @@
 """Export one evaluated run for serving: a SavedModel for TensorFlow Serving, and LiteRT as float32, float16 and int8.
 
-Writes export/ as a whole or not at all, and only when all formats say on test what the Keras model says:
+Writes export/ as a whole or not at all, and only when the formats say on test what the Keras model says (`parity`):
 emotion/<version>/ (the SavedModel; the version is the time in seconds, since the highest is what TensorFlow Serving
 serves), litert/<precision>.tflite, and manifest.json; `formats` leaves some out. Every format takes `image` uint8
 [N, size, size, channels] and returns `probabilities` float32 [N, 7] in the order of the manifest's `labels`, as the

@@ -1,7 +1,7 @@
 """Train one model on the resized images, choosing its weights by accuracy on valid; never reads test.
 
 Resumes at the last whole epoch when it was cut off, and skips what has FINISHED already. Writes model.keras,
-history.csv, config.yaml and run.json into the run's folder, and everything into MLflow.
+history.csv, config.yaml, metrics.json and run.json into train/ of the run's folder, and everything into MLflow.
 """
 
 import logging

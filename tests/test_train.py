@@ -193,7 +193,7 @@ def wait_for(pattern: str, process: subprocess.Popen) -> None:
 CUT = ("epochs=60", "deterministic=true", "model.build.layers=[{conv: 4},norm,{dropout: 0.5},flatten]")
 
 
-def test_rows_15_and_30_a_killed_training_resumes_and_ends_with_the_uninterrupted_history(project, tmp_path):
+def test_row_15_and_row_30_a_killed_training_resumes_and_ends_with_the_uninterrupted_history(project, tmp_path):
     process = start(project, *CUT)
     wait_for("checkpoints/*/*/epoch_0000[3-9]", process)
     process.send_signal(signal.SIGKILL)
