@@ -21,6 +21,7 @@ from pipeline.running.outputs import read_json, read_table
 
 log = logging.getLogger(__name__)
 
+CHOICES = ("model", "optimizer", "channels", "batch_size", "augment", "balance", "data", "epochs")
 MEASURES = {"accuracy": "highest", "val_accuracy": "highest", "loss": "lowest", "val_loss": "lowest"}
 
 
@@ -30,6 +31,8 @@ def main(cfg: DictConfig) -> None:
     table, _ = rank.ranking(rows)
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
+    if unknown := [choice for choice in cfg.choices if choice not in CHOICES]:
+        raise UserError(f"choices={unknown[0]}: no choice of a run; expected some of {', '.join(CHOICES)}")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, table["run_id"].tolist())
     history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["initial_run_id"] for row in rows}, store)

@@ -45,6 +45,12 @@ def main(cfg: DictConfig) -> None:
         trained_with = OmegaConf.load(run / "train" / "config.yaml")
     arrays = read_arrays(Path(cfg.paths.resized) / trained_with.channels.name, about["data"])
     require_chosen_on(arrays, about["valid_digest"], str(run))
+    store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
+    if store.status(about["run_id"]) is None:
+        raise UserError(
+            f"run={run}: MLflow has no run {about['run_id']}, to which its figures belong; use the store that it was "
+            "trained with (MLFLOW_TRACKING_URI, paths.tracking), or train it again"
+        )
     model = models.load(run / "train" / "model.keras")
     splits = {name: arrays.split(name) for name in EVALUATED}
     found: dict[str, np.ndarray] = {}
@@ -78,7 +84,6 @@ def main(cfg: DictConfig) -> None:
         figures = {name: headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
         write_json(folder / "metrics.json", figures)
         write_json(folder / "report.json", report)
-    store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
     store.tag(about["run_id"], tested_on)
     store.log_metrics(about["run_id"], flatten(figures))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")

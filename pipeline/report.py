@@ -95,11 +95,16 @@ def published(file: Path) -> dict[tuple, float]:
 
 
 def rows(table: pd.DataFrame, beside: dict[tuple, float]) -> list[dict[str, Any]]:
-    """The ranking's rows with what was published for the same model, optimizer, channels and batch size, or None."""
+    """The ranking's rows, each with what was `published` for the same choices, or None.
+
+    `beside` is of trainings with the study's augmentation and without balancing, by model, optimizer, channels and
+    batch size.
+    """
     found = []
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
         key = (row["model"], row["optimizer"], row["channels"], row["batch_size"])
-        found.append(row | {"published": beside.get(key)})
+        as_published = row["augment"] == "study" and row["balance"] == "none"
+        found.append(row | {"published": beside.get(key) if as_published else None})
     return found
 
 

@@ -36,6 +36,9 @@ from pipeline.running.progress import progress
 
 def main(cfg) -> None:
     train = read_arrays(Path(cfg.paths.resized, cfg.channels.name), cfg.data.name).split("train")
+    size = train.images.shape[1]
+    if size < 16 or size % 8:
+        raise UserError(f"the images are {size} pixels wide; expected a multiple of 8 from 16 on, see resize's size=")
     shapes = gradients(train.images)
     probabilities = out_of_fold(shapes, train.labels, cfg.folds, OmegaConf.to_container(cfg.model), cfg.seed)
     found = suspects(probabilities, train.labels)

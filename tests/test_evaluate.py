@@ -158,6 +158,15 @@ def test_a_training_whose_file_was_cut_off_is_told(trained, name):
     assert not Path("out/evaluate").exists()
 
 
+def test_a_run_that_mlflow_does_not_have_is_told_before_the_work(trained):
+    store = open_store("mlruns", "sample", create=False)
+    run_id = json.loads((trained / "train/run.json").read_text())["run_id"]
+    store.client.delete_run(run_id)
+    with pytest.raises(UserError, match=f"run=out: MLflow has no run {run_id}, to which its figures belong"):
+        evaluated()
+    assert not Path("out/evaluate").exists()
+
+
 def test_a_folder_without_a_run_is_named(project):
     with pytest.raises(UserError, match="run=nowhere: no finished training there"):
         evaluate.main(composed("evaluate", "run=nowhere"))

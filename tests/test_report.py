@@ -259,6 +259,11 @@ def test_a_ranking_that_was_cut_off_is_told(folder, tmp_path, name, left):
         report.read_reports(tmp_path / "reports", "sample")
 
 
+def test_a_choice_that_runs_do_not_have_is_refused_beside_those_they_have(folder):
+    with pytest.raises(UserError, match="choices=optimiser: no choice of a run; expected some of model, optimizer, "):
+        compare.main(config("compare", folder, "choices=[model,optimiser]"))
+
+
 def test_nothing_to_compare_is_a_users_error(folder):
     with pytest.raises(UserError, match="no experiment 'empty'; there are: sample"):
         compare.main(config("compare", folder, "study=empty"))
@@ -268,3 +273,9 @@ def test_what_was_published_for_the_same_choices_stands_beside():
     beside = report.published(report.PUBLISHED)
     assert len(beside) == 96
     assert beside["model_4_best_nodropout_nobatchn", "sgd", "grayscale", 32] == 0.33660054206848145
+    choices = {"model": "model_2_best", "optimizer": "sgd", "channels": "rgb", "batch_size": 128}
+    table = pd.DataFrame(
+        [choices | {"augment": a, "balance": b} for a, b in (("study", "none"), ("strong", "none"), ("study", "x"))]
+    )
+    shown = [row["published"] for row in report.rows(table, beside)]
+    assert shown == [beside["model_2_best", "sgd", "rgb", 128], None, None]

@@ -76,6 +76,14 @@ def test_arrays_that_were_cut_off_are_told(project):
     assert not (project / "reports").exists()
 
 
+@pytest.mark.parametrize("size", [8, 20])
+def test_images_of_a_size_that_it_cannot_take_are_refused_by_it(project, size):
+    file = project / "data/resized/rgb/train.npy"
+    np.save(file, np.load(file)[:, :size, :size])
+    with pytest.raises(UserError, match=f"the images are {size} pixels wide; expected a multiple of 8 from 16 on"):
+        suspect.main(composed("suspect"))
+
+
 def test_gallery_needs_no_other_file_and_is_safe():
     row = {"id": "train/sad/<script>.jpg", "label": "sadness", "suggested": "fear", "margin": -0.9}
     page = suspect.gallery(pd.DataFrame([row]), [Image.new("L", (48, 48))], 7, 1000, 96)

@@ -52,7 +52,9 @@ def harmless(text: str) -> str:
 def to_parquet(faces_csv: Path, parquet: Path) -> None:
     """The rows of faces.csv as Parquet, names as the files have them, an empty second as null."""
     with duckdb.connect() as connection:
-        rows = connection.read_csv(str(faces_csv), dtype=FACES, header=True, quotechar='"', escapechar='"')
+        # Without hive_partitioning=False a folder named key=value would be a column.
+        how = {"header": True, "quotechar": '"', "escapechar": '"', "hive_partitioning": False}
+        rows = connection.read_csv(str(faces_csv), dtype=FACES, **how)
         name = "CASE WHEN starts_with(file, '''') THEN substr(file, 2) ELSE file END AS file"
         rows.project(f"{name}, * EXCLUDE file").write_parquet(str(parquet))
 

@@ -93,7 +93,10 @@ class FolderSource(Source):
         return Path(self.path, self.root + id)
 
     def _version(self, id: str) -> str:
-        found = self._file(id).stat()
+        try:
+            found = self._file(id).stat()
+        except OSError:  # a link that leads nowhere, which looking at it will say
+            return "unreadable"
         return f"{found.st_size} {found.st_mtime_ns}"
 
 

@@ -1,6 +1,8 @@
 """What evaluation left in MLflow for a run: its predictions, image by image, and its other files."""
 
 import os
+import tempfile
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -13,12 +15,19 @@ PREDICTIONS = "evaluate/predictions.parquet"
 
 
 def artifact(store: Store, run_id: str, path: str) -> Path | None:
-    """A run's file on this machine, fetched first when the store is a server; None when the run has none."""
+    """A copy of a run's file that is there until this process ends; None when the run has none."""
     listed = store.client.list_artifacts(run_id, str(PurePosixPath(path).parent))
     if path not in {file.path for file in listed}:
         return None
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each
-    return Path(store.client.download_artifacts(run_id, path))
+    into = Path(_copies().name, run_id)
+    into.mkdir(exist_ok=True)
+    return Path(store.client.download_artifacts(run_id, path, str(into)))
+
+
+@cache
+def _copies() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="runs-")  # MLflow's own folders are never removed
 
 
 def valid(store: Store, run_id: str) -> pd.DataFrame | None:

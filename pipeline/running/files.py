@@ -21,16 +21,28 @@ from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
 
+# Errors of the system for a place where nothing can be written, and words for those whose own say little.
+NO_PLACE = {
+    errno.EACCES: "",
+    errno.EPERM: "",
+    errno.EROFS: "",
+    errno.ENOENT: "",
+    errno.ENOTDIR: "a file is where a folder has to be",
+    errno.EEXIST: "a file is where a folder has to be",
+}
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it replaces `path`, on an error nothing is left.
 
-    The suffix is kept, since many writers choose their format by it. Raises UserError when the disk is full.
+    The suffix is kept, since many writers choose their format by it. Raises UserError when the disk is full
+    or `path` is in a place that cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _forget_the_dead(path.parent, path.stem, path.suffix)
+    with _named_place_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _forget_the_dead(path.parent, path.stem, path.suffix)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         with _named_disk_errors(path):
@@ -46,14 +58,15 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a new empty folder beside `path` to fill; on success it replaces `path`, on an error nothing is left."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _forget_the_dead(path.parent, path.name, ".partial")
-    if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
-        os.rename(old[0], path)  # killed between the two renames below: what was there before is still there
-    _forget_the_dead(path.parent, path.name, ".old")
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    with _named_place_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _forget_the_dead(path.parent, path.name, ".partial")
+        if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
+            os.rename(old[0], path)  # killed between the two renames below: what was there before is still there
+        _forget_the_dead(path.parent, path.name, ".old")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
     try:
         with _named_disk_errors(path):
             yield beside
@@ -78,8 +91,10 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
 @contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
     """Hold the lock file `path`, which is made and stays, against other processes; logs `waiting` while one has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with _named_place_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,6 +141,18 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _named_place_errors(path: Path) -> Iterator[None]:
+    try:
+        with _named_disk_errors(path):
+            yield
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        what = NO_PLACE[error.errno] or error.strerror
+        raise UserError(f"{path}: cannot be written ({what}); make that possible or name another place") from error
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 import json
 import logging
 import os
+import re
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Param, Run
 from mlflow.exceptions import MlflowException
@@ -32,6 +34,14 @@ TRAINING_OF = ("config_hash", "train_digest", "valid_digest", "initial_weights_d
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
+
+# Where MLflow's database holds the place of a file, as table and column.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 # What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
 # four minutes and more; here what could not be sent is kept, and sent later.
@@ -169,6 +179,7 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     if not server:
         with locked(folder / ".lock"), undivided():
             _check(folder / "mlflow.db")
+            _bring_along(folder)
             client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={SQLITE_WAIT}")
             return Store(client, _experiment(client, experiment, create, (folder / "artifacts" / experiment).as_uri()))
     for variable, value in PATIENCE.items():
@@ -236,6 +247,32 @@ def _check(database: Path) -> None:
         verdict = str(error)
     if verdict != "ok":
         raise UserError(f"{database}: is not a sound SQLite database ({verdict}); move it away or restore a copy")
+
+
+def _bring_along(folder: Path) -> None:
+    """Make the places of runs' files in `folder`/mlflow.db ones in `folder`, when it was moved or is a copy.
+
+    MLflow notes absolute places: the files of a moved store would be taken for absent, and a copy would write into the
+    original. A database that was moved without its files keeps the places where they are.
+    """
+    here = f"{(folder / 'artifacts').as_uri()}/"
+    if not (folder / "mlflow.db").exists():
+        return
+    with closing(sqlite3.connect(folder / "mlflow.db", timeout=SQLITE_WAIT)) as database, database:
+        try:
+            places = [place for (place,) in database.execute("select artifact_location from experiments")]
+        except sqlite3.OperationalError:  # MLflow has made no table yet
+            return
+        for there in {match[0] for place in places if (match := re.match("file:.*/artifacts/(?=[^/]+$)", place))}:
+            left = Path(unquote(urlsplit(there).path))
+            if there == here or (left.exists() and not (folder / "artifacts").exists()):
+                continue
+            for table, column in PLACES:
+                database.execute(
+                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                    [here, len(there) + 1, len(there), there],
+                )
+            log.info("MLflow's runs in %s were made in %s; their files are looked for here now", folder, left)
 
 
 @contextmanager

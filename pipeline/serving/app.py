@@ -141,8 +141,8 @@ def add_tensorflow_api(app: FastAPI, service: Service) -> None:
 
     async def predict(request: Request) -> Any:
         """Probabilities of faces already cut out, in the order of the labels."""
-        named(request)
-        return JSONResponse(await service.within_limits(request, service.rows))
+        model = named(request)  # and no other, should an export be taken up while the body comes
+        return JSONResponse(await service.within_limits(request, lambda body: service.rows(body, model)))
 
     async def status(request: Request) -> Any:
         """State of the model in service."""

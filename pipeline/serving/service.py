@@ -74,9 +74,8 @@ class Service:
         except Unreadable as error:
             return problem(error)
 
-    async def rows(self, body: bytes) -> dict[str, Any]:
+    async def rows(self, body: bytes, model: Model) -> dict[str, Any]:
         """What TensorFlow Serving's predict answers."""
-        model = self.model()
         most = self.limits["instances"]
         with self.desk.admit(1):
             images, key = await self.desk.in_thread(tensorflow_api.images_of, body, model.shape, most)

@@ -50,6 +50,17 @@ def test_the_parquet_has_the_same_rows_with_the_names_as_they_are(written):
     assert first["neutral"] == pytest.approx(1 / 7)
 
 
+def test_a_folder_named_like_a_value_is_no_column(tmp_path):
+    folder = tmp_path / "brand=acme"
+    folder.mkdir()
+    with (folder / "faces.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        FacesCsv(file).add("a.jpg", None, [face(7)])
+    to_parquet(folder / "faces.csv", folder / "faces.parquet")
+    with duckdb.connect() as connection:
+        rows = connection.read_parquet(str(folder / "faces.parquet"), hive_partitioning=False)
+        assert rows.columns == [*FACES]
+
+
 def test_without_a_face_both_have_their_columns(tmp_path):
     with (tmp_path / "faces.csv").open("w", encoding="utf-8-sig", newline="") as file:
         FacesCsv(file)

@@ -93,6 +93,17 @@ def test_fingerprint_tells_a_changed_image(tmp_path):
     assert before != open_source(root).fingerprint()
 
 
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
+    root = tree(tmp_path)
+    before = open_source(root).fingerprint()
+    (root / "train/sad/gone.jpg").symlink_to("/nowhere/gone.jpg")
+    source = open_source(root)
+    assert "train/sad/gone.jpg" in source.ids()
+    assert source.fingerprint() != before
+    with pytest.raises(OSError):
+        source.read("train/sad/gone.jpg")
+
+
 def test_row_1_missing_source(tmp_path):
     assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_file, whole_folder, write_json
+from pipeline.running.files import locked, whole_file, whole_folder, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,6 +137,19 @@ def test_a_folder_that_cannot_be_put_into_place_leaves_the_old_one(tmp_path, mon
     with pytest.raises(OSError, match="broken"), whole_folder(tmp_path / "run") as beside:
         (beside / "f.txt").write_text("new")
     assert content(tmp_path) == {"run/f.txt": "old"}
+
+
+@pytest.mark.parametrize("place", ["/sys/emotion/data", "/proc/emotion/data", "file/data"])
+@pytest.mark.parametrize("whole", [whole_file, whole_folder, locked])
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path, monkeypatch, place, whole):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    with (
+        pytest.raises(UserError, match=rf"^{place}: cannot be written \(.+\); make that possible or"),
+        whole(Path(place)),
+    ):
+        pytest.fail("begun all the same")
+    assert content(tmp_path) == {"file": "x"}
 
 
 @pytest.mark.parametrize(

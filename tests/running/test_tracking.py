@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -144,6 +145,39 @@ def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatc
     store.client.log_artifact(run_id, str(tmp_path / "file.txt"))
     assert not list((tmp_path / "elsewhere").iterdir())
     assert list((tmp_path / "mlruns/artifacts/sample").rglob("file.txt"))
+
+
+def test_the_files_of_a_store_that_was_moved_or_copied_are_in_the_new_place(tmp_path, caplog):
+    def files(store):
+        run_id = store.start("run", {}, {})
+        (tmp_path / "sent").mkdir(exist_ok=True)
+        (tmp_path / "sent/file.txt").write_text("x")
+        store.log_files(run_id, tmp_path / "sent", "train")
+        return run_id
+
+    def place(store, run_id):
+        (file,) = store.client.list_artifacts(run_id, "train")
+        return store.client.get_run(run_id).info.artifact_uri, file.path
+
+    store = open_store(tmp_path / "first", "faces (1) é", create=True)
+    first = files(store)
+    store.client.create_registered_model("m")
+    source = f"{store.client.get_run(first).info.artifact_uri}/train"
+    store.client.create_model_version("m", source, first)
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    copy = open_store(tmp_path / "copy", "faces (1) é", create=True)
+    second = files(copy)
+    assert place(copy, first)[0].startswith((tmp_path / "copy").as_uri())
+    assert len(list((tmp_path / "copy").rglob("file.txt"))) == 2 and len(list((tmp_path / "first").rglob("*.txt"))) == 1
+    (tmp_path / "copy").rename(tmp_path / "moved")
+    moved = open_store(tmp_path / "moved", "faces (1) é", create=True)
+    assert {place(moved, each)[1] for each in (first, second)} == {"train/file.txt"}
+    assert moved.client.get_model_version("m", 1).source.startswith((tmp_path / "moved").as_uri())
+    # A database without its files: they are where they were.
+    (tmp_path / "alone").mkdir()
+    shutil.copy(tmp_path / "first/mlflow.db", tmp_path / "alone/mlflow.db")
+    alone = open_store(tmp_path / "alone", "faces (1) é", create=True)
+    assert place(alone, first)[0].startswith((tmp_path / "first").as_uri())
 
 
 def test_an_experiment_that_is_not_there_is_named_beside_those_that_are_and_not_made(tmp_path):

@@ -5,6 +5,7 @@ What that server says is its own protocol (the messages of tensorflow-serving-ap
 
 import json
 import tracemalloc
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -81,6 +82,22 @@ def test_another_version_or_model_is_not_found_in_the_servers_words(client):
     ):  # fmt: skip
         assert answer.status_code == 404 and isinstance(answer.json()["error"], str)
     assert client.get(f"{AT}/versions/x").status_code == client.get(f"{AT}/versions/{'1' * 5000}").status_code == 404
+
+
+def test_the_version_that_was_asked_for_answers_whatever_is_taken_up_while_the_body_comes(settings, monkeypatch):
+    app = make_app(settings)
+    service = app.state.service
+    read = service.gate.body
+
+    @asynccontextmanager
+    async def slow(request):
+        async with read(request) as body:
+            service.watched.current = None
+            yield body
+
+    with TestClient(app, base_url="http://localhost") as client:
+        monkeypatch.setattr(service.gate, "body", slow)
+        assert ask(client, f"{AT}/versions/1:predict", instances=FACES).status_code == 200
 
 
 @pytest.mark.parametrize(
