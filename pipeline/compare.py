@@ -26,13 +26,13 @@ MEASURES = {"accuracy": "highest", "val_accuracy": "highest", "loss": "lowest", 
 
 
 def main(cfg: DictConfig) -> None:
+    if unknown := [choice for choice in cfg.choices if choice not in CHOICES]:
+        raise UserError(f"choices={unknown[0]}: no choice of a run; expected some of {', '.join(CHOICES)}")
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     rows = [row for row in map(rank.row, store.finished({})) if not row["apart"]]
     table, _ = rank.ranking(rows)
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
-    if unknown := [choice for choice in cfg.choices if choice not in CHOICES]:
-        raise UserError(f"choices={unknown[0]}: no choice of a run; expected some of {', '.join(CHOICES)}")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, table["run_id"].tolist())
     history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["initial_run_id"] for row in rows}, store)
