@@ -3,17 +3,14 @@
 import json
 import logging
 import os
-import re
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Param, Run
 from mlflow.exceptions import MlflowException
@@ -21,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.running import database
 from pipeline.running.errors import UserError
 from pipeline.running.files import locked
 from pipeline.running.signals import undivided
@@ -33,15 +31,6 @@ log = logging.getLogger(__name__)
 TRAINING_OF = ("config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest")
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
-SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
-
-# Where MLflow's database holds the place of a file, as table and column.
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
 
 # What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
 # four minutes and more; here what could not be sent is kept, and sent later.
@@ -178,9 +167,9 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     server = os.environ.get("MLFLOW_TRACKING_URI")
     if not server:
         with locked(folder / ".lock"), undivided():
-            _check(folder / "mlflow.db")
-            _bring_along(folder)
-            client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={SQLITE_WAIT}")
+            database.check(folder / "mlflow.db")
+            database.bring_along(folder)
+            client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={database.SQLITE_WAIT}")
             return Store(client, _experiment(client, experiment, create, (folder / "artifacts" / experiment).as_uri()))
     for variable, value in PATIENCE.items():
         os.environ.setdefault(variable, value)
@@ -227,52 +216,6 @@ def running(store: Store, run_id: str) -> Iterator[None]:
         store.end(run_id, "FAILED", f"{type(error).__name__}: {error}")
         raise
     store.end(run_id, "FINISHED")
-
-
-def _check(database: Path) -> None:
-    """Raise UserError unless `database` is absent, or an SQLite file this process can write."""
-    if not database.exists():
-        if not os.access(database.parent, os.W_OK):
-            raise UserError(f"{database.parent}: cannot be written; runs are tracked there, make it writable")
-        return
-    # The mode is looked at as well, because root may write whatever it says.
-    if not os.access(database, os.W_OK) or not database.stat().st_mode & 0o222:
-        raise UserError(f"{database}: is read-only; runs are tracked there, make it writable (chmod u+w)")
-    try:
-        connection = sqlite3.connect(database, timeout=SQLITE_WAIT)
-        with connection:
-            verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
-        connection.close()
-    except sqlite3.DatabaseError as error:
-        verdict = str(error)
-    if verdict != "ok":
-        raise UserError(f"{database}: is not a sound SQLite database ({verdict}); move it away or restore a copy")
-
-
-def _bring_along(folder: Path) -> None:
-    """Make the places of runs' files in `folder`/mlflow.db ones in `folder`, when it was moved or is a copy.
-
-    MLflow notes absolute places: the files of a moved store would be taken for absent, and a copy would write into the
-    original. A database that was moved without its files keeps the places where they are.
-    """
-    here = f"{(folder / 'artifacts').as_uri()}/"
-    if not (folder / "mlflow.db").exists():
-        return
-    with closing(sqlite3.connect(folder / "mlflow.db", timeout=SQLITE_WAIT)) as database, database:
-        try:
-            places = [place for (place,) in database.execute("select artifact_location from experiments")]
-        except sqlite3.OperationalError:  # MLflow has made no table yet
-            return
-        for there in {match[0] for place in places if (match := re.match("file:.*/artifacts/(?=[^/]+$)", place))}:
-            left = Path(unquote(urlsplit(there).path))
-            if there == here or (left.exists() and not (folder / "artifacts").exists()):
-                continue
-            for table, column in PLACES:
-                database.execute(
-                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
-                    [here, len(there) + 1, len(there), there],
-                )
-            log.info("MLflow's runs in %s were made in %s; their files are looked for here now", folder, left)
 
 
 @contextmanager

@@ -1,0 +1,69 @@
+"""MLflow's database on this machine: sound, writable, and of the folder that it lies in."""
+
+import logging
+import os
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pipeline.running.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
+
+# Where MLflow's database holds the place of a file, as table and column.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def check(database: Path) -> None:
+    """Raise UserError unless `database` is absent, or an SQLite file this process can write."""
+    if not database.exists():
+        if not os.access(database.parent, os.W_OK):
+            raise UserError(f"{database.parent}: cannot be written; runs are tracked there, make it writable")
+        return
+    # The mode is looked at as well, because root may write whatever it says.
+    if not os.access(database, os.W_OK) or not database.stat().st_mode & 0o222:
+        raise UserError(f"{database}: is read-only; runs are tracked there, make it writable (chmod u+w)")
+    try:
+        connection = sqlite3.connect(database, timeout=SQLITE_WAIT)
+        with connection:
+            verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
+        connection.close()
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    if verdict != "ok":
+        raise UserError(f"{database}: is not a sound SQLite database ({verdict}); move it away or restore a copy")
+
+
+def bring_along(folder: Path) -> None:
+    """Make the places of runs' files in `folder`/mlflow.db ones in `folder`, when it was moved or is a copy.
+
+    MLflow notes absolute places: the files of a moved store would be taken for absent, and a copy would write into the
+    original. A database that was moved without its files keeps the places where they are.
+    """
+    here = f"{(folder / 'artifacts').as_uri()}/"
+    if not (folder / "mlflow.db").exists():
+        return
+    with closing(sqlite3.connect(folder / "mlflow.db", timeout=SQLITE_WAIT)) as database, database:
+        try:
+            places = [place for (place,) in database.execute("select artifact_location from experiments")]
+        except sqlite3.OperationalError:  # MLflow has made no table yet
+            return
+        for there in {match[0] for place in places if (match := re.match("file:.*/artifacts/(?=[^/]+$)", place))}:
+            left = Path(unquote(urlsplit(there).path))
+            if there == here or (left.exists() and not (folder / "artifacts").exists()):
+                continue
+            for table, column in PLACES:
+                database.execute(
+                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                    [here, len(there) + 1, len(there), there],
+                )
+            log.info("MLflow's runs in %s were made in %s; their files are looked for here now", folder, left)
