@@ -23,7 +23,6 @@ from pipeline.running.files import whole_file, write_json
 
 log = logging.getLogger(__name__)
 
-UNPAIRED = "two proportions"  # the test when it is not known which images both got right
 LONGEST = 50  # characters of what tells entries of one name apart; more is not read
 
 
@@ -204,7 +203,7 @@ def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[f
                 best["valid_images"],
                 other["valid_images"],
             ),
-            UNPAIRED,
+            compare.UNPAIRED,
         )
     if best["seeds"] == other["seeds"] == 1:
         return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
@@ -232,7 +231,7 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
     if "tied_with_best" in table:
         lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
-        if unpaired := (table["compared_by"] == UNPAIRED).sum():
+        if unpaired := (table["compared_by"] == compare.UNPAIRED).sum():
             lines.append(
                 f"{unpaired} of the {len(table) - 1} others were compared with it without predictions, which tells "
                 "less apart; a run trained here gets them by python -m pipeline.evaluate run=<folder>."

@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline import rank
-from pipeline.reporting import histories, mistakes, plots, predictions, template
+from pipeline.reporting import compare, histories, mistakes, plots, predictions, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
@@ -39,7 +38,7 @@ def main(cfg: DictConfig) -> None:
         "about": about,
         "tested_apart": apart,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
-        "unpaired": int((table["compared_by"] == rank.UNPAIRED).sum()),
+        "unpaired": int((table["compared_by"] == compare.UNPAIRED).sum()),
         "axis": axis(table),
         "tables": {name: each.to_dict("records") for name, each in tables.items()},
         "figures": {file.stem: embed(file) for file in sorted((reports / "figures").iterdir())},

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+UNPAIRED = "two proportions"  # the test when it is not known which images both got right
+
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """p-value that two models are equally often right; bool [N] each says which of the same N images they got right.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.reporting import template
+from pipeline.reporting import compare, template
 
 PAGE = Path(template.__file__).parent / "page.html"
 
@@ -16,7 +16,7 @@ PAGE = Path(template.__file__).parent / "page.html"
 def row(**own) -> dict:
     """A row of a ranking, told from the best without predictions."""
     row = {"rank": 1, "run": "m", "label": "m", "best_val_accuracy": 0.6, "low": 0.55, "high": 0.65, "seeds": 1}
-    row |= {"spread": None, "tied_with_best": True, "p_value": 1.0, "compared_by": "two proportions", "model": "m"}
+    row |= {"spread": None, "tied_with_best": True, "p_value": 1.0, "compared_by": compare.UNPAIRED, "model": "m"}
     row |= {"optimizer": "sgd", "channels": "rgb", "batch_size": 8, "best_epoch": 1, "epochs": 2, "parameters": 7}
     return row | {"command": "train", "published": None} | own
 
@@ -36,7 +36,8 @@ def page(rows: list[dict], report: dict | None = None, **tables) -> str:
     best = {"run": "m", "command": "train", "curves": None, "pictures": defaultdict(str), "report": report, "faces": []}
     figures = {"main_effects": "data:"} if "main_effects" in tables else {}
     context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
-    text = template.page(PAGE, context | {"tested_apart": "", "data": "sample", "best": best})
+    unpaired = sum(each["compared_by"] == compare.UNPAIRED for each in rows[1:])
+    text = template.page(PAGE, context | {"tested_apart": "", "unpaired": unpaired, "data": "sample", "best": best})
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
