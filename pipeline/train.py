@@ -24,7 +24,7 @@ from pipeline.learning.fit import build_model, compiled_model, fit
 from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
-from pipeline.running.files import locked, whole_folder, write_json
+from pipeline.running.files import check_place, locked, whole_folder, write_json
 from pipeline.running.signals import stoppable
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ def main(cfg: DictConfig) -> None:
         cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
             log.info("%s: finished already as MLflow run %s; rerun=true trains it again", name, done[0].info.run_id)
+            _fetch(store, [run.info.run_id for run in done], output)
             return
+        check_place(output / "train")
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
         if cut_off:
             store.resume(cut_off)
@@ -114,6 +116,20 @@ def _cut_off(store: tracking.Store, checkpoints: Checkpoints) -> str | None:
     if status == "FINISHED":
         checkpoints.remove()  # killed after its end, before it removed them
     return run_id if status not in (None, "FINISHED") else None
+
+
+def _fetch(store: tracking.Store, done: list[str], output: Path) -> None:
+    """Bring the files of the newest of the runs `done` from MLflow into `output`, unless those of one are there."""
+    if earlier.run_id(str(output)) in done:
+        return
+    with whole_folder(output / "train") as folder:
+        files = store.fetch(done[0], "train", folder)
+        if not files:
+            raise UserError(f"{output}: MLflow has no files of run {done[0]}; rerun=true trains it again")
+        for file in files.iterdir():
+            file.rename(folder / file.name)
+        files.rmdir()
+    log.info("its files, from MLflow: %s", output)
 
 
 def _new_run(store: tracking.Store, name: str, params: dict, tags: dict) -> str:

@@ -91,11 +91,34 @@ def test_never_reads_test(project):
 
 def test_a_finished_run_is_skipped_and_rerun_trains_it_again(project):
     run()
-    shutil.rmtree("out")
     run()
     assert len(runs()) == 1
     run("rerun=true")
     assert len(runs()) == 2
+
+
+def test_the_files_of_a_finished_run_are_fetched_to_where_they_are_asked_for(project):
+    folder = run()
+    trained = {file.name: file.read_bytes() for file in folder.iterdir()}
+    run("seed=1", output="other")
+    for output in ("new", "other"):  # no folder there, and one of another run
+        folder = run(output=output)
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == trained
+    assert len(runs()) == 2
+    shutil.rmtree("mlruns/artifacts")
+    run(output="new")
+    with pytest.raises(UserError, match=r"MLflow has no files of run .*; rerun=true trains it again"):
+        run(output="newer")
+    assert not list(Path("newer").iterdir())
+
+
+@pytest.mark.parametrize("output", ["/proc/out", "file/out"])
+def test_an_output_that_cannot_be_written_is_refused_before_training(project, monkeypatch, output):
+    Path("file").touch()
+    monkeypatch.setattr(train, "fit", lambda *_: pytest.fail("trained"))
+    with pytest.raises(UserError, match=rf"^{output}/train: cannot be written"):
+        run(output=output)
+    assert not runs("RUNNING")
 
 
 def test_other_images_are_another_run(project):

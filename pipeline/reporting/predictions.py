@@ -1,9 +1,8 @@
 """What evaluation left in MLflow for a run: its predictions, image by image, and its other files."""
 
-import os
 import tempfile
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -16,13 +15,9 @@ PREDICTIONS = "evaluate/predictions.parquet"
 
 def artifact(store: Store, run_id: str, path: str) -> Path | None:
     """A copy of a run's file that is there until this process ends; None when the run has none."""
-    listed = store.client.list_artifacts(run_id, str(PurePosixPath(path).parent))
-    if path not in {file.path for file in listed}:
-        return None
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each
     into = Path(_copies().name, run_id)
     into.mkdir(exist_ok=True)
-    return Path(store.client.download_artifacts(run_id, path, str(into)))
+    return store.fetch(run_id, path, into)
 
 
 @cache

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Param, Run
@@ -120,6 +120,15 @@ class Store:
         else:
             with undivided():
                 self.client.log_artifacts(run_id, str(folder), into)
+
+    def fetch(self, run_id: str, path: str, into: Path) -> Path | None:
+        """Copy a run's file or folder at `path` into the folder `into`; where it then is, or None if there is none."""
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each
+        with self._asked():
+            listed = self.client.list_artifacts(run_id, str(PurePosixPath(path).parent).strip("."))
+            if path not in {file.path for file in listed}:
+                return None
+            return Path(self.client.download_artifacts(run_id, path, str(into)))
 
     def end(self, run_id: str, status: str, error: str = "") -> None:
         """Close a run as FINISHED, FAILED or KILLED, with the one line that says why it failed."""
