@@ -36,7 +36,7 @@ def warped(image, **draws):
     """One image under chosen draws (-1..1) of the geometry within LIMITS, as float."""
     draw = {name: tf.constant([float(draws.get(name, 1 if name == "flip" else 0))]) for name in COLUMNS}
     matrices = module._matrices(draw, LIMITS, *image.shape[:2])
-    return warp(tf.constant(image[None]), matrices)[0].numpy().astype(float)
+    return warp(tf.constant(image[None]), matrices, sharp=False)[0].numpy().astype(float)
 
 
 def generator_transform(image, **values):
@@ -134,6 +134,19 @@ def test_an_image_is_sampled_at_most_once(choice, warps, monkeypatch):
     monkeypatch.setattr(module, "warp", lambda *given: calls.append(1) or warp(*given))
     augmented(batch(2)[0], choice)
     assert len(calls) == warps
+
+
+def test_sharp_sampling_keeps_images_as_sharp_and_as_bright_as_they_were():
+    images = np.random.default_rng(0).integers(64, 192, (200, 48, 48, 1), dtype=np.uint8)
+    images = ndimage.gaussian_filter(images.astype(float), (0, 0.7, 0.7, 0)).astype(np.uint8)
+
+    def sharpness(images):
+        return np.abs(ndimage.laplace(images[:, 8:-8, 8:-8, 0].astype(float), axes=(1, 2))).mean()
+
+    shifted = {sharp: augmented(images, NONE | {"shift": 0.05, "sharp": sharp})[0] for sharp in (False, True)}
+    assert sharpness(shifted[False]) < 0.75 * sharpness(images)
+    assert sharpness(shifted[True]) == pytest.approx(sharpness(images), rel=0.1)
+    assert shifted[True].mean() == pytest.approx(images.mean(), abs=0.5)
 
 
 @pytest.mark.parametrize("value", [5, 250])
