@@ -1,6 +1,7 @@
 """A small project to run steps in: resized arrays of random pixels in a folder of its own, and the real config."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig
 
 from pipeline.labels import LABELS
@@ -59,10 +61,20 @@ def ctrl_c():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def no_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, which takes it a second or more."""
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with data/resized/rgb; whatever a step writes stays in it."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_runs: Path) -> Path:
+    """A working directory with data/resized/rgb and a store without runs; whatever a step writes stays in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(no_runs, tmp_path / "mlruns")
     write_arrays(tmp_path / "data/resized/rgb")
     return tmp_path
