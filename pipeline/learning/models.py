@@ -62,16 +62,26 @@ def _layer(entry: str | Mapping, position: int) -> keras.Layer:
 
 
 def compact(
-    crop: int, stem: int, blocks: Sequence[Mapping], squeeze_ratio: int, dropout: float, size: int, channels: int
+    smooth: float,
+    crop: int,
+    stem: int,
+    blocks: Sequence[Mapping],
+    squeeze_ratio: int,
+    dropout: float,
+    size: int,
+    channels: int,
 ) -> keras.Model:
     """A small residual net for the CPU: plain 3x3 convolutions at low resolution after a stride-2 stem.
 
-    `crop` pixels are cut from each border first. Each of `blocks` is `{width, stride, squeeze}`: a basic block (He et
+    First a share `smooth` of each pixel is replaced by the mean of the three about it in its column, then in its row,
+    and `crop` pixels are cut from each border. Each of `blocks` is `{width, stride, squeeze}`: a basic block (He et
     al. 2016, "Deep Residual Learning", fig. 2 and option B shortcut), with squeeze-and-excitation (Hu et al. 2018) of
     `squeeze_ratio` where `squeeze` is true.
     """
     image = keras.Input((size, size, channels), dtype="uint8", name="image")
     x = kl.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
+    if smooth:
+        x = _smoothed(x, smooth)
     x = kl.Cropping2D(crop, name="crop")(x)
     x = _conv_norm(x, stem, 3, 2, "stem")
     x = kl.ReLU(name="stem_relu")(x)
@@ -81,6 +91,14 @@ def compact(
     x = kl.GlobalAveragePooling2D(name="average")(x)
     x = kl.Dropout(dropout, name="dropout")(x)
     return keras.Model(image, _emotions(x), name="compact")
+
+
+def _smoothed(x, share: float):
+    for axis, three in (("column", (3, 1)), ("row", (1, 3))):
+        mean = kl.AveragePooling2D(three, strides=1, padding="same", name=f"{axis}_mean")(x)
+        parts = [kl.Rescaling(1 - share, name=f"{axis}_own")(x), kl.Rescaling(share, name=f"{axis}_shared")(mean)]
+        x = kl.Add(name=f"{axis}_smoothed")(parts)
+    return x
 
 
 def _residual_block(x, width: int, stride: int, squeeze_ratio: int | None, name: str):

@@ -101,6 +101,7 @@ RANGES: dict[str, tuple] = {
     "optimizer.build.*momentum": SHARE,
     "optimizer.build.weight_decay": AT_LEAST_0,
     "optimizer.schedule.warmup_epochs": MAYBE_NONE,
+    "model.build.smooth": SHARE,
     "model.build.crop": MAYBE_NONE,
     "model.build.stem": COUNT,
     "model.build.squeeze_ratio": COUNT,
