@@ -13,9 +13,9 @@ from pipeline.running.errors import UserError
 BLOCKS = [{"width": 8, "stride": 2, "squeeze": False}]
 
 
-def compact(crop=2, stem=8, channels=1):
+def compact(crop=2, stem=8, channels=1, smooth=0.0):
     keras.utils.set_random_seed(crop + stem)
-    return models.compact(crop, stem, BLOCKS, 4, 0.0, 48, channels)
+    return models.compact(smooth, crop, stem, BLOCKS, 4, 0.0, 48, channels)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def saved(tmp_path):
 @pytest.mark.parametrize("name", ["run", "run/train/model.keras"])
 def test_a_model_begins_with_the_weights_of_a_run_or_file_whatever_its_crop(saved, name):
     earlier, folder = saved
-    later = compact(crop=6)
+    later = compact(crop=6, smooth=0.25)
     begin_with(later, str(folder.parent / name))
     assert all(np.array_equal(a, b) for a, b in zip(later.get_weights(), earlier.get_weights(), strict=True))
 

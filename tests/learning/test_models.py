@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from scipy import ndimage
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
@@ -118,12 +119,25 @@ def test_compact_is_compact():
     assert 2_400_000 < built("compact").count_params() < 2_450_000
 
 
+def test_compact_smooths_as_bilinear_sampling_does_on_the_mean_over_all_places():
+    net = built("compact", channels=1)
+    image = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1), dtype=np.uint8)
+    smoothed = keras.Model(net.inputs, net.get_layer("row_smoothed").output)(image)[0, :, :, 0]
+    scaled, places = net.get_layer("scale")(image)[0, :, :, 0], (np.arange(48) + 0.5) / 48  # between two pixels
+    assert np.mean(places * (1 - places)) == pytest.approx(
+        2 / 12, rel=1e-3
+    )  # the variance of bilinear weights; of ours
+    expected = ndimage.convolve1d(scaled, [1 / 12, 10 / 12, 1 / 12], axis=0)
+    expected = ndimage.convolve1d(expected, [1 / 12, 10 / 12, 1 / 12], axis=1)
+    assert np.allclose(smoothed[1:-1, 1:-1], expected[1:-1, 1:-1], atol=1e-5)
+
+
 @pytest.mark.parametrize("model", ["layer_stack", "compact"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_uint8_goes_in_and_probabilities_come_out(model, channels):
     if model == "compact":
         blocks = [{"width": 8, "stride": 2, "squeeze": True}]
-        net = models.compact(2, 8, blocks, squeeze_ratio=4, dropout=0.1, size=12, channels=channels)
+        net = models.compact(0.25, 2, 8, blocks, squeeze_ratio=4, dropout=0.1, size=12, channels=channels)
     else:
         net = models.layer_stack(TINY, 12, channels)
     assert (net.input_shape, net.inputs[0].dtype) == ((None, 12, 12, channels), "uint8")
