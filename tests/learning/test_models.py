@@ -124,9 +124,8 @@ def test_compact_smooths_as_bilinear_sampling_does_on_the_mean_over_all_places()
     image = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1), dtype=np.uint8)
     smoothed = keras.Model(net.inputs, net.get_layer("row_smoothed").output)(image)[0, :, :, 0]
     scaled, places = net.get_layer("scale")(image)[0, :, :, 0], (np.arange(48) + 0.5) / 48  # between two pixels
-    assert np.mean(places * (1 - places)) == pytest.approx(
-        2 / 12, rel=1e-3
-    )  # the variance of bilinear weights; of ours
+    variance_of_bilinear_weights = np.mean(places * (1 - places))
+    assert variance_of_bilinear_weights == pytest.approx(1 / 12 + 1 / 12, rel=1e-3)
     expected = ndimage.convolve1d(scaled, [1 / 12, 10 / 12, 1 / 12], axis=0)
     expected = ndimage.convolve1d(expected, [1 / 12, 10 / 12, 1 / 12], axis=1)
     assert np.allclose(smoothed[1:-1, 1:-1], expected[1:-1, 1:-1], atol=1e-5)
