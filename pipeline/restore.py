@@ -1,8 +1,8 @@
 """Make the Keras model of an exported one again, from its LiteRT file: champion/ as a model.keras to go on with.
 
 The model says what the exported one says, which is checked; that stores its weights as float16. For prediction,
-inspection and fine-tuning (+experiment=finetune of train). What normalises batches is folded into the layers beside it
-and begins as doing nothing: a training that goes on from it learns that anew.
+inspection and fine-tuning (+experiment=finetune of train). What normalises batches is folded into the layers beside it;
+a training that goes on from it measures that on its own images.
 """
 
 import logging

@@ -21,8 +21,8 @@ def restored(file: Path, architecture: Mapping[str, Any], size: int, channels: i
     """The Keras model whose weights are in `file`, a float32 or float16 LiteRT file that export wrote.
 
     `architecture` is the `build` of a file of conf/model/. Batch normalisation that the converter folded into the layer
-    beside it comes back as an identity beside a layer that does its work: right for prediction, but not what a training
-    can go on from without freezing it. UserError when the architecture is not the file's.
+    beside it comes back as an identity beside a layer that does its work: right for prediction; what a training goes on
+    from is measured anew (`pipeline.learning.earlier`). UserError when the architecture is not the file's.
     """
     values = dict(architecture)
     builder = BUILDERS.get(str(values.pop("_target_", None)))
@@ -35,7 +35,7 @@ def restored(file: Path, architecture: Mapping[str, Any], size: int, channels: i
     tensors = _constants(file)
     scale = 1.0  # of the images, where the converter multiplied the first kernel by it
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Rescaling):
+        if layer.name == "scale":
             scale = 1.0 if _of(layer, r"\w[\w/]*", tensors) else layer.scale
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights(_norm(layer, tensors))

@@ -53,7 +53,7 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
         tf.config.experimental.enable_op_determinism()
     model = build_model(values, arrays)
     if values["initial_weights"]:
-        begin_with(model, values["initial_weights"])
+        begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
     steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
         build_optimizer(values["optimizer"], steps, values["epochs"]),

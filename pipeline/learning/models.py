@@ -62,7 +62,6 @@ def _layer(entry: str | Mapping, position: int) -> keras.Layer:
 
 
 def compact(
-    smooth: float,
     crop: int,
     stem: int,
     blocks: Sequence[Mapping],
@@ -70,6 +69,7 @@ def compact(
     dropout: float,
     size: int,
     channels: int,
+    smooth: float = 0,
 ) -> keras.Model:
     """A small residual net for the CPU: plain 3x3 convolutions at low resolution after a stride-2 stem.
 

@@ -50,7 +50,7 @@ def test_int8_agrees_better_with_a_model_of_even_channels(uneven, images, tmp_pa
 
 def test_what_more_than_a_normalisation_takes_or_has_no_relu_stays():
     blocks = [{"width": 4, "stride": 1, "squeeze": True}]
-    compact = models.compact(0.25, 0, 4, blocks, squeeze_ratio=2, dropout=0, size=8, channels=1)
+    compact = models.compact(0, 4, blocks, squeeze_ratio=2, dropout=0, size=8, channels=1, smooth=0.25)
     image = keras.Input((8, 8, 1), name="image")
     x = keras.layers.Conv2D(2, 3, activation="relu")(image)
     x = keras.layers.Concatenate()([keras.layers.BatchNormalization()(x), x])

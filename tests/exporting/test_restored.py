@@ -24,6 +24,7 @@ COMPACT = {
     "blocks": [{"width": 4, "stride": 1, "squeeze": False}, {"width": 8, "stride": 2, "squeeze": True}],
     "squeeze_ratio": 2,
     "dropout": 0.3,
+    "smooth": 0.25,
 }
 STACK = {
     "_target_": "pipeline.learning.models.layer_stack",

@@ -136,7 +136,7 @@ def test_compact_smooths_as_bilinear_sampling_does_on_the_mean_over_all_places()
 def test_uint8_goes_in_and_probabilities_come_out(model, channels):
     if model == "compact":
         blocks = [{"width": 8, "stride": 2, "squeeze": True}]
-        net = models.compact(0.25, 2, 8, blocks, squeeze_ratio=4, dropout=0.1, size=12, channels=channels)
+        net = models.compact(2, 8, blocks, squeeze_ratio=4, dropout=0.1, size=12, channels=channels, smooth=0.25)
     else:
         net = models.layer_stack(TINY, 12, channels)
     assert (net.input_shape, net.inputs[0].dtype) == ((None, 12, 12, channels), "uint8")
