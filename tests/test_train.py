@@ -139,7 +139,7 @@ def test_runs_in_both_channel_modes_are_known_to_be_of_the_same_validation_image
 
 
 def test_training_goes_on_from_an_earlier_run(project):
-    first = run("epochs=20", output="first")
+    first = run(output="first")
     still = ("initial_weights=first", "epochs=1", "optimizer.build.learning_rate=1e-12")
     second = run(*still, output="second")
     kept = pd.read_csv(first / "history.csv")["val_accuracy"].max()
