@@ -244,3 +244,13 @@ def test_a_model_that_it_went_on_from_is_named_by_its_digest(run):
     text = card(run)
     assert "`teacher`, number 1, is a model trained before, the file with SHA-256 `decadedecadedeca`" in text
     assert "`teacher`, number 2, is a model trained before, the file with SHA-256 `facadefacadefaca`" in text
+
+
+def test_a_model_that_never_has_to_be_unsure_is_told(run):
+    found = report(700, 0, 0.05)
+    assert found["calibration"]["threshold"] == 0
+    (run / "evaluate/report.json").write_text(json.dumps(found))
+    text = card(run)
+    assert 'It is never "not sure"' in text and 'It has no need to say "not sure"' in text
+    assert "| test | 100.0 % |" in text
+    assert "above **0.000**" not in text

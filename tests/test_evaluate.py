@@ -115,7 +115,7 @@ def test_calibration_is_learnt_from_valid_alone_and_told(trained, caplog):
     evaluated("calibration.precision=0.05", "brightness.dark_below=100")
     before, figures = (json.loads(Path(f"out/evaluate/{name}.json").read_text()) for name in ("report", "metrics"))
     assert before["calibration"]["threshold"] < 1
-    assert "to be right 5% of the time; on test" in caplog.text
+    assert "right 5% of the time; on test" in caplog.text
     assert before["test"]["slices"]["dark"]["images"] + before["test"]["slices"]["medium"]["images"] == 40
     assert figures["calibration"]["temperature"] == before["calibration"]["temperature"]
     assert figures["test"]["ece_calibrated"] == before["test"]["calibration"]["ece"]["after"]

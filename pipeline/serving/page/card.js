@@ -12,12 +12,13 @@ function rows(facts) {
     if (facts.accuracy[split]) listed.push([`Right answers, ${split}`, figure(facts.accuracy[split])]);
     if (facts.f1_macro[split]) listed.push([`Macro F1, ${split}`, figure(facts.f1_macro[split])]);
   }
-  if (facts.threshold !== null) listed.push(["Not sure below", percent(facts.threshold)]);
+  if (facts.threshold !== null) listed.push(["Not sure below", facts.threshold ? percent(facts.threshold) : "never"]);
   if (facts.precision !== null) listed.push(["How that was chosen", chosen(facts)]);
   return listed;
 }
 
-// precision is what the threshold was to reach, not what was measured; 1 is the threshold that reached it nowhere
+// precision is what the threshold was to reach, not what was measured; 1 is the threshold that reached it nowhere, 0 the
+// one of a model that reaches it by all its answers
 function chosen({ threshold, precision }) {
   const aim = `at least ${percent(precision)} of the sure answers are right, on valid`;
   return threshold === 1 ? `no threshold was found at which ${aim}` : `so that ${aim}`;
