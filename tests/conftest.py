@@ -1,5 +1,6 @@
 """A small project to run steps in: resized arrays of random pixels in a folder of its own, and the real config."""
 
+import copy
 import json
 import shutil
 import signal
@@ -12,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from mlflow.tracking import MlflowClient
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from pipeline.labels import LABELS
 from pipeline.running.check import check
@@ -27,8 +28,10 @@ def composed(step: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3", job_name=step):
         whole = compose(step, list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(whole)
-        cfg = compose(step, list(overrides))
+    HydraConfig.instance().set_config(whole)
+    cfg = copy.deepcopy(whole)
+    with open_dict(cfg):
+        del cfg["hydra"]
     check(step, cfg)
     return cfg
 
