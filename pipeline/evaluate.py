@@ -109,12 +109,11 @@ def calibration_lines(report: Mapping[str, Any]) -> list[str]:
     lines = [f"{temperature}, calibration error on test {{before:.4f}}, with it {{after:.4f}}"]
     if learned["threshold"] == 1:
         lines.append(f'on valid no threshold makes its answers surely {promise}: to be that, it is always "not sure"')
-    elif learned["threshold"] == 0:
-        lines.append(f'never "not sure": on valid its answers are surely {promise}; on test {{coverage:.1%}} answered')
     else:
-        lines.append(f'"not sure" up to {learned["threshold"]:.3f}, to be {promise}; on test {{coverage:.1%}} answered')
-    if "precision" in test["answers"]:
-        lines[-1] += ", {precision:.1%} of them right"
+        never = f'never "not sure": on valid its answers are surely {promise}'
+        unsure = f'"not sure" up to {learned["threshold"]:.3f}, to be {promise}'
+        lines.append(f"{unsure if learned['threshold'] else never}; on test {{coverage:.1%}} answered")
+        lines[-1] += ", {precision:.1%} of them right" if "precision" in test["answers"] else ""
     return [line.format(**test["ece"], **test["answers"]) for line in lines]
 
 

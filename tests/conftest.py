@@ -36,6 +36,11 @@ def composed(step: str, *overrides: str) -> DictConfig:
     return cfg
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file in `folder` and below, by its place there."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: int = 40, seed: int = 0) -> None:
     """Arrays as `resize` writes them; the mean of an image tells its class a little, so that there is some signal."""
     folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import composed
+from conftest import composed, contents
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 from sklearn.linear_model import LogisticRegression
@@ -101,10 +101,7 @@ def test_a_copy_follows_its_original_which_is_repeated_once():
 
 def test_same_values_same_bytes_whatever_the_number_of_processes(sample, tmp_path):
     draw.main(composed("draw", *SMALL, "workers=1", f"output={tmp_path / 'again'}"))
-    first, again = (
-        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        for folder in (sample, tmp_path / "again")
-    )
+    first, again = contents(sample), contents(tmp_path / "again")
     assert len(first) == 211
     assert first == again
 

@@ -7,16 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, contents
 from shells import shell
 
 from pipeline.running import cli
 from pipeline.running.tracking import open_store
-
-
-def files() -> dict[Path, bytes]:
-    """What stands in the working directory, MLflow's database too."""
-    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -33,13 +28,13 @@ def files() -> dict[Path, bytes]:
     ],
 )
 def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monkeypatch, capfd, arguments, named):
-    before = files()
+    before = contents(project)
     code, out, err = shell(monkeypatch, capfd, "train", *arguments)
     assert code == 2
     assert all(word in err for word in named)
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
-    assert not out and files() == before
+    assert not out and contents(project) == before
 
 
 @pytest.mark.parametrize(
@@ -84,11 +79,11 @@ def test_help_names_every_choice_with_what_it_is(project, monkeypatch, capfd):
 
 
 def test_cfg_job_shows_the_resolved_run_and_does_nothing(project, monkeypatch, capfd):
-    before = files()
+    before = contents(project)
     code, out, _ = shell(monkeypatch, capfd, "train", *TINY, "--cfg", "job")
     assert code == 0
     assert "learning_rate: 0.01" in out
-    assert files() == before
+    assert contents(project) == before
 
 
 def test_a_sweep_trains_every_combination_and_says_how_far_it_is(project, monkeypatch, capfd):
