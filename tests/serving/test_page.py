@@ -291,3 +291,13 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser, server, scheme):
     expect(chosen).to_have_text("How that was chosenso that at least 70.0 % of the sure answers are right, on valid")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     page.close()
+
+
+def test_the_card_of_a_model_that_is_right_often_enough_by_all_its_answers_says_never_unsure(browser, export, tmp_path):
+    from playwright.sync_api import expect
+
+    with Server(export(tmp_path / "sure", threshold=0.0)) as server:
+        page = browser.new_page()
+        page.goto(f"{server.url}/page/card.html")
+        expect(page.locator("#facts tr", has_text="Not sure below")).to_have_text("Not sure belownever")
+        page.close()
