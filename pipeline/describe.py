@@ -40,8 +40,10 @@ def read(run: Path, clean: Path) -> dict[str, Any]:
     report = read_json(run / "evaluate" / "report.json", again)
     if report["run_id"] != about["run_id"]:
         raise UserError(f"{run}: its evaluation is of another training than it holds now; {again}")
-    if "calibration" not in report:
-        raise UserError(f"{run}: its evaluation has no calibration, as older ones; {again}")
+    if "ece_by_chance" not in report["test"].get("calibration", {}):
+        raise UserError(
+            f"{run}: its evaluation is an older one and lacks what the card says of its calibration; {again}"
+        )
     kept = cleaning(clean, about["data"], {split: report[split]["images"] for split in ("valid", "test")})
     return {"about": about, "recipe": recipe(config), "config": config, "report": report, "kept": kept} | {
         "labels": LABELS,

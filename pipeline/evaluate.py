@@ -69,13 +69,13 @@ def main(cfg: DictConfig) -> None:
         "brightness": OmegaConf.to_container(cfg.brightness),
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
     }
-    generator = np.random.default_rng(cfg.seed)
+    drawn = (cfg.resamples, cfg.confidence, np.random.default_rng(cfg.seed))
     with whole_folder(run / "evaluate") as folder:
         for name, split in splits.items():
             parts = slices(split.index, **cfg.brightness)
             seen = (split.labels, found[name])
-            report[name] = metrics.evaluate_split(*seen, parts, cfg.resamples, cfg.confidence, generator)
-            report[name]["calibration"] = calibration.figures(*seen, learned, cfg.calibration.bins, cfg.confidence)
+            report[name] = metrics.evaluate_split(*seen, parts, *drawn)
+            report[name]["calibration"] = calibration.figures(*seen, learned, cfg.calibration.bins, *drawn)
             report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
             _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
         plots.learning_curves(history, about["run"], folder / "learning_curves.png")
@@ -106,7 +106,9 @@ def calibration_lines(report: Mapping[str, Any]) -> list[str]:
     bound = calibration.at_bound(learned["temperature"])
     doubt = " (an end of the range searched: not to be relied on)" if bound else ""
     temperature = f"temperature {learned['temperature']:.3f}{doubt}"
-    lines = [f"{temperature}, calibration error on test {{before:.4f}}, with it {{after:.4f}}"]
+    chance = test["ece_by_chance"]
+    perfect = f"(by chance alone {chance['mean']:.4f}, seldom over {chance['high']:.4f})"
+    lines = [f"{temperature}, calibration error on test {{before:.4f}}, with it {{after:.4f}} {perfect}"]
     if learned["threshold"] == 1:
         lines.append(f'on valid no threshold makes its answers surely {promise}: to be that, it is always "not sure"')
     else:

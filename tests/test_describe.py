@@ -39,7 +39,7 @@ def report(images: int, seed: int, precision: float) -> dict:
     for name, (labels, said) in splits.items():
         parts = {"gray": labels > 2, "colour": labels <= 2, "dark": labels == 4}
         found[name] = metrics.evaluate_split(labels, said, parts, 200, 0.9, generator)
-        found[name]["calibration"] = calibration.figures(labels, said, learned, 11, 0.9)
+        found[name]["calibration"] = calibration.figures(labels, said, learned, 11, 200, 0.9, generator)
     return found | {
         "run_id": "f00d" * 8,
         "parameters": 2_422_127,
@@ -132,7 +132,8 @@ def test_the_figures_stand_where_they_belong(run):
     dark = test["slices"]["dark"]
     assert f"| dark | {dark['images']} | {100 * dark['scores']['accuracy']:.1f} % |" in text
     ece, answers = test["calibration"]["ece"], test["calibration"]["answers"]
-    assert f"| test | {ece['before']:.3f} | {ece['after']:.3f} |" in text
+    chance = test["calibration"]["ece_by_chance"]
+    assert f"| test | {ece['before']:.3f} | {ece['after']:.3f} | {chance['mean']:.3f} | {chance['high']:.3f} |" in text
     assert f"temperature of **{found['calibration']['temperature']:.3f}**" in text
     assert f"above **{found['calibration']['threshold']:.3f}**" in text
     low, high = (f"{100 * end:.1f}" for end in answers["intervals"]["precision"])
@@ -196,8 +197,8 @@ def test_a_run_that_is_not_evaluated_as_it_stands_is_refused(run):
     edit(run, lambda found: found.update(run_id="another"))
     with pytest.raises(UserError, match=r"evaluation is of another training .*run: python -m pipeline\.evaluate run="):
         card(run)
-    edit(run, lambda found: (found.update(run_id="f00d" * 8), found.pop("calibration")))
-    with pytest.raises(UserError, match="no calibration"):
+    edit(run, lambda found: (found.update(run_id="f00d" * 8), found["test"]["calibration"].pop("ece_by_chance")))
+    with pytest.raises(UserError, match="an older one"):
         card(run)
     (run / "evaluate/report.json").unlink()
     with pytest.raises(UserError, match=r"report\.json: not there; run: python -m pipeline\.evaluate"):

@@ -78,7 +78,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int, confid
     """
     sure, right = _answers(labels, probabilities)
     edges = np.linspace(0, 1, bins + 1)
-    number = np.clip(np.digitize(sure, edges, right=True) - 1, 0, bins - 1)
+    number = _bins(sure, bins)
     images = np.bincount(number, minlength=bins)
     filled = images > 0
     accuracy, mean = (np.bincount(number, each, bins)[filled] / images[filled] for each in (right, sure))
@@ -92,10 +92,28 @@ def expected_calibration_error(table: list[dict[str, float]]) -> float:
     """Mean distance of accuracy and confidence over the bins of `reliability`, weighted by their images; 0 is best.
 
     Naeini, Cooper & Hauskrecht 2015, AAAI; Guo et al. 2017, eq. 3. Chance alone puts some distance into every bin: it
-    is never quite 0, and the more so the fewer images there are.
+    is never quite 0, and the more so the fewer images there are; `error_by_chance` says how much.
     """
     images = sum(row["images"] for row in table)
     return sum(row["images"] * abs(row["accuracy"] - row["confidence"]) for row in table) / images
+
+
+def error_by_chance(
+    probabilities: np.ndarray, bins: int, resamples: int, confidence: float, generator: np.random.Generator
+) -> dict[str, float]:
+    """The calibration error of a model that is right exactly as often as it says, on as many images, as sure of them.
+
+    `mean`, and `high`, which it stays under with probability `confidence`: an error above that is not chance alone.
+    Each answer is drawn right with the probability of its own confidence, `resamples` times ("consistency resampling",
+    Bröcker & Smith 2007, Weather and Forecasting 22; for classifiers Vaicenavicius et al. 2019, AISTATS).
+    """
+    sure = probabilities.max(1).astype(float)
+    number = _bins(sure, bins)
+    errors = [
+        np.abs(np.bincount(number, (generator.random(len(sure)) < sure) - sure)).sum() / len(sure)
+        for _ in range(resamples)
+    ]
+    return {"mean": float(np.mean(errors)), "high": float(np.quantile(errors, confidence))}
 
 
 def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
@@ -139,17 +157,25 @@ def choose_threshold(curve: pd.DataFrame, precision: float, confidence: float) -
 
 
 def figures(
-    labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, bins: int, confidence: float
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    learned: Calibration,
+    bins: int,
+    resamples: int,
+    confidence: float,
+    generator: np.random.Generator,
 ) -> dict[str, Any]:
     """What a split shows of it: `nll`, `ece` and `reliability` before and after, `risk_coverage_area`, `answers`.
 
-    `at_bound` says that the temperature is no real one.
+    `ece_by_chance` is what `ece` after would be if the calibrated probabilities were exactly right. `at_bound` says
+    that the temperature is no real one.
     """
     both = {"before": probabilities, "after": calibrated(probabilities, learned.temperature)}
     tables = {name: reliability(labels, each, bins, confidence) for name, each in both.items()}
     return {
         "nll": {name: negative_log_likelihood(labels, each) for name, each in both.items()},
         "ece": {name: expected_calibration_error(table) for name, table in tables.items()},
+        "ece_by_chance": error_by_chance(both["after"], bins, resamples, confidence, generator),
         "reliability": tables,
         "risk_coverage_area": area(risk_coverage(labels, both["after"])),
         "answers": answers(labels, both["after"], learned.threshold, confidence),
@@ -171,6 +197,11 @@ def answers(labels: np.ndarray, probabilities: np.ndarray, threshold: float, con
         shares["precision"] = (found["precision"], found["images"])
     ends = {name: wilson(share, images, confidence) for name, (share, images) in shares.items()}
     return found | {"intervals": {name: [float(end) for end in each] for name, each in ends.items()}}
+
+
+def _bins(sure: np.ndarray, bins: int) -> np.ndarray:
+    """The number, from 0, of the bin of equal width that each confidence lies in; its upper end is its own."""
+    return np.clip(np.digitize(sure, np.linspace(0, 1, bins + 1), right=True) - 1, 0, bins - 1)
 
 
 def _answers(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

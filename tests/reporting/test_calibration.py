@@ -67,7 +67,7 @@ def test_a_temperature_at_an_end_of_the_range_is_told():
     right, wrong = (0.1 * np.eye(7)[each] + 0.9 / 7 for each in (always, (always + 1) % 7))
     for labels, probabilities, expected in ((always, right, True), (always, wrong, True), (*population(700), False)):
         learned = calibration.learn(labels, probabilities, 0.8, 0.95)
-        found = calibration.figures(labels, probabilities, learned, 15, 0.95)
+        found = calibration.figures(labels, probabilities, learned, 15, 100, 0.95, np.random.default_rng(0))
         assert found["at_bound"] == expected
         report = {"calibration": {"precision": 0.8, **asdict(learned)}, "test": {"calibration": found}}
         assert ("an end of the range searched" in evaluate.calibration_lines(report)[0]) == expected
@@ -87,6 +87,7 @@ def test_a_temperature_at_an_end_of_the_range_is_told():
 def test_what_a_threshold_comes_to_is_told(threshold, line):
     learned = {"temperature": 1.0, "threshold": threshold, "precision": 0.8}
     of_test = {"ece": {"before": 0.1, "after": 0.05}, "answers": {"coverage": 0.9, "precision": 0.85}}
+    of_test["ece_by_chance"] = {"mean": 0.02, "high": 0.03}
     report = {"calibration": learned, "test": {"calibration": of_test}}
     assert line in evaluate.calibration_lines(report)[1]
 
@@ -104,6 +105,23 @@ def test_the_calibration_error_is_the_distance_in_each_bin_weighted_by_its_image
     assert sum(row["images"] for row in table) == 500
 
 
+def test_the_calibration_error_that_chance_alone_makes_is_told():
+    generator = np.random.default_rng(0)
+    _, probabilities = population(2000)
+    told = calibration.error_by_chance(probabilities, 15, 2000, 0.95, generator)
+    drawn = []
+    for _ in range(200):  # a model that is right exactly as often as it says, measured again and again
+        right = generator.random(2000) < probabilities.max(1)
+        labels = np.where(right, probabilities.argmax(1), (probabilities.argmax(1) + 1) % 7)
+        drawn.append(calibration.expected_calibration_error(calibration.reliability(labels, probabilities, 15, 0.95)))
+    assert told["mean"] == pytest.approx(np.mean(drawn), rel=0.05)
+    assert 0.9 < (np.array(drawn) < told["high"]).mean() < 0.99
+    assert 0.01 < told["mean"] < told["high"] < 0.04
+    labels, too_sure = population(2000, 2.5)
+    error = calibration.expected_calibration_error(calibration.reliability(labels, too_sure, 15, 0.95))
+    assert error > 2 * calibration.error_by_chance(too_sure, 15, 200, 0.95, generator)["high"]
+
+
 def test_a_bin_holds_its_upper_end_and_an_empty_one_is_left_out():
     table = calibration.reliability(*of_confidence([0.2, 0.21, 0.4, 1.0], [True, False, True, True]), 5, 0.95)
     assert [(row["from"], row["to"], row["images"]) for row in table] == [
@@ -117,7 +135,7 @@ def test_a_bin_holds_its_upper_end_and_an_empty_one_is_left_out():
 
 def test_temperature_mends_a_model_that_is_too_sure():
     learned = calibration.learn(*population(3000, 2.5), 0.8, 0.95)
-    found = calibration.figures(*population(3000, 2.5, seed=1), learned, 15, 0.95)
+    found = calibration.figures(*population(3000, 2.5, seed=1), learned, 15, 100, 0.95, np.random.default_rng(0))
     assert found["ece"]["after"] < 0.03 < 0.1 < found["ece"]["before"]
     assert found["nll"]["after"] < found["nll"]["before"]
 

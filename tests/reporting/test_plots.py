@@ -101,7 +101,7 @@ def test_roc_draws_the_emotions_that_have_images_and_the_micro_average(tmp_path,
 def test_calibration_is_drawn_with_its_errors_and_the_threshold(tmp_path, figures, threshold):
     labels, probabilities = predictions()
     learned = calibration.Calibration(2.0, threshold)
-    found = calibration.figures(labels, probabilities, learned, 15, 0.95)
+    found = calibration.figures(labels, probabilities, learned, 15, 100, 0.95, np.random.default_rng(0))
     plots.reliability(found, 2.0, "a run", tmp_path / "reliability.png")
     plots.risk_coverage(
         calibration.risk_coverage(labels, calibration.calibrated(probabilities, 2.0)),
