@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     arrays = read_arrays(Path(cfg.paths.resized) / cfg.channels.name, cfg.data.name)
     output = Path(cfg.paths.balanced) / cfg.balance.name / cfg.channels.name
     about = {"name": arrays.name, "per_class": cfg.balance.per_class, "made_from": arrays.digest["train"]}
-    with whole_folder(output) as folder:
+    with whole_folder(output, "dataset.json") as folder:
         if cfg.balance.per_class is not None:  # else what generates has no part in it, and nothing depends on it
             about |= {"seed": cfg.seed, "generate": OmegaConf.to_container(cfg.generate)}
             about |= balance(arrays.split("train"), cfg.balance.per_class, about["generate"], cfg.seed, folder)

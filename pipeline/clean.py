@@ -25,7 +25,7 @@ from pipeline.images.source import folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
 from pipeline.running import cli
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder
+from pipeline.running.files import check_place, whole_folder
 
 _FACTS = [field for field in survey.SCHEMA if field.name not in ("id", "placeholder", "rejected")]
 
@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
 
 
 def main(cfg) -> None:
+    check_place(cfg.paths.clean, "manifest.parquet")
     raw = open_source(cfg.source)
     ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
@@ -57,7 +58,7 @@ def main(cfg) -> None:
         refuse_empty(manifest, cfg.source)
         summary = {"name": cfg.data.name, "source": str(cfg.source), "limit": cfg.limit} | summarize(manifest)
         pictures = sheets(manifest, lambda id: decode(raw.read(id), looks["max_pixels"]).image, **cfg.sheet)
-        with whole_folder(cfg.paths.clean) as folder:
+        with whole_folder(cfg.paths.clean, "manifest.parquet") as folder:
             write_manifest(folder / "manifest.parquet", manifest, cfg.data.name)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             (folder / "report.html").write_text(page(summary, manifest, pictures))

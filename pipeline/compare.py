@@ -40,12 +40,12 @@ def main(cfg: DictConfig) -> None:
 
     tables = compared(table, history, cfg.choices, cfg.confidence)
     counts = class_counts(Path(cfg.paths.clean), Path(cfg.paths.balanced), cfg.data.name)
-    with whole_folder(Path(cfg.paths.reports) / "tables") as folder:
+    with whole_folder(Path(cfg.paths.reports) / "tables", "per_run.csv") as folder:
         for name, each in tables.items():
             each.to_csv(folder / f"{name}.csv", index=False)
         if counts is not None:
             counts.to_csv(folder / "class_counts.csv")
-    with whole_folder(Path(cfg.paths.reports) / "figures") as folder:
+    with whole_folder(Path(cfg.paths.reports) / "figures", "histogram.png") as folder:
         for name, figure in figures(table, history, tables, cfg):
             figure.savefig(folder / f"{name}.png", dpi=110)
         if counts is not None:

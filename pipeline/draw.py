@@ -31,7 +31,7 @@ from pipeline.drawing.sketch import draw_face
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running import cli
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder
+from pipeline.running.files import check_place, whole_folder
 from pipeline.running.progress import progress
 
 ROOT = "MMAFEDB"
@@ -58,11 +58,10 @@ def main(cfg: DictConfig) -> None:
     """Draw what `cfg` (conf/draw.yaml) says and print where it is and how much."""
     values = OmegaConf.to_container(cfg, resolve=True)
     output = Path(cfg.output)
-    if output.exists() and not (output / "truth.csv").is_file():
-        raise UserError(f"{output}: exists and is not a drawn data set; name another folder with output=")
+    check_place(output, "truth.csv")
     check(values)
     pictures = plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
-    with whole_folder(output) as folder:
+    with whole_folder(output, "truth.csv") as folder:
         write(folder, pictures, values, cfg.workers)
     print(f"{output / ROOT}: {len(pictures):,} files of drawn faces")
     for split in SPLITS:

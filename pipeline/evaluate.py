@@ -70,7 +70,7 @@ def main(cfg: DictConfig) -> None:
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
     }
     drawn = (cfg.resamples, cfg.confidence, np.random.default_rng(cfg.seed))
-    with whole_folder(run / "evaluate") as folder:
+    with whole_folder(run / "evaluate", "report.json") as folder:
         for name, split in splits.items():
             parts = slices(split.index, **cfg.brightness)
             seen = (split.labels, found[name])

@@ -30,15 +30,17 @@ from pipeline.learning import models
 from pipeline.learning.arrays import Split, read_arrays, require_chosen_on
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder, write_json
+from pipeline.running.files import check_place, whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
+MARK = "manifest.json"
 FORMATS = ("savedmodel", *litert.PRECISIONS)
 
 
 def main(cfg: DictConfig) -> None:
     _without_gpu()
+    check_place(cfg.paths.export, MARK)
     if cfg.run:
         run = evaluated.from_folder(Path(cfg.run))
     else:
@@ -51,14 +53,14 @@ def main(cfg: DictConfig) -> None:
     model = models.load(run.model)
     test = arrays.split("test")
     expected = keras_says(model, test, run, cfg)
-    with whole_folder(cfg.paths.export) as folder:
+    with whole_folder(cfg.paths.export, MARK) as folder:
         version = int(time.time())
         images = some_images(arrays.split("train"), cfg.calibration.images, cfg.calibration.seed)
         formats = write_formats(model, folder, version, cfg.formats, images, cfg.warm_up)
         figures = compare(formats, test, expected, cfg)
         about = manifest.about(run, arrays, version) | {"formats": figures, "files": manifest.checksums(folder)}
-        write_json(folder / "manifest.json", about)
-    log.info("%s: see %s", run.about["run"], Path(cfg.paths.export) / "manifest.json")
+        write_json(folder / MARK, about)
+    log.info("%s: see %s", run.about["run"], Path(cfg.paths.export) / MARK)
 
 
 def chosen(formats: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ def main(cfg) -> None:
     sequence = [ids for split in SPLITS for ids in parts[split]]
     with (
         shards(work, sequence, cache, ".npy", f"resize {cfg.channels.name}") as files,
-        whole_folder(Path(cfg.paths.resized, cfg.channels.name)) as folder,
+        whole_folder(Path(cfg.paths.resized, cfg.channels.name), "dataset.json") as folder,
     ):
         for split, part in splits.items():
             shape = (len(part), cfg.size, cfg.size, cfg.channels.count)

@@ -30,6 +30,7 @@ from pipeline.running.signals import stoppable
 log = logging.getLogger(__name__)
 
 TIMES = ["epoch_seconds", "epoch_cpu_seconds"]  # of a row of the history: they differ between equal runs
+MARK = "run.json"  # what every train/ has
 EARLIER = ("initial_weights", "teacher")  # choices that name a model trained before
 
 
@@ -55,7 +56,7 @@ def main(cfg: DictConfig) -> None:
             log.info("%s: finished already as MLflow run %s; rerun=true trains it again", name, done[0].info.run_id)
             _fetch(store, [run.info.run_id for run in done], output)
             return
-        check_place(output / "train")
+        check_place(output / "train", MARK)
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
         if cut_off:
             store.resume(cut_off)
@@ -75,7 +76,7 @@ def main(cfg: DictConfig) -> None:
             fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id))
             figures = summary(state)
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
-            with whole_folder(output / "train") as folder:
+            with whole_folder(output / "train", MARK) as folder:
                 bare = build_model(values, arrays)
                 bare.set_weights(state.best)
                 models.save(bare, folder / "model.keras")
@@ -83,7 +84,7 @@ def main(cfg: DictConfig) -> None:
                 history.to_csv(folder / "history.csv", index=False)
                 OmegaConf.save(OmegaConf.create(values), folder / "config.yaml")
                 write_json(folder / "metrics.json", figures)
-                write_json(folder / "run.json", about)
+                write_json(folder / MARK, about)
             store.log_metrics(run_id, figures)
             store.log_files(run_id, output / "train", "train")
         checkpoints.remove()
@@ -122,7 +123,7 @@ def _fetch(store: tracking.Store, done: list[str], output: Path) -> None:
     """Bring the files of the newest of the runs `done` from MLflow into `output`, unless those of one are there."""
     if earlier.run_id(str(output)) in done:
         return
-    with whole_folder(output / "train") as folder:
+    with whole_folder(output / "train", MARK) as folder:
         files = store.fetch(done[0], "train", folder)
         if not files:
             raise UserError(f"{output}: MLflow has no files of run {done[0]}; rerun=true trains it again")

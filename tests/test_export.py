@@ -136,6 +136,14 @@ def test_only_the_formats_that_are_asked_for_are_written(project, tmp_path):
     assert set(about["files"]) == {"litert/float16.tflite"}
 
 
+def test_a_folder_of_something_else_is_not_replaced(project, tmp_path, monkeypatch):
+    (tmp_path / "thesis.txt").write_text("mine")
+    monkeypatch.setattr(export, "keras_says", lambda *_: pytest.fail("begun"))
+    with pytest.raises(UserError, match=r"holds something else than this writes \(no manifest.json\)"):
+        export.main(composed("export", "run=out", f"paths.export={tmp_path}"))
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
 def test_a_format_that_there_is_not_is_refused(project):
     with pytest.raises(UserError, match="expected at least one of savedmodel, float32, float16, int8"):
         export.main(composed("export", "formats=[float16,onnx]"))

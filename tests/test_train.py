@@ -121,6 +121,19 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(project, mo
     assert not runs("RUNNING")
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_folder_of_somebodys_faces_is_no_output(project, monkeypatch, finished):
+    face = Path("faces/train/happy/a.jpg")
+    face.parent.mkdir(parents=True)
+    face.write_bytes(b"mine")
+    if finished:
+        run()
+    monkeypatch.setattr(train, "fit", lambda *_: pytest.fail("trained"))
+    with pytest.raises(UserError, match=r"faces/train: holds something else than this writes \(no run.json\)"):
+        run(output="faces")
+    assert face.read_bytes() == b"mine"
+
+
 def test_other_images_are_another_run(project):
     run()
     shutil.rmtree("data/resized/rgb")

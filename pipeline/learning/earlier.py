@@ -71,7 +71,8 @@ def measure_norms(model: keras.Model, images: np.ndarray) -> None:
     sums = [np.zeros((2, layer.gamma.shape[0])) for layer in norms]
     values = np.zeros(len(norms))
     for start in range(0, len(images), BATCH):
-        for place, reached in enumerate(inputs.predict_on_batch(images[start : start + BATCH])):
+        said = inputs.predict_on_batch(images[start : start + BATCH])
+        for place, reached in enumerate(said if len(norms) > 1 else [said]):  # Keras unpacks a single output
             reached = reached.reshape(-1, reached.shape[-1]).astype(np.float64)
             sums[place] += reached.sum(0), (reached**2).sum(0)
             values[place] += len(reached)

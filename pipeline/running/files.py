@@ -56,9 +56,14 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a new empty folder beside `path` to fill; on success it replaces `path`, on an error nothing is left."""
+def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
+    """Yield a new empty folder beside `path` to fill; on success it replaces `path`, on an error nothing is left.
+
+    `mark` is a file that every such folder has: what lacks it is somebody's own and refused, as by `check_place`.
+    """
     path = Path(path)
+    if mark:
+        check_place(path, mark)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with _named_place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,10 +94,19 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def check_place(path: Path) -> None:
-    """UserError when nothing could be written at `path`: for before long work. Leaves nothing there."""
+def check_place(path: str | os.PathLike, mark: str) -> None:
+    """UserError when no folder could be written at `path`, or one is there that would be lost: for before long work.
+
+    That is one which isn't empty and has no file `mark` in it, and the one that the command is given in.
+    """
+    path = Path(path)
+    place = Path(os.path.abspath(path))
+    if place in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{path}: the folder that this command is given in, or one around it; name another one")
     with _named_place_errors(path):
-        tempfile.TemporaryFile(dir=next(parent for parent in path.absolute().parents if parent.exists())).close()
+        if place.exists() and not (place / mark).exists() and (place.is_file() or any(place.iterdir())):
+            raise UserError(f"{path}: holds something else than this writes (no {mark}); name another folder")
+        tempfile.TemporaryFile(dir=next(parent for parent in place.parents if parent.exists())).close()
 
 
 @contextmanager

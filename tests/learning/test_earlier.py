@@ -59,6 +59,17 @@ def test_what_a_model_begins_with_says_the_same_and_a_training_step_nearly(saved
     assert np.abs(earlier(train.images, training=True).numpy() - said).max() > 0.1
 
 
+def test_a_model_with_a_single_normalisation_begins_with_the_weights_too(tmp_path, train):
+    layers = [keras.Input((48, 48, 1)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    earlier = keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(7)])
+    models.save(earlier, tmp_path / "one.keras")
+    later = keras.models.clone_model(earlier)
+    begin_with(later, str(tmp_path / "one.keras"), train, seed=0)
+    images = train.images.astype(np.float32)
+    assert later.predict(images, verbose=0) == pytest.approx(earlier.predict(images, verbose=0), abs=1e-3)
+    assert later.layers[1].moving_mean.numpy().any(), "measured"
+
+
 def test_weights_of_another_architecture_or_channels_are_refused(saved):
     for other in (compact(stem=4), compact(channels=3)):
         with pytest.raises(UserError, match=r"initial_weights=.*run: its weights do not fit model=compact \(one of"):

@@ -114,6 +114,42 @@ def test_row_31_killed_while_the_new_folder_takes_the_place_of_the_old_the_old_o
     assert content(tmp_path) == {"run/f.txt": "old" if then == "fails" else "newer"}
 
 
+@pytest.mark.parametrize("there", ["a file", "a folder of another kind"])
+def test_what_is_not_of_the_same_kind_is_never_replaced(tmp_path, there):
+    place = tmp_path / "thesis"
+    if there == "a file":
+        place.write_text("mine")
+    else:
+        place.mkdir()
+        (place / "chapter.txt").write_text("mine")
+    before = content(tmp_path)
+    with (
+        pytest.raises(UserError, match=r"thesis: holds something else than this writes \(no run.json\); name another"),
+        whole_folder(place, "run.json"),
+    ):
+        pytest.fail("begun all the same")
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("before", [None, [], ["run.json", "more.txt"]])
+def test_an_empty_folder_and_one_of_the_same_kind_are_replaced(tmp_path, before):
+    if before is not None:
+        (tmp_path / "run").mkdir()
+        for name in before:
+            (tmp_path / "run" / name).write_text("old")
+    with whole_folder(tmp_path / "run", "run.json") as beside:
+        (beside / "run.json").write_text("new")
+    assert content(tmp_path) == {"run/run.json": "new"}
+
+
+@pytest.mark.parametrize("path", [".", "..", "sub/..", "/"])
+def test_the_folder_that_a_command_is_given_in_is_never_replaced(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="the folder that this command is given in"), whole_folder(path, "run.json"):
+        pytest.fail("begun all the same")
+
+
 def test_what_a_killed_process_of_the_same_id_left_is_no_obstacle(tmp_path):
     for name in (f".run.{os.getpid()}.old", f".run.{os.getpid()}.partial", "run"):
         (tmp_path / name).mkdir()
