@@ -20,6 +20,7 @@ from pipeline.learning.arrays import Split, read_arrays
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
+from pipeline.running.kept import require_current
 from pipeline.running.progress import progress
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ CHUNK = 1000  # images at a time in memory
 
 def main(cfg: DictConfig) -> None:
     arrays = read_arrays(Path(cfg.paths.resized) / cfg.channels.name, cfg.data.name)
+    require_current(arrays.folder, arrays.made_from, cfg.data, Path(cfg.paths.clean))
     output = Path(cfg.paths.balanced) / cfg.balance.name / cfg.channels.name
     about = {"name": arrays.name, "per_class": cfg.balance.per_class, "made_from": arrays.digest["train"]}
     with whole_folder(output, "dataset.json") as folder:

@@ -17,6 +17,7 @@ from pipeline.reporting import compare, curves, histories, intervals
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
+from pipeline.running.kept import AGAIN
 from pipeline.running.outputs import read_json, read_table
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
 
 def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:
     """Images by split, as given, kept by cleaning and balanced (rows), and emotion (columns); None for other data."""
-    again = f"run: python -m pipeline.clean data={data}"
+    again = AGAIN.format(name=data)
     if not (clean / "summary.json").exists() or read_json(clean / "summary.json", again)["name"] != data:
         return None
     manifest = read_table(clean / "manifest.parquet", again, columns=["split", "label", "kept"])

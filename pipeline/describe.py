@@ -18,6 +18,7 @@ from pipeline.running import cli
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
+from pipeline.running.kept import AGAIN
 from pipeline.running.outputs import read_json, readable
 
 TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
@@ -44,22 +45,19 @@ def read(run: Path, clean: Path) -> dict[str, Any]:
         raise UserError(
             f"{run}: its evaluation is an older one and lacks what the card says of its calibration; {again}"
         )
-    kept = cleaning(clean, about["data"], {split: report[split]["images"] for split in ("valid", "test")})
+    kept = cleaning(clean, about["data"], about.get("made_from"))
     return {"about": about, "recipe": recipe(config), "config": config, "report": report, "kept": kept} | {
         "labels": LABELS,
         "splits": SPLITS,
     }
 
 
-def cleaning(folder: Path, data: str, images: Mapping[str, int]) -> dict[str, Any] | None:
-    """summary.json of `clean`, or None when it is of other images: of other data, or another number of them kept."""
+def cleaning(folder: Path, data: str, digest: str | None) -> dict[str, Any] | None:
+    """summary.json of `clean`, or None when it is of other data or keeps other images than those of `digest`."""
     if not (folder / "summary.json").exists():
         return None
-    summary = read_json(
-        folder / "summary.json", f"run: python -m pipeline.clean data={data} source=<its folder or .zip>"
-    )
-    same = summary["name"] == data
-    return summary if same and all(summary["splits"][split]["kept"] == images[split] for split in images) else None
+    summary = read_json(folder / "summary.json", AGAIN.format(name=data))
+    return summary if (summary["name"], summary.get("digest")) == (data, digest) else None
 
 
 def recipe(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -7,10 +7,11 @@ Writes data/resized/<channels>/: {train,valid,test}.npy, uint8 [images, size, si
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,13 +30,14 @@ from pipeline.labels import LABELS, SPLITS
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
+from pipeline.running.kept import AGAIN, require_same_lists
 from pipeline.running.outputs import read_json, read_table
 
 ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()), ("mean", pa.float32())])
 
 
 def main(cfg) -> None:
-    rows, summary = read_clean(Path(cfg.paths.clean), cfg.data.name)
+    rows, summary = read_clean(Path(cfg.paths.clean), cfg.data)
     raw = open_source(summary["source"])
     caps = int(rows.bytes.max()), int((rows.width * rows.height).max())  # cleaning has let through none larger
     splits = {split: rows[rows.split == split] for split in SPLITS}
@@ -44,6 +46,7 @@ def main(cfg) -> None:
     depends_on = {"source": raw.fingerprint(), "parts": parts, "size": cfg.size, "channels": cfg.channels.count}
     cache = cache_folder(cfg.paths.cache, "resize", depends_on, [blocks, decoding, shaping, sys.modules[__name__]])
     dataset = {"name": cfg.data.name, "channels": cfg.channels.name, "size": cfg.size, "counts": {}, "digest": {}}
+    dataset["made_from"] = summary.get("digest")
     sequence = [ids for split in SPLITS for ids in parts[split]]
     with (
         shards(work, sequence, cache, ".npy", f"resize {cfg.channels.name}") as files,
@@ -60,14 +63,19 @@ def main(cfg) -> None:
     print(f"{cfg.data.name}: {len(rows):,} images as {cfg.size}x{cfg.size}x{cfg.channels.count} arrays")
 
 
-def read_clean(folder: Path, name: str) -> tuple[pd.DataFrame, dict]:
-    """The manifest's kept rows and the summary. UserError unless data `name` has been cleaned into `folder`, wholly."""
-    again = f"run: python -m pipeline.clean data={name} source=<its folder or .zip>"
+def read_clean(folder: Path, data: Mapping[str, Any]) -> tuple[pd.DataFrame, dict]:
+    """The manifest's kept rows and the summary. UserError unless `data` has been cleaned into `folder`, wholly.
+
+    `data` is a file of conf/data/: with other lists in it than now, what was cleaned is not what it says.
+    """
+    name = data["name"]
+    again = AGAIN.format(name=name)
     columns = [*ROWS.names, "split", "bytes", "width", "height", "kept"]
     summary = read_json(folder / "summary.json", again)
     rows = read_table(folder / "manifest.parquet", again, columns=columns)
     if summary["name"] != name:
         raise UserError(f"{folder}: holds data {summary['name']!r}, not {name!r}; {again}")
+    require_same_lists(folder, summary, data)
     return rows[rows.kept], summary
 
 

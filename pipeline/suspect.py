@@ -31,11 +31,14 @@ from pipeline.learning.arrays import read_arrays
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
+from pipeline.running.kept import require_current
 from pipeline.running.progress import progress
 
 
 def main(cfg) -> None:
-    train = read_arrays(Path(cfg.paths.resized, cfg.channels.name), cfg.data.name).split("train")
+    arrays = read_arrays(Path(cfg.paths.resized, cfg.channels.name), cfg.data.name)
+    require_current(arrays.folder, arrays.made_from, cfg.data, Path(cfg.paths.clean))
+    train = arrays.split("train")
     size = train.images.shape[1]
     if size < 16 or size % 8:
         raise UserError(f"the images are {size} pixels wide; expected a multiple of 8 from 16 on, see resize's size=")

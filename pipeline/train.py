@@ -25,6 +25,7 @@ from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, locked, whole_folder, write_json
+from pipeline.running.kept import require_current
 from pipeline.running.signals import stoppable
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def main(cfg: DictConfig) -> None:
     output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{digest[:8]}")
     channels, choice = values["channels"]["name"], values["balance"]
     arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
+    require_current(arrays.folder, arrays.made_from, values["data"], Path(cfg.paths.clean))
     arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
@@ -76,6 +78,7 @@ def main(cfg: DictConfig) -> None:
             fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id))
             figures = summary(state)
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
+            about["made_from"] = arrays.made_from
             with whole_folder(output / "train", MARK) as folder:
                 bare = build_model(values, arrays)
                 bare.set_weights(state.best)

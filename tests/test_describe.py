@@ -60,12 +60,13 @@ def run(tmp_path, monkeypatch):
     cfg = composed("train", "model=compact", "optimizer=adam", "data=real_faces", "epochs=23", "seed=37")
     OmegaConf.save(OmegaConf.create(identity(cfg)), folder / "train/config.yaml")
     about = {"run": "compact_adam_rgb_32", "data": "real_faces", "run_id": "f00d" * 8, "command": COMMAND}
+    about |= {"made_from": "feed" * 16}
     about |= {"best_epoch": 19, "config_hash": "c0ffee" * 10, "train_digest": "beef" * 16, "valid_digest": "cafe" * 16}
     (folder / "train/run.json").write_text(json.dumps(about))
     (folder / "evaluate/report.json").write_text(json.dumps(report(700, 0, 0.8)))
     counts = {"train": (9001, 8765), "valid": (713, 700), "test": (714, 699)}
     (tmp_path / "data/clean").mkdir(parents=True)
-    summary = {"name": "real_faces", "source": "/home/somebody/faces.zip"}
+    summary = {"name": "real_faces", "source": "/home/somebody/faces.zip", "digest": "feed" * 16}
     summary["splits"] = {split: dict(zip(("images", "kept"), counts[split], strict=True)) for split in SPLITS}
     (tmp_path / "data/clean/summary.json").write_text(json.dumps(summary))
     return folder
@@ -161,7 +162,7 @@ def test_it_says_what_it_is_for_and_what_the_law_is(run):
 def test_cleaning_of_other_images_is_not_told(run):
     summary = run.parents[1] / "data/clean/summary.json"
     found = json.loads(summary.read_text())
-    for other in (found | {"name": "own"}, found | {"splits": found["splits"] | {"test": {"images": 9, "kept": 8}}}):
+    for other in (found | {"name": "own"}, found | {"digest": "fade" * 16}):
         summary.write_text(json.dumps(other))
         assert "What cleaning set aside is not told here" in card(run)
     shutil.rmtree(summary.parent)

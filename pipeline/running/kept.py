@@ -1,0 +1,49 @@
+"""What cleaning kept, as a digest, and whether it is still what resized arrays are of."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.running.errors import UserError
+from pipeline.running.outputs import read_json
+
+AGAIN = "run: python -m pipeline.clean data={name} source=<its folder or .zip>"
+
+
+def digest(manifest: pd.DataFrame) -> str:
+    """SHA-256 in hex of which images a manifest keeps, their labels and their pixels."""
+    kept = manifest[manifest.kept]
+    rows = "".join(f"{row.id}\t{row.label}\t{row.sha256}\n" for row in kept[["id", "label", "sha256"]].itertuples())
+    return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) -> None:
+    """UserError when `data`, a file of conf/data/, has other lists allow and deny than when it was cleaned.
+
+    `summary` is the summary.json in `folder`; one of before they stood in it passes.
+    """
+    for name in ("allow", "deny"):
+        if summary.get(name, list(data[name])) != list(data[name]):
+            again = AGAIN.format(name=data["name"])
+            raise UserError(
+                f"{folder}: was cleaned with another list data.{name} than there is now; {again}, and resize"
+            )
+
+
+def require_current(arrays: Path, made_from: str | None, data: Mapping[str, Any], clean: Path) -> None:
+    """UserError when the folder `arrays`, made from the images of that digest, is not of what `clean` keeps now.
+
+    `data` is a file of conf/data/. Whether it is can't be told, and is not, when `clean` is gone or of other data.
+    """
+    if not (clean / "summary.json").exists():
+        return
+    summary = read_json(clean / "summary.json", AGAIN.format(name=data["name"]))
+    if summary["name"] != data["name"]:
+        return
+    require_same_lists(clean, summary, data)
+    if summary.get("digest") != made_from:
+        again = f"run: python -m pipeline.resize data={data['name']} channels={arrays.name}"
+        raise UserError(f"{arrays}: was made of other images than {clean} keeps now; {again}")
