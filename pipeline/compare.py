@@ -5,6 +5,7 @@ runs are those that `rank` ranks: finished, validated on the same images, seeds 
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def main(cfg: DictConfig) -> None:
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
-    history = histories.read(store, table["run_id"].tolist())
+    history = histories.read(store, [id for ids in table["run_ids"] for id in ids.split()])
     history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["initial_run_id"] for row in rows}, store)
     log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
 
@@ -84,28 +85,35 @@ def compared(
 def cpu_seconds_spent(history: pd.DataFrame, initial: dict[str, str], store: tracking.Store) -> pd.Series:
     """Processor seconds, summed over cores, until the end of each row of `history`, those of earlier runs with them.
 
-    `initial` names the run that a run went on from, or "" for none. NaN where a run of the chain did not log its times.
+    `initial` names the run that a run went on from, or "" for none; those of another experiment are asked for. NaN
+    where a run of the chain is not known or did not log its times.
     """
-    before: dict[str, float] = {"": 0.0}
+    before = {"": 0.0, rank.UNKNOWN: math.nan}
 
     def until_end(run_id: str) -> float:
         if run_id not in before:
             own = histories.read(store, [run_id], ["epoch_cpu_seconds"])["epoch_cpu_seconds"]
-            before[run_id] = until_end(initial.get(run_id, "")) + own.sum(skipna=False, min_count=1)
+            before[run_id] = until_end(went_on_from(run_id)) + own.sum(skipna=False, min_count=1)
         return before[run_id]
+
+    def went_on_from(run_id: str) -> str:
+        run = None if run_id in initial else store.run(run_id)
+        return rank.initial_run(run) if run else initial.get(run_id, "")
 
     own = history.sort_values("epoch").groupby("run_id")["epoch_cpu_seconds"].cumsum()
     return own + history["run_id"].map(lambda run_id: until_end(initial[run_id]))
 
 
 def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Each entry's highest accuracy and lowest loss on train and valid, whatever the epoch."""
+    """Each entry's highest accuracy and lowest loss on train and valid, over all epochs; of several seeds the mean."""
+    entry = {id: row.run_id for row in table.itertuples() for id in row.run_ids.split()}
     grouped = history.groupby("run_id")
     columns = {
         f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
         for measure, kind in MEASURES.items()
     }
-    return table[["rank", "run", "label", "run_id", "model"]].join(pd.DataFrame(columns), on="run_id")
+    of_entry = pd.DataFrame(columns).groupby(entry).mean()
+    return table[["rank", "run", "label", "run_id", "model"]].join(of_entry, on="run_id")
 
 
 def extremes(best: pd.DataFrame) -> pd.DataFrame:

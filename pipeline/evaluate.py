@@ -7,6 +7,7 @@ folder, and the figures into its MLflow run.
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +44,7 @@ def main(cfg: DictConfig) -> None:
     history = read_table(run / "train" / "history.csv", again)
     with readable(run / "train" / "config.yaml", again):
         trained_with = OmegaConf.load(run / "train" / "config.yaml")
-    arrays = read_arrays(Path(cfg.paths.resized) / trained_with.channels.name, about["data"])
+    arrays = read_arrays(Path(cfg.paths.resized) / trained_with.channels.name, about["data"], about["run"])
     require_chosen_on(arrays, about["valid_digest"], str(run))
     store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
     if store.status(about["run_id"]) is None:
@@ -85,11 +86,18 @@ def main(cfg: DictConfig) -> None:
         write_json(folder / "metrics.json", figures)
         write_json(folder / "report.json", report)
     store.tag(about["run_id"], tested_on)
-    store.log_metrics(about["run_id"], flatten(figures))
+    store.log_metrics(
+        about["run_id"], gone(store.run(about["run_id"]).data.metrics, flatten(figures)) | flatten(figures)
+    )
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
     for line in [*(accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:
         log.info("%s: %s", about["run"], line)
     log.info("%s: see %s", about["run"], run / "evaluate")
+
+
+def gone(logged: Mapping[str, float], figures: Mapping[str, float]) -> dict[str, float]:
+    """NaN for each figure that an earlier evaluation of the run logged and this one does not have."""
+    return {key: math.nan for key in logged if key.split(".")[0] in EVALUATED and key not in figures}
 
 
 def accuracy_line(name: str, figures: Mapping[str, Any]) -> str:

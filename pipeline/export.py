@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> None:
         run = evaluated.best_ranked(Path(cfg.paths.reports), cfg.study, store)
     log.info("%s: exporting MLflow run %s", run.about["run"], run.about["run_id"])
     chosen(cfg.formats)
-    arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"])
+    arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"], run.about["run"])
     require_chosen_on(arrays, run.about["valid_digest"], run.about["run"])
     model = models.load(run.model)
     test = arrays.split("test")

@@ -41,7 +41,9 @@ def main(cfg: DictConfig) -> None:
         raise UserError(
             f"study={cfg.study}: no finished run is evaluated; python -m pipeline.evaluate run=<its folder>"
         )
-    if MODEL not in {file.path for file in store.client.list_artifacts(best["run_id"], "train")}:
+    with store.asked():
+        files = {file.path for file in store.client.list_artifacts(best["run_id"], "train")}
+    if MODEL not in files:
         raise UserError(f"{title(best)}: is the best on valid, but its {MODEL} is gone from MLflow; train it again")
     print(f"The best of {best['candidates']} evaluated runs: {title(best)}, {best['accuracy']:.2%} on valid.")
     if champion and champion.run_id == best["run_id"]:
@@ -54,7 +56,8 @@ def main(cfg: DictConfig) -> None:
             print(f"Version {champion.version} stays the champion of {name}.")
             return
     version = registered(store, name, best)
-    store.client.set_registered_model_alias(name, CHAMPION, version)
+    with store.asked():
+        store.client.set_registered_model_alias(name, CHAMPION, version)
     before = f"in place of version {champion.version}" if champion else "the first one"
     print(f"It is the champion of {name} now: version {version}, {before}.")
     log.info("ask MLflow for models:/%s@%s", name, CHAMPION)
@@ -77,9 +80,10 @@ def best_run(runs: Sequence[Run], champion: str) -> dict[str, Any] | None:
 
 def reigning(store: tracking.Store, name: str) -> ModelVersion | None:
     """The version of the registered model `name` that is the champion; None when there is none."""
-    models = store.client.search_registered_models(f"name = '{name}'")
-    version = models[0].aliases.get(CHAMPION) if models else None
-    return store.client.get_model_version(name, version) if version else None
+    with store.asked():
+        models = store.client.search_registered_models(f"name = '{name}'")
+        version = models[0].aliases.get(CHAMPION) if models else None
+        return store.client.get_model_version(name, version) if version else None
 
 
 def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, confidence: float) -> dict[str, float]:
@@ -92,7 +96,7 @@ def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, 
     otherwise = "replace=true makes the best run champion without comparing them"
     if store.status(champion.run_id) is None:
         raise UserError(f"{which}: its run {champion.run_id} is not in this experiment; {otherwise}")
-    reigns = rank.row(store.client.get_run(champion.run_id))
+    reigns = rank.row(store.run(champion.run_id))
     if reigns["valid_digest"] != best["valid_digest"]:
         raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")
     right = [_right(store, row) for row in (best, reigns)]
@@ -123,14 +127,15 @@ def verdict(difference: dict[str, float], margin: float, confidence: float) -> s
 def registered(store: tracking.Store, name: str, best: dict[str, Any]) -> int:
     """The version of the registered model `name` that is this run's model; registered when it was not yet."""
     client = store.client
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    known = client.search_model_versions(f"name = '{name}' and run_id = '{best['run_id']}'")
-    if known:
-        return known[0].version
-    source = f"{client.get_run(best['run_id']).info.artifact_uri}/train"
-    about = f"{best['run']}: {best['accuracy']:.2%} on valid"
-    return client.create_model_version(name, source, best["run_id"], description=about).version
+    with store.asked():
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        known = client.search_model_versions(f"name = '{name}' and run_id = '{best['run_id']}'")
+        if known:
+            return known[0].version
+        source = f"{client.get_run(best['run_id']).info.artifact_uri}/train"
+        about = f"{best['run']}: {best['accuracy']:.2%} on valid"
+        return client.create_model_version(name, source, best["run_id"], description=about).version
 
 
 def title(row: dict[str, Any]) -> str:

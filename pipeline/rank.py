@@ -23,6 +23,7 @@ from pipeline.running.files import whole_file, write_json
 
 log = logging.getLogger(__name__)
 
+UNKNOWN = "unknown"  # the run that a run went on from, where a model file alone was named
 LONGEST = 50  # characters of what tells entries of one name apart; more is not read
 
 
@@ -91,8 +92,14 @@ def row(run: Run) -> dict[str, Any]:
         "apart": tags.get("apart", ""),
         "caution": tags.get("caution", ""),
         "command": tags["command"],
-        "initial_run_id": tags.get("initial_run_id", ""),
+        "initial_run_id": initial_run(run),
     }
+
+
+def initial_run(run: Run) -> str:
+    """The id of the run that this one went on from; "" when from none, UNKNOWN when from a model without its run."""
+    began_anew = run.data.params.get("initial_weights", "None") == "None"
+    return run.data.tags.get("initial_run_id", "" if began_anew else UNKNOWN)
 
 
 def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:
@@ -226,7 +233,7 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     shown = table[[column for column in shown if column in table]].rename(columns={"label": "run"})
     figures = statistics(table)
     lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(shown.head(top))]
-    if len(table) > top:
+    if bottom and len(table) > top:
         lines += ["", f"Bottom {min(bottom, len(table) - top)}", _text(shown.tail(min(bottom, len(table) - top)))]
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
     if "tied_with_best" in table:

@@ -148,7 +148,7 @@ def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int
     table = predictions.valid(store, row["run_id"])
     if table is None:
         return "the run was not evaluated here"
-    digest = store.client.get_run(row["run_id"]).data.tags["valid_digest"]
+    digest = store.run(row["run_id"]).data.tags["valid_digest"]
     return mistakes.with_faces(mistakes.worst(table, faces), resized / row["channels"], digest)
 
 

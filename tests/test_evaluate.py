@@ -154,7 +154,8 @@ def test_calibration_is_learnt_from_valid_alone_and_told(trained, caplog):
     assert "answers_precision" not in figures["test"]
     assert 'always "not sure"' in caplog.text
     run_id = json.loads((trained / "train/run.json").read_text())["run_id"]
-    tracked = open_store("mlruns", "sample", create=True).client.get_run(run_id).data.metrics
+    tracked = open_store("mlruns", "sample", create=True).run(run_id).data.metrics
+    assert np.isnan(tracked["test.answers_precision"]), "that of the evaluation before is not its own"
     assert tracked["calibration.temperature"] == pytest.approx(after["calibration"]["temperature"])
 
 
@@ -162,6 +163,14 @@ def test_other_images_than_it_was_chosen_on_are_refused(trained):
     shutil.rmtree("data/resized/rgb")
     write_arrays(Path("data/resized/rgb"), seed=1)
     with pytest.raises(UserError, match="was trained and chosen on other images"):
+        evaluated()
+
+
+def test_arrays_of_other_data_than_the_run_was_trained_on_are_told_by_its_name(trained):
+    about = Path("data/resized/rgb/dataset.json")
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"name": "own"}))
+    message = r"the data set 'own', but model_2_best_sgd_rgb_8 was trained on 'sample'; run clean and resize for sample"
+    with pytest.raises(UserError, match=message):
         evaluated()
 
 

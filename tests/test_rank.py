@@ -154,7 +154,7 @@ def test_the_page_shows_top_and_bottom_without_showing_a_run_twice():
     for top, bottom, shown in ((10, 5, names), (3, 5, names[:3] + names[-5:]), (20, 5, names)):
         page = rank.page(table, top, bottom, 0)
         assert [word for word in page.split() if word.startswith("run_")] == shown
-    assert "Bottom" not in rank.page(table, 12, 5, 0)
+    assert "Bottom" not in rank.page(table, 12, 5, 0) and "Bottom" not in rank.page(table, 3, 0, 0)
     assert "Top 12 of 12" in rank.page(table, 20, 5, 0)
     assert "mean 0.0650  median 0.0650  max 0.1200  min 0.0100" in rank.page(table, 10, 5, 0)
 

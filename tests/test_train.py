@@ -168,10 +168,16 @@ def test_training_goes_on_from_an_earlier_run(project):
     own = history.groupby("run_id")["epoch_cpu_seconds"].sum()
     assert spent.max().to_dict() == pytest.approx({earlier: own[earlier], later: own.sum()})
     assert compare.cpu_seconds_spent(history, initial | {earlier: "unknown"}, store).isna().all()
+    elsewhere = compare.cpu_seconds_spent(history, {later: earlier}, store)  # the first is of another experiment
+    assert elsewhere.tolist() == compare.cpu_seconds_spent(history, initial, store).tolist()
+    shutil.copy(first / "model.keras", "alone.keras")
+    for path, known in (("first/train/model.keras", earlier), ("alone.keras", rank.UNKNOWN)):
+        run("epochs=1", f"initial_weights={path}", "seed=7", output=f"from_{known}")
+        assert rank.row(runs()[0])["initial_run_id"] == known
     run("epochs=1", "seed=1", output="other")
     shutil.copytree("other/train", "first/train", dirs_exist_ok=True)
     run(*still, output="second")
-    assert len(runs()) == 4, "other weights under the same name are another run"
+    assert len(runs()) == 6, "other weights under the same name are another run"
 
 
 def test_a_teacher_moves_the_training_towards_what_it_says(project):

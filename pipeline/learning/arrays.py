@@ -56,17 +56,22 @@ def image_set(split: Split) -> str:
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def read_arrays(folder: str | Path, name: str) -> Arrays:
-    """The arrays in `folder`; UserError when there are none, damaged ones, or those of another data set than `name`."""
+def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
+    """The arrays in `folder`; UserError when there are none, damaged ones, or those of another data set than `name`.
+
+    `of_run` is the run that decides `name`, where no choice of the user's does.
+    """
     folder = Path(folder)
     if not (folder / "dataset.json").exists():
         raise UserError(f"{folder}: no resized images there; {RESIZE}")
     about = read_json(folder / "dataset.json", RESIZE)
     if about["name"] != name:
-        raise UserError(
-            f"{folder}: holds the data set {about['name']!r}, but data={name} was asked for; "
-            f"pass data={about['name']} or run clean and resize for {name}"
+        asked = (
+            f"{of_run} was trained on {name!r}; "
+            if of_run
+            else f"data={name} was asked for; pass data={about['name']} or "
         )
+        raise UserError(f"{folder}: holds the data set {about['name']!r}, but {asked}run clean and resize for {name}")
     channels = read_array(folder / "train.npy", RESIZE).shape[-1]
     return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"], about.get("made_from"))
 
@@ -89,7 +94,7 @@ def balanced(arrays: Arrays, folder: str | Path, choice: Mapping) -> Arrays:
     if choice["per_class"] is None:
         return arrays
     folder = Path(folder)
-    again = _balance(arrays.name, folder)
+    again = f"{_balance(arrays.name, folder)} balance.per_class={choice['per_class']}"
     if not (folder / "dataset.json").exists():
         raise UserError(f"{folder}: no balanced training set there; {again}")
     about = read_json(folder / "dataset.json", again)

@@ -26,15 +26,18 @@ def training_batches(
     first_epoch: int,
     epochs: int,
     softened: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches (uint8 [B, H, W, C], float32 [B, 7]) of the epochs `first_epoch` to `epochs` - 1.
 
     `choice` is a file of conf/augment/. With `even` an epoch has as many images of each emotion, those of rare ones
     more than once and not all of the frequent ones; without it, every image at most once. Order and augmentation of a
     batch depend on `seed` and its position alone, so that a resumed training sees what an uninterrupted one would have
-    seen. `softened`, float32 [N, 7], takes the place of the one-hot labels.
+    seen. `softened`, float32 [N, 7], takes the place of the one-hot labels. With `weights`, float32 [N], a batch has
+    those of its images, float32 [B], as a third part: of each image's own label, whatever softened it or was mixed in.
     """
     labels = np.eye(len(LABELS), dtype=np.float32)[split.labels] if softened is None else softened
+    weights_of = np.ones(len(labels), np.float32) if weights is None else weights
     count = len(split.images)
     steps = steps_per_epoch(count, batch_size)
     size = min(batch_size, count)
@@ -44,18 +47,19 @@ def training_batches(
         generator = np.random.default_rng([seed, epoch])
         return _even_order(split.labels, generator) if even else generator.permutation(count)
 
-    def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
+    def gather(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, position = divmod(int(step), steps)
         # Sorted within the batch: the memory map is then read in one direction.
         rows = np.sort(order(epoch)[position * size : (position + 1) * size])
         rows = np.random.default_rng([seed, int(step)]).permutation(rows)
-        return split.images[rows], labels[rows]
+        return split.images[rows], labels[rows], weights_of[rows]
 
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, wanted = tf.numpy_function(gather, [step], [tf.uint8, tf.float32], stateful=False)
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        images, wanted, weight = tf.numpy_function(gather, [step], [tf.uint8, tf.float32, tf.float32], stateful=False)
         images = tf.ensure_shape(images, (size, *split.images.shape[1:]))
         wanted = tf.ensure_shape(wanted, (size, len(LABELS)))
-        return augment(images, wanted, tf.stack([seed, tf.cast(step, tf.int32)]), choice)
+        made = augment(images, wanted, tf.stack([seed, tf.cast(step, tf.int32)]), choice)
+        return made if weights is None else (*made, tf.ensure_shape(weight, (size,)))
 
     return _ahead(tf.data.Dataset.range(first_epoch * steps, epochs * steps).map(batch, cores(), deterministic=True))
 

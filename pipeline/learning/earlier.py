@@ -31,8 +31,9 @@ def digest(choice: str, paths: str | Sequence[str]) -> str:
 
 
 def run_id(path: str) -> str:
-    """The MLflow run whose folder `path` is; empty when it is none, such as a `.keras` file alone."""
-    file = Path(str(path)) / "train" / "run.json"
+    """The MLflow run whose folder or model `path` is; empty when it is none, such as a `.keras` file alone."""
+    model = Path(str(path))
+    file = (model.parent if model.name == "model.keras" else model / "train") / "run.json"
     return read_json(file, "train that run again")["run_id"] if file.is_file() else ""
 
 

@@ -93,22 +93,22 @@ def fit(
             state.epoch,
             values["epochs"],
             softened,
+            class_weights(train.labels) if values["balance"]["class_weight"] else None,
         ),
         validation_data=evaluation_batches(valid, VALID_BATCH),
         steps_per_epoch=steps_per_epoch(len(train.images), values["batch_size"]),
         initial_epoch=state.epoch,
         epochs=values["epochs"],
         callbacks=callbacks,
-        class_weight=class_weight(train.labels) if values["balance"]["class_weight"] else None,
         verbose=1 if sys.stdout.isatty() else 2,
         shuffle=False,
     )
 
 
-def class_weight(labels: np.ndarray) -> dict[int, float]:
-    """The weight in the loss of each label there is: 1 / its share, scaled so that the mean over all images is 1."""
-    classes, counts = np.unique(labels, return_counts=True)
-    return {int(label): len(labels) / (len(classes) * int(count)) for label, count in zip(classes, counts, strict=True)}
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """The weight in the loss of each image, float32 [N]: 1 / the share of its label, scaled so that their mean is 1."""
+    _, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return (len(labels) / (len(counts) * counts))[which].astype(np.float32)
 
 
 class _Epochs(keras.callbacks.Callback):

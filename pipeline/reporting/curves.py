@@ -31,8 +31,9 @@ def top_and_bottom(table: pd.DataFrame, top: int, bottom: int) -> Figure:
     axes.set_yticks(place, [f"{row.rank}  {row.label}" for row in some.itertuples()])
     axes.invert_yaxis()
     axes.set(xlim=(0, some["high"].max() * 1.12), xlabel="best accuracy on valid, with its interval")
-    last = len(some) - min(top, len(table))
-    axes.set_title(f"Top {top} and bottom {last} of {len(table)} entries" if last else f"All {len(table)} entries")
+    last = f" and bottom {len(some) - top}" if len(some) > top else ""
+    whole = len(some) == len(table)
+    axes.set_title(f"All {len(table)} entries" if whole and not last else f"Top {top}{last} of {len(table)} entries")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

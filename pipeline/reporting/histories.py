@@ -29,12 +29,13 @@ def read(store: Store, run_ids: Sequence[str], measures: Sequence[str] = MEASURE
 
 
 def _from_server(store: Store, run_ids: Iterable[str], measures: Sequence[str]) -> list[tuple]:
-    return [
-        (run_id, measure, metric.step, metric.value, metric.timestamp)
-        for run_id in run_ids
-        for measure in measures
-        for metric in store.client.get_metric_history(run_id, measure)
-    ]
+    with store.asked():
+        return [
+            (run_id, measure, metric.step, metric.value, metric.timestamp)
+            for run_id in run_ids
+            for measure in measures
+            for metric in store.client.get_metric_history(run_id, measure)
+        ]
 
 
 def _from_file(uri: str, run_ids: Sequence[str], measures: Sequence[str]) -> list[tuple]:

@@ -58,28 +58,32 @@ class Store:
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
         """Start a run and return its id; the process is noted in it, so that its death can be told later."""
         noted = {key: str(value) for key, value in {**tags, **_process_tags()}.items()}
-        with self._asked():
+        with self.asked():
             run_id = self.client.create_run(self.experiment_id, tags=noted, run_name=name).info.run_id
             self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return run_id
 
     def status(self, run_id: str) -> str | None:
         """RUNNING, FINISHED, FAILED or KILLED; None when the experiment has no such run."""
-        with self._asked():
+        run = self.run(run_id)
+        here = run and run.info.experiment_id == self.experiment_id
+        return run.info.status if here and run.info.lifecycle_stage == LifecycleStage.ACTIVE else None
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of that id in any experiment, deleted ones too; None when there is none."""
+        with self.asked():
             try:
-                run = self.client.get_run(run_id)
+                return self.client.get_run(run_id)
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return None
                 raise
-        here = run.info.experiment_id == self.experiment_id and run.info.lifecycle_stage == LifecycleStage.ACTIVE
-        return run.info.status if here else None
 
     def resume(self, run_id: str) -> None:
-        """Set a run that was cut off RUNNING again, under this process."""
-        with self._asked():
+        """Set a run that was cut off RUNNING again, under this process; why it failed before is no longer so."""
+        with self.asked():
             self.client.update_run(run_id, status="RUNNING")
-        self.tag(run_id, _process_tags())
+        self.tag(run_id, _process_tags() | {"error": ""})
 
     def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
         self._tell(run_id, {"tags": {key: str(value) for key, value in tags.items()}})
@@ -88,7 +92,7 @@ class Store:
         """Say which data a run used, as MLflow's list of runs shows it; `context` is training or validation."""
         dataset = Dataset(name=name, digest=digest[:8], source_type="local", source=json.dumps({"sha256": digest}))
         tag = InputTag(MLFLOW_DATASET_CONTEXT, context)
-        with self._asked():
+        with self.asked():
             self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[tag])])
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
@@ -97,7 +101,7 @@ class Store:
 
     def log_history(self, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
         """Log the rows (a dict per epoch, `epoch` its step) that the run does not have yet."""
-        with self._asked():
+        with self.asked():
             logged = {point.step for point in self.client.get_metric_history(run_id, "val_accuracy")}
         for row in history:
             if row["epoch"] not in logged:
@@ -124,7 +128,7 @@ class Store:
     def fetch(self, run_id: str, path: str, into: Path) -> Path | None:
         """Copy a run's file or folder at `path` into the folder `into`; where it then is, or None if there is none."""
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each
-        with self._asked():
+        with self.asked():
             listed = self.client.list_artifacts(run_id, str(PurePosixPath(path).parent).strip("."))
             if path not in {file.path for file in listed}:
                 return None
@@ -148,13 +152,14 @@ class Store:
             with undivided():
                 send(self.client, run_id, entry)
 
-    def _asked(self) -> AbstractContextManager:
+    def asked(self) -> AbstractContextManager:
+        """Around what is asked of `client` itself: a server that is away is a UserError, a database is left whole."""
         return _answering(self.unsent.address) if self.unsent else undivided()
 
     def _search(self, filter_string: str) -> list[Run]:
         runs, token = [], None
         while True:
-            with self._asked():
+            with self.asked():
                 page = self.client.search_runs([self.experiment_id], filter_string, max_results=1000, page_token=token)
             runs += page
             if not (token := page.token):

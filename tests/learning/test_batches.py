@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from pipeline.learning.arrays import Split
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
+from pipeline.learning.fit import class_weights
 from pipeline.running.cli import CONF
 
 NONE, STRONG = (
@@ -46,6 +47,20 @@ def joined(lists):
 
 def content(batches):
     return [array.tobytes() for pair in batches.as_numpy_iterator() for array in pair]
+
+
+def test_an_image_is_weighed_by_its_own_label_whatever_a_teacher_says_of_it(split):
+    labels = np.array([0] * 16 + [3] * 4 + [6] * 2)
+    weights = class_weights(labels)
+    assert weights.dtype == np.float32 and weights.mean() == pytest.approx(1)
+    assert [weights[labels == label].sum() for label in (0, 3, 6)] == pytest.approx([22 / 3] * 3)
+    said = np.full((22, 7), 0.05, np.float32)
+    said[:, 0] = 0.7  # of every image
+    rows = split.images, labels, split.index
+    batches = training_batches(Split(*rows), 5, STRONG | {"mixup": 0}, False, 3, 0, 2, said, weights)
+    batches_of = training_batches(Split(*rows), 5, NONE, False, 3, 0, 2, said, weights).as_numpy_iterator()
+    for (_, _, weight), (images, _, _) in zip(batches.as_numpy_iterator(), batches_of, strict=True):
+        assert weight.tolist() == weights[images[:, 0, 0, 0]].tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 11, 22, 100])

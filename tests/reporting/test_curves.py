@@ -6,6 +6,21 @@ import pytest
 from pipeline.reporting import curves
 
 
+@pytest.mark.parametrize(
+    ("top", "bottom", "title"),
+    [
+        (10, 5, "All 5 entries"),
+        (3, 5, "Top 3 and bottom 2 of 5 entries"),
+        (2, 1, "Top 2 and bottom 1 of 5 entries"),
+        (2, 0, "Top 2 of 5 entries"),
+    ],
+)
+def test_top_and_bottom_says_of_how_many_it_shows_which(top, bottom, title):
+    table = pd.DataFrame({"rank": range(1, 6), "label": list("abcde"), "best_val_accuracy": [0.9, 0.8, 0.7, 0.6, 0.5]})
+    table["low"], table["high"] = table["best_val_accuracy"] - 0.05, table["best_val_accuracy"] + 0.05
+    assert curves.top_and_bottom(table, top, bottom).axes[0].get_title() == title
+
+
 def test_cost_is_the_best_so_far_against_the_minutes_spent_until_then():
     rows = [("a", "compact", 1, 0.4, 60), ("a", "compact", 2, 0.3, 120), ("a", "compact", 3, 0.5, 240)]
     rows += [("b", "model_2_best", 2, 0.2, 600), ("b", "model_2_best", 1, 0.1, 300)]

@@ -128,8 +128,10 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     store = open_store(tmp_path, "sample", create=True)
     run_id = store.start("a", {}, {})
     store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
-    store.end(run_id, "KILLED")
+    store.end(run_id, "FAILED", "out of memory")
+    assert store.run(run_id).data.tags["error"] == "out of memory"
     store.resume(run_id)
+    assert store.run(run_id).data.tags["error"] == ""
     assert store.reap() == 0
     assert store.status(run_id) == "RUNNING"
     assert store.status("0" * 32) is None

@@ -16,8 +16,9 @@ import pytest
 from conftest import TINY, composed, write_arrays
 from mlflow.tracking import MlflowClient
 
-from pipeline import train
+from pipeline import promote, train
 from pipeline.learning.checkpoint import Checkpoints
+from pipeline.reporting import histories
 from pipeline.running import unsent
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import PATIENCE, Store, open_store, running
@@ -187,6 +188,21 @@ def test_row_28_a_server_away_at_the_start_is_refused_before_any_work(project, l
         run()
     assert time.monotonic() - started < 60
     assert not Path("out").exists() and not Path("checkpoints").exists()
+
+
+def test_a_server_that_goes_away_while_it_is_asked_is_one_line(line):
+    store = open_store("mlruns", "asked", create=True)
+    run_id = store.start("run", {}, {})
+    line.cut()
+    asks = {
+        "histories": lambda: histories.read(store, [run_id]),
+        "promote": lambda: promote.reigning(store, "emotion"),
+        "register": lambda: promote.registered(store, "emotion", {"run_id": run_id}),
+        "run": lambda: store.run(run_id),
+    }
+    for ask in asks.values():
+        with pytest.raises(UserError, match=rf"MLflow server {line.address} .* cannot be used"):
+            ask()
 
 
 def test_a_lost_answer_doubles_nothing(line):
