@@ -11,7 +11,8 @@ Writes to `out`, whole or not at all:
   faces, in a video each once for every look at it; too_small and not_read, faces that were left out; note, what was
   wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too few were seen.
 
-In a CSV a name that starts with one of = + - @ ' has a ' before it, as a spreadsheet would run it; not so in Parquet.
+In a CSV one of = + - @ ' at the start of a name, or after a ; in it, has a ' before it, as a spreadsheet would run what
+follows; not so in Parquet.
 """
 
 import logging
