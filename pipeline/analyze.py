@@ -31,6 +31,7 @@ from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
+from pipeline.images.source import is_left
 from pipeline.running import cli
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
@@ -79,8 +80,11 @@ def refuse_place(out: Path, source: Path) -> None:
 
 
 def may_be_replaced(folder: Path) -> bool:
-    """Whether a folder is empty or holds a report and nothing else; tables alone may be somebody's own."""
-    names = {entry.name for entry in folder.iterdir()}
+    """Whether a folder is empty or holds a report and nothing else; tables alone may be somebody's own.
+
+    What a system leaves there by itself, as Finder does, is nothing; other hidden names, as .git, are somebody's own.
+    """
+    names = {entry.name for entry in folder.iterdir() if not is_left(entry.name)}
     return not names or {"index.html"} <= names <= WRITTEN
 
 

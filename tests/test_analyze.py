@@ -243,11 +243,14 @@ def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, wher
     assert not (tmp_path / "campaign/report").exists()
 
 
-def test_an_empty_folder_and_a_report_may_be_replaced(tmp_path):
-    analyze.refuse_place(tmp_path, Path("campaign"))
-    for name in analyze.WRITTEN:
-        (tmp_path / name).touch()
-    analyze.refuse_place(tmp_path, Path("campaign"))
+def test_an_empty_folder_and_a_report_may_be_replaced_once_a_system_has_left_something_there_too(tmp_path):
+    for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db")):
+        for name in names:
+            (tmp_path / name).touch()
+        analyze.refuse_place(tmp_path, Path("campaign"))
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(UserError, match="something else"):
+        analyze.refuse_place(tmp_path, Path("campaign"))
 
 
 def test_a_campaign_is_called_as_its_folder_is_even_from_within_and_through_a_link(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
 # What reading an entry may raise; ValueError: its name is not text, or it would lie where no file can reach.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
-_BESIDE = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # what operating systems leave in folders; hidden names too
+_LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def open_source(path: str | os.PathLike) -> "Source":
@@ -208,8 +208,13 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
     return entry.filename.endswith(("/", "\\"))
 
 
+def is_left(name: str) -> bool:
+    """Whether a name is one that operating systems leave in folders by themselves."""
+    return name in _LEFT or name.startswith("._")
+
+
 def _is_beside(name: str) -> bool:
-    return name.startswith(".") or name in _BESIDE
+    return name.startswith(".") or is_left(name)
 
 
 def _root_of(files: list[str], folders: set[str], path: str) -> str:
