@@ -7,11 +7,12 @@ Writes to `out`, whole or not at all:
 - faces.csv, faces.parquet: a row for each face. file; second, of a video; face, its number from the left;
   x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, the
   likeliest; certain, whether it is likely enough to be said; anger to neutral, how likely each is, sum 1.
-- ads.csv: a row for each file. kind; seconds; frames looked at and with a face; faces, in a video each once for every
-  frame that shows it; too_small and not_read, faces that were left out; note, what was wrong; for each emotion and
-  not_sure the share of faces and its interval (_low, _high), empty where too little was seen.
+- ads.csv: a row for each file. kind; seconds; frames looked at and with a face, one that stays again at each look;
+  faces, in a video each once for every look at it; too_small and not_read, faces that were left out; note, what was
+  wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too few were seen.
 
-In a CSV a name that starts with one of = + - @ ' has a ' before it, as a spreadsheet would run it; not so in Parquet.
+In a CSV one of = + - @ ' at the start of a name, or after a ; in it, has a ' before it, as a spreadsheet would run what
+follows; not so in Parquet.
 """
 
 import logging
@@ -30,6 +31,7 @@ from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
+from pipeline.images.source import is_left
 from pipeline.running import cli
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
@@ -78,8 +80,11 @@ def refuse_place(out: Path, source: Path) -> None:
 
 
 def may_be_replaced(folder: Path) -> bool:
-    """Whether a folder is empty or holds a report and nothing else; tables alone may be somebody's own."""
-    names = {entry.name for entry in folder.iterdir()}
+    """Whether a folder is empty or holds a report and nothing else; tables alone may be somebody's own.
+
+    What a system leaves there by itself, as Finder does, is nothing; other hidden names, as .git, are somebody's own.
+    """
+    names = {entry.name for entry in folder.iterdir() if not is_left(entry.name)}
     return not names or {"index.html"} <= names <= WRITTEN
 
 
@@ -123,6 +128,7 @@ def frames(file: BinaryIO, ad: Ad, what: str, settings: Mapping[str, Any]) -> It
     ad.seconds = video.seconds
     for second, rgb in progress(video.frames(rate), math.ceil(video.seconds * rate), what, "frame"):
         yield Shot(ad, second, rgb)
+    ad.seconds = video.seconds  # as it was read: not every header says it
 
 
 def count(shot: Shot, rows: tables.FacesCsv, kept: Kept) -> None:

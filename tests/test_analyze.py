@@ -1,10 +1,12 @@
 """The campaign report: from pictures and videos to tables and a page, without TensorFlow and without a network."""
 
 import csv
+import html
 import re
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ from PIL import Image
 from serving.conftest import export, exported, litert, saved  # noqa: F401
 from serving.drawn import encoded, group, portrait
 from serving.test_page import CHROMIUM
+from trees import misname
 
 from pipeline import analyze
 from pipeline.drawing.camera import backdrop
@@ -35,9 +38,9 @@ BLOCK = f"""
 """
 
 
-def film(path: Path, pictures: list[Image.Image], each: int = 10) -> None:
-    """Ten frames a second, each picture for so many of them."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, pictures[0].size)
+def film(path: Path, pictures: list[Image.Image], each: int = 10, rate: float = 10) -> None:
+    """So many frames a second, each picture for so many of them."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, pictures[0].size)
     for picture in pictures:
         for _ in range(each):
             writer.write(cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR))
@@ -167,6 +170,34 @@ def test_the_same_source_gives_the_same_bytes_and_replaces_the_report(campaign, 
     assert contents[0] == contents[1]
 
 
+def test_a_zip_alone_is_read_and_what_is_damaged_in_it_is_told(exported, tmp_path):  # noqa: F811
+    with zipfile.ZipFile(tmp_path / "spring.zip", "w") as made_of:
+        for name in ("posters/bad.jpg", "posters/face.jpg"):
+            made_of.writestr(name, encoded(portrait(side=200)))
+    misname(tmp_path / "spring.zip", "posters/bad.jpg")
+    out = made(tmp_path / "spring.zip", tmp_path / "out", exported)
+    assert {path.name for path in out.iterdir()} == analyze.WRITTEN
+    bad, face = rows(out / "ads.csv")
+    assert (bad["file"], bad["faces"], face["file"], face["faces"]) == ("posters/bad.jpg", "0", "posters/face.jpg", "1")
+    page = html.unescape((out / "index.html").read_text())
+    assert "can't be read" in bad["note"] and bad["note"] in page
+
+
+def test_a_slide_show_alone_is_read_and_its_slides_count_for_as_long_as_they_are_shown(
+    exported,  # noqa: F811
+    tmp_path,
+):
+    nobody = backdrop(200, np.random.default_rng(4))
+    film(tmp_path / "slides.mp4", [portrait(side=200), nobody, portrait(side=200)], 1, rate=0.4)
+    out = made(tmp_path / "slides.mp4", tmp_path / "out", exported)
+    (ad,) = rows(out / "ads.csv")
+    assert (float(ad["seconds"]), ad["frames"], ad["frames_with_face"], ad["note"]) == (7.5, "15", "10", "")
+    page = " ".join((out / "index.html").read_text().split())
+    assert "0:07 long, up to 2 looks a second; a face in 10 of 15." in page
+    times = [0, 0.5, 1, 1.5, 2, 5, 5.5, 6, 6.5, 7]
+    assert [float(row["second"]) for row in rows(out / "faces.csv")] == times
+
+
 def test_faces_are_shown_only_when_asked_for(campaign, exported, tmp_path):  # noqa: F811
     source = campaign / "posters"
     page = (made(source, tmp_path / "a", exported, "keep_faces=true", "faces_shown=2") / "index.html").read_text()
@@ -212,11 +243,14 @@ def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, wher
     assert not (tmp_path / "campaign/report").exists()
 
 
-def test_an_empty_folder_and_a_report_may_be_replaced(tmp_path):
-    analyze.refuse_place(tmp_path, Path("campaign"))
-    for name in analyze.WRITTEN:
-        (tmp_path / name).touch()
-    analyze.refuse_place(tmp_path, Path("campaign"))
+def test_an_empty_folder_and_a_report_may_be_replaced_once_a_system_has_left_something_there_too(tmp_path):
+    for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db")):
+        for name in names:
+            (tmp_path / name).touch()
+        analyze.refuse_place(tmp_path, Path("campaign"))
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(UserError, match="something else"):
+        analyze.refuse_place(tmp_path, Path("campaign"))
 
 
 def test_a_campaign_is_called_as_its_folder_is_even_from_within_and_through_a_link(tmp_path, monkeypatch):

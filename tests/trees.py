@@ -56,6 +56,16 @@ def zipped(root: Path, path: Path, prefix: str = "MMAFEDB/") -> Path:
     return path
 
 
+def misname(path: Path, name: str) -> None:
+    """Damage a .zip: the name before an entry's bytes is marked as UTF-8 and is none; the list of names stays."""
+    with zipfile.ZipFile(path) as opened:
+        start = opened.getinfo(name).header_offset
+    data = bytearray(path.read_bytes())
+    data[start + 7] |= 0x08
+    data[start + 30] = 0xFF
+    path.write_bytes(data)
+
+
 def config(root, source, *overrides):
     """The real config, with outputs below `root`."""
     places = [f"paths.{name}={root / name}" for name in ("clean", "resized", "cache")]

@@ -42,7 +42,7 @@ class Files:
         if is_video(head):
             return "video"
         if is_still(head):
-            raise Fault("This is a HEIC or AVIF picture, as telephones take them; save it as JPEG.")
+            raise Fault("This is a HEIC, AVIF or CR3 picture, as telephones and cameras take them; save it as JPEG.")
         raise Fault(f"This is neither a picture ({PICTURES}) nor a video ({VIDEOS}).")
 
     def picture(self, name: str, most: int) -> bytes:

@@ -10,7 +10,10 @@ from pipeline.campaign.reading import Shot
 
 
 class Kept:
-    """At most so many of the most certain and of the least certain faces, one of each picture or block of a video."""
+    """At most so many of the most certain and of the least certain faces, one of each picture or block of a video.
+
+    The same picture of a face, as of a slide that is looked at again and again, is there once.
+    """
 
     def __init__(self, most: int, block_seconds: int):
         self.most, self.block_seconds = most, block_seconds
@@ -28,8 +31,11 @@ class Kept:
         """A heap of (rank, -number, place, face); its first is the next to go."""
         self._number += 1
         place = (shot.ad.name, None if shot.second is None else shot.second // self.block_seconds)
-        entry = (rank, -self._number, place, for_page(shot, face, jpeg))
-        same = next((i for i, each in enumerate(heap) if each[2] == place), None)
+        said = for_page(shot, face, jpeg)
+        entry = (rank, -self._number, place, said)
+        same = next(
+            (i for i, each in enumerate(heap) if each[2] == place or each[3]["picture"] == said["picture"]), None
+        )
         if same is not None:
             if rank > heap[same][0]:
                 heap[same] = entry

@@ -50,7 +50,10 @@ class Ad:
             row[SHOWN.index(verdict(face))] += 1
 
     def parts(self, block_seconds: int) -> np.ndarray:
-        """Counts [parts, 8] by what can be taken as independent: faces of a picture, blocks of seconds of a video."""
+        """Counts [parts, 8] by what is taken as independent: blocks of seconds of a video, each face of a picture.
+
+        Faces of one picture are not quite, and one picture cannot tell how far: its intervals are rather too narrow.
+        """
         if self.kind == "picture":
             return np.repeat(np.eye(len(SHOWN), dtype=int), self.counts, axis=0)
         return np.array([*self.blocks(block_seconds).values()]).reshape(-1, len(SHOWN))

@@ -60,7 +60,7 @@ def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, A
     kinds = [said(n, *words) for n, words in ((pictures, PICTURES), (videos, VIDEOS)) if n]
     found = [
         (" and ".join(kinds), "read" if len(read) == len(ads) else f"read, of {said(len(ads), 'file', 'files')}"),
-        (said(faces, "face", "faces"), "found, in a video counted in each frame" if videos else "found"),
+        (said(faces, "face", "faces"), "found, in a video counted at each look" if videos else "found"),
     ]
     found += [
         (each["best"]["name"].capitalize() if each["best"] else "–", f"leads in the {each['kind']}s") for each in groups

@@ -1,6 +1,7 @@
 """The tables of a campaign: faces.csv and faces.parquet with a row for each face, ads.csv with one for each file."""
 
 import csv
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,17 +46,20 @@ class FacesCsv:
 
 
 def harmless(text: str) -> str:
-    """A cell's text with a ' before what a spreadsheet would run as a formula, and before a ' that is its own."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text
+    """A cell's text with a ' before what a spreadsheet would run as a formula, and before a ' that is its own there.
+
+    That can be what follows a ; too: where numbers have a decimal comma, Excel takes a ; for the end of a cell.
+    """
+    return re.sub("(^|;)(?=[-=+@'])", r"\1'", text)
 
 
 def to_parquet(faces_csv: Path, parquet: Path) -> None:
     """The rows of faces.csv as Parquet, names as the files have them, an empty second as null."""
     with duckdb.connect() as connection:
         # Without hive_partitioning=False a folder named key=value would be a column.
-        how = {"header": True, "quotechar": '"', "escapechar": '"', "hive_partitioning": False}
+        how = {"header": True, "quotechar": '"', "escapechar": '"', "delimiter": ",", "hive_partitioning": False}
         rows = connection.read_csv(str(faces_csv), dtype=FACES, **how)
-        name = "CASE WHEN starts_with(file, '''') THEN substr(file, 2) ELSE file END AS file"
+        name = r"regexp_replace(file, '(^|;)''', '\1', 'g') AS file"
         rows.project(f"{name}, * EXCLUDE file").write_parquet(str(parquet))
 
 

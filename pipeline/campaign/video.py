@@ -13,10 +13,16 @@ from pipeline.serving.pictures import too_many_pixels
 
 FORMATS = ("MP4", "MOV", "MKV", "WebM", "AVI")  # that `is_video` knows
 
-# Brands of the box that MP4 and MOV begin with too (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6)
-_STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+# Brands of the box that MP4 and MOV begin with too (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6; Canon's CR3)
+_STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 
-_BROKEN = "The file starts as a video and can't be played; it was probably not copied or downloaded to its end."
+_STILL = 0.5  # seconds after which a frame that stays counts again; where they come faster each counts once
+_LONGEST = 600  # seconds that a frame is taken to stay, at most; a time that says more is damaged
+
+_BROKEN = (
+    "The file starts as a video and can't be played; "
+    "it probably holds only sound, or was not copied or downloaded to its end."
+)
 _NO_PICTURE = "The video has no picture in it."
 
 
@@ -32,7 +38,7 @@ def is_video(head: bytes) -> bool:
 
 
 def is_still(head: bytes) -> bool:
-    """Whether a file's first bytes are those of HEIC or AVIF: pictures in a video's wrapping."""
+    """Whether a file's first bytes are those of HEIC, AVIF or CR3: pictures in a video's wrapping."""
     return head[4:8] == b"ftyp" and head[8:12] in _STILLS
 
 
@@ -52,34 +58,59 @@ class Video:
         self.pixels = pixels
         self._refuse_large(self._says(cv2.CAP_PROP_FRAME_WIDTH), self._says(cv2.CAP_PROP_FRAME_HEIGHT))
         self.rate = self._says(cv2.CAP_PROP_FPS)
-        self.seconds = self._says(cv2.CAP_PROP_FRAME_COUNT) / self.rate if self.rate else 0.0
+        self.count = self._says(cv2.CAP_PROP_FRAME_COUNT)
+        self.seconds = self.count / self.rate if self.rate else 0.0
 
     def frames(self, per_second: float) -> Iterator[tuple[float, np.ndarray]]:
         """Second and uint8 [height, width, 3] of so many frames of each second, upright; one frame is held at a time.
 
-        Fault at the end of a video that has no frame, or that ends well before its header says.
+        A frame that stays on the screen, as a slide does, comes again each time that one is due. At the end `seconds`
+        is as long as what was read, if the header says less. Fault then for a video that has no frame, or that ends
+        well before its header says.
         """
-        due, second = 0.0, None
-        for number in range(1 << 62):
-            if not self.capture.grab():
-                break
-            second = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if second <= 0 and self.rate:  # some streams have no times
-                second = number / self.rate
-            if due - second > 1 / per_second:  # times that jump back
-                due = second
-            if second < due - 1e-6:
-                continue
-            due = (math.floor(second * per_second + 1e-6) + 1) / per_second
-            there, frame = self.capture.retrieve()
-            if not there:
-                break
-            self._refuse_large(frame.shape[1], frame.shape[0])
-            yield second, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        if second is None:
+        look, number, second, gap, shown = 0, 0, 0.0, 0.0, None
+        even = self.rate > 1 / _STILL
+
+        def again(until: float) -> Iterator[tuple[float, np.ndarray]]:
+            nonlocal look
+            while until - second > _STILL and look / per_second < min(until, second + _LONGEST) - 1e-6:
+                yield look / per_second, cv2.cvtColor(shown, cv2.COLOR_BGR2RGB)
+                look += 1
+
+        while self.capture.grab():
+            now = self._now(number)
+            if number:
+                gap = max(0.0, now - second)
+                even = even and abs(gap * self.rate - 1) < 0.5
+            if shown is not None:
+                yield from again(now)
+            second, number = now, number + 1
+            if look / per_second - second > 1 / per_second:  # times that jump back
+                look = math.floor(second * per_second)
+            due = second >= look / per_second - 1e-6
+            if due or not even:  # as long as frames come evenly, none but those that are due need be unpacked
+                there, frame = self.capture.retrieve()
+                if not there:
+                    break
+                self._refuse_large(frame.shape[1], frame.shape[0])
+                shown = frame
+            if due:
+                look = math.floor(second * per_second + 1e-6) + 1
+                yield second, cv2.cvtColor(shown, cv2.COLOR_BGR2RGB)
+        if shown is None:
             raise Fault(_NO_PICTURE)
-        if self.seconds - second > max(1.0, 0.05 * self.seconds):
+        # The last frame may stay as long as the one before it; of MP4 and MOV the header says how many there are.
+        missing = self.seconds - second - gap
+        if missing > max(1.0, 0.05 * self.seconds) and number < 0.95 * self.count:
             raise Fault(f"It ends after {second:.0f} of {self.seconds:.0f} seconds; what is there was read.")
+        if self.seconds <= second:
+            self.seconds = second + (1 / self.rate if self.rate else 0.0)
+        yield from again(self.seconds)
+
+    def _now(self, number: int) -> float:
+        """Second of the frame, of this number from 0, that was grabbed last."""
+        second = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return number / self.rate if second <= 0 and self.rate else second  # some streams have no times
 
     def _says(self, which: int) -> float:
         """A value of the header, 0.0 where it has none or nonsense."""

@@ -22,9 +22,10 @@ from pipeline.running.errors import UserError
 
 LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)  # what reading an entry may raise
+# What reading an entry may raise; ValueError: its name is not text, or it would lie where no file can reach.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
-_BESIDE = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # what operating systems leave in folders; hidden names too
+_LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def open_source(path: str | os.PathLike) -> "Source":
@@ -135,15 +136,26 @@ def folder_of(id: str) -> str:
 
 
 def walk(where: Path) -> tuple[list[str], set[str]]:
-    """Files and folders below `where`, as POSIX paths relative to it."""
+    """Files and folders below `where`, as POSIX paths relative to it, without links to folders that they lie in."""
     files, folders = [], set()
+    above = {os.fspath(where): frozenset()}  # of each folder that is still to be walked
     for folder, below, names in os.walk(where, followlinks=True, onerror=_refuse_unreadable):
-        below[:] = sorted(name for name in below if not _is_beside(name))
+        here = above.pop(folder) | {_identity(folder)}
+        below[:] = sorted(
+            name for name in below if not _is_beside(name) and _identity(os.path.join(folder, name)) not in here
+        )
+        above.update((os.path.join(folder, name), here) for name in below)
         relative = Path(folder).relative_to(where).as_posix()
         prefix = "" if relative == "." else relative + "/"
         folders.update(prefix + name for name in below)
         files += [prefix + name for name in names if not _is_beside(name)]
     return files, folders
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    """The same for all names of a folder."""
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -163,7 +175,7 @@ def zip_entries(where: Path, layout: str) -> tuple[list[str], set[str]]:
     try:
         with zipfile.ZipFile(where) as opened:
             entries = opened.infolist()
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise UserError(f"{where}: no readable zip ({error}); expected a folder or a .zip of {layout}") from None
     except OSError as error:
         raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
@@ -196,8 +208,13 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
     return entry.filename.endswith(("/", "\\"))
 
 
+def is_left(name: str) -> bool:
+    """Whether a name is one that operating systems leave in folders by themselves."""
+    return name in _LEFT or name.startswith("._")
+
+
 def _is_beside(name: str) -> bool:
-    return name.startswith(".") or name in _BESIDE
+    return name.startswith(".") or is_left(name)
 
 
 def _root_of(files: list[str], folders: set[str], path: str) -> str:

@@ -5,17 +5,19 @@ Nothing is written to a disk; what a form holds stays in memory until the answer
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from python_multipart.exceptions import MultipartParseError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from pipeline.serving.metrics import Metrics
 
 LINGER_SECONDS = 2  # that a refused client gets to stop sending: closing at once would lose it the answer
+PIECE = 1 << 16  # bytes of a form that are parsed before it is looked whether anybody still waits for it
 
 
 class Refusal(Exception):
@@ -111,14 +113,9 @@ async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, lis
     if kind.strip().lower() != "multipart/form-data":
         raise Refusal(415, "no_form", "Send pictures as multipart/form-data, in the field file or files.")
 
-    async def stream() -> AsyncIterator[bytes]:
-        yield body
-
-    most = limits["files"]
-    parser = MultiPartParser(request.headers, stream(), max_files=most, max_fields=most)
-    parser.spool_max_size = len(body) + 1  # it would write larger files to a disk
+    most, given_up = limits["files"], threading.Event()
     try:
-        form = await parser.parse()
+        form = await asyncio.to_thread(_form, request.headers, body, most, given_up)
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             words = f"The form has too many files; send at most {most} in one request."
@@ -126,6 +123,8 @@ async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, lis
         raise Refusal(400, "bad_form", f"The form can't be read: {error.message}") from None
     except (KeyError, ValueError, MultipartParseError):
         raise Refusal(400, "bad_form", "The form can't be read.") from None
+    finally:
+        given_up.set()
     found: dict[str, list[bytes]] = {"file": [], "files": []}
     for name, value in form.multi_items():
         if name not in found or not isinstance(value, UploadFile):
@@ -134,6 +133,20 @@ async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, lis
     if len(found["file"]) + bool(found["files"]) != 1:
         raise Refusal(422, "no_file", f"Send one picture in the field file, or up to {most} in the field files.")
     return found
+
+
+def _form(headers: Headers, body: bytes, most: int, given_up: threading.Event) -> FormData:
+    """A multipart form of at most so many files, off the event loop: a body can be made to take the parser a minute."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), PIECE):
+            if given_up.is_set():
+                raise MultiPartException("Nobody waits for it.")
+            yield body[start : start + PIECE]
+
+    parser = MultiPartParser(headers, stream(), max_files=most, max_fields=most)
+    parser.spool_max_size = len(body) + 1  # it would write larger files to a disk
+    return asyncio.run(parser.parse())
 
 
 async def unless_gone(request: Request, work: "asyncio.Task", seconds: float) -> object:

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from trees import misname
 
 from pipeline.campaign.faults import FAULTS, Fault
 from pipeline.campaign.files import open_files, shown
@@ -99,6 +100,31 @@ def test_a_damaged_entry_of_a_zip_is_a_fault_of_that_file_alone(tmp_path, method
     with pytest.raises(Fault, match="can't be read"), files.video("c.mp4"):
         pass
     assert files.picture("b.jpg", 10**6) == JPEG
+
+
+def test_a_damaged_name_in_a_zip_is_a_fault_of_that_file_alone(tmp_path):
+    path = zipped(tmp_path / "a.zip", {"a.jpg": JPEG, "b.mp4": MP4, "c.jpg": JPEG})
+    for name in ("a.jpg", "b.mp4"):
+        misname(path, name)
+    files = open_files(path, 100)
+    for name in ("a.jpg", "b.mp4"):
+        with pytest.raises(Fault, match="can't be read"):
+            files.kind(name)
+    with pytest.raises(Fault, match="can't be read"), files.video("b.mp4"):
+        pass
+    assert files.picture("c.jpg", 100) == JPEG
+
+
+def test_links_to_a_folder_are_followed_and_none_of_its_pictures_counts_twice_for_one_to_where_it_lies(tmp_path):
+    for folder in ("spring/a", "spring/b", "shared"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("spring/one.jpg", "spring/a/two.jpg", "shared/three.jpg"):
+        (tmp_path / name).write_bytes(JPEG)
+    for link, to in (("latest", "."), ("a/up", ".."), ("b/up", ".."), ("b/shared", "../../shared")):
+        (tmp_path / "spring" / link).symlink_to(to)
+    files = open_files(tmp_path / "spring", 100)
+    assert files.names == ["a/two.jpg", "b/shared/three.jpg", "one.jpg"]
+    assert files.picture("b/shared/three.jpg", 100) == JPEG
 
 
 def test_a_pipe_and_a_dangling_link_are_faults_and_not_waited_for(tmp_path):

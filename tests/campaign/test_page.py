@@ -44,6 +44,15 @@ def test_without_a_range_for_all_together_it_is_said_what_it_takes():
     assert "it takes faces in at least" not in made(ads[:3])
 
 
+def test_of_the_range_of_a_single_picture_it_is_said_that_it_is_too_narrow_and_of_no_other():
+    one, other = (
+        Ad(name, "picture", seen={0: np.eye(8, dtype=int)[0] * 3 + 3}, frames=1) for name in ("a.jpg", "b.jpg")
+    )
+    assert made([one]).count("rather too narrow") == 2  # all pictures together, which is this one, and the picture
+    together = made([one, other, Ad("c.jpg", "picture", seen=other.seen, frames=1)])
+    assert "with other pictures of the same sort" in together and together.count("rather too narrow") == 3
+
+
 def test_the_strongest_moment_is_where_it_is_with_one_person_in_the_picture_too():
     """Two frames a second: three people, one in three of them happy, then one alone, happy, for three seconds."""
     happy, neutral = np.eye(8, dtype=int)[[SHOWN.index("happiness"), SHOWN.index("neutral")]]

@@ -10,7 +10,15 @@ from pipeline.campaign.mix import Ad
 from pipeline.campaign.tables import FACES, FacesCsv, to_parquet, write_ads
 from pipeline.labels import LABELS
 
-NAMES = ("=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", "'a.jpg", 'b, "c".jpg', "ü ☀.jpg", "NULL", "12", "true")
+NAMES = {  # as it is: as a CSV has it
+    "=1+1.jpg": "'=1+1.jpg",
+    "+a.jpg": "'+a.jpg",
+    "-a.jpg": "'-a.jpg",
+    "@a.jpg": "'@a.jpg",
+    "'a.jpg": "''a.jpg",
+    "a;=1+1;b.jpg": "a;'=1+1;b.jpg",
+    "=1;;-2;'3.jpg": "'=1;;'-2;''3.jpg",
+} | {name: name for name in ('b, "c".jpg', "ü ☀.jpg", "NULL", "12", "true", "a-b=c;d'e.jpg", "a'.jpg")}
 
 
 def face(x: int) -> dict:
@@ -34,7 +42,7 @@ def written(tmp_path: Path) -> Path:
 def test_no_name_is_a_formula_in_the_csv(written):
     with (written / "faces.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = [*csv.DictReader(file)]
-    assert [row["file"] for row in rows[: len(NAMES)]] == ["'" + name if name[0] in "=+-@'" else name for name in NAMES]
+    assert [row["file"] for row in rows[: len(NAMES)]] == [*NAMES.values()]
     assert {row["second"] for row in rows[:-2]} == {""}
 
 
@@ -70,7 +78,7 @@ def test_without_a_face_both_have_their_columns(tmp_path):
 
 
 def test_ads_have_shares_where_there_are_faces_and_notes_where_there_is_a_fault(tmp_path):
-    ads = [Ad("=a.jpg", "picture"), Ad("b.txt", "", note="No picture, no video.")]
+    ads = [Ad("=a.jpg", "picture"), Ad("b.txt", "", note="No picture;=1+1;")]
     ads[0].add(None, {"faces": [face(7)] * 3 + [face(1)], "too_small": 2, "not_read": 0})
     with (tmp_path / "ads.csv").open("w", newline="") as file:
         write_ads(file, ads, 5, 0.95)
@@ -79,4 +87,4 @@ def test_ads_have_shares_where_there_are_faces_and_notes_where_there_is_a_fault(
         "'=a.jpg", "4", "2", "0.75", "0.25",
     )  # fmt: skip
     assert float(first["fear_low"]) < 0.75 < float(first["fear_high"])
-    assert second["note"] == "No picture, no video." and not second["fear"]
+    assert second["note"] == "No picture;'=1+1;" and not second["fear"]

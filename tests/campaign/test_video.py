@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -15,13 +16,31 @@ from pipeline.serving.pictures import Unreadable
 KINDS = {"mp4": "mp4v", "mkv": "mp4v", "avi": "MJPG", "webm": "VP80", "mov": "mp4v"}
 
 
-def filmed(path: Path, frames: int = 50, rate: int = 10, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A video whose frames grow brighter."""
+def filmed(path: Path, frames: int = 50, rate: float = 10, size: tuple[int, int] = (64, 48), step: int = 4) -> bytes:
+    """A video whose frames grow brighter, by so much each."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*KINDS[path.suffix[1:]]), rate, size)
     for number in range(frames):
-        writer.write(np.full((*size[::-1], 3), number * 4 % 256, np.uint8))
+        writer.write(np.full((*size[::-1], 3), number * step % 256, np.uint8))
     writer.release()
     return path.read_bytes()
+
+
+def stills(path: Path, tenths: list[int]) -> bytes:
+    """A video of frames that come at these tenths of a second, each brighter by 20."""
+    raw = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1, cv2.VIDEOWRITER_PROP_KEY_INTERVAL, 1]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48), raw)
+    for number, tenth in enumerate(tenths):
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, tenth)
+        writer.write(cv2.imencode(".jpg", np.full((48, 64, 3), number * 20, np.uint8))[1].reshape(1, -1))
+    writer.release()
+    return path.read_bytes()
+
+
+def looked_at(data: bytes, per_second: float = 2) -> tuple[Video, list[float], list[int]]:
+    """The video, and of the frames looked at the seconds and the brightness."""
+    video = Video(io.BytesIO(data), 10**6)
+    found = [*video.frames(per_second)]
+    return video, [second for second, _ in found], [round(float(frame.mean())) for _, frame in found]
 
 
 @pytest.mark.parametrize("suffix", KINDS)
@@ -40,6 +59,56 @@ def test_a_rate_over_the_videos_own_gives_each_frame_once(tmp_path):
     assert len([*Video(io.BytesIO(filmed(tmp_path / "a.mp4", 20)), 10**6).frames(60)]) == 20
 
 
+@pytest.mark.parametrize("rate", (0.2, 0.7, 1))
+def test_a_slide_counts_for_as_long_as_it_is_shown_and_its_video_does_not_end_early(tmp_path, rate):
+    video, seconds, bright = looked_at(filmed(tmp_path / "a.mp4", 4, rate, step=60))
+    assert video.seconds == pytest.approx(4 / rate, abs=0.01)
+    assert seconds == pytest.approx(np.arange(len(seconds)) / 2, abs=0.01)
+    assert len(seconds) == np.ceil(8 / rate)
+    assert bright == pytest.approx([60 * int(second * rate + 0.001) for second in seconds], abs=6)
+
+
+@pytest.mark.parametrize("suffix", ("mkv", "mov"))
+def test_in_a_video_of_uneven_frames_the_one_on_the_screen_is_looked_at_and_its_length_is_told(tmp_path, suffix):
+    tenths = [0, 20, 23, 24, 26, 27, 60, 61, 62]
+    video, seconds, bright = looked_at(stills(tmp_path / f"a.{suffix}", tenths))
+    assert video.seconds == pytest.approx(6.3)  # OpenCV says 0.9 of the MOV
+    assert seconds == pytest.approx([0, 0.5, 1, 1.5, 2, 2.6, 3, 3.5, 4, 4.5, 5, 5.5, 6])
+    assert bright == [0] * 4 + [20, 80] + [100] * 6 + [120]
+
+
+def test_the_last_frame_counts_for_as_long_as_it_is_shown(tmp_path):
+    video, seconds, _ = looked_at(filmed(tmp_path / "a.mp4", 1, 0.1))
+    assert video.seconds == pytest.approx(10) and seconds == pytest.approx(np.arange(20) / 2)
+    data = bytearray(stills(tmp_path / "a.mkv", [0, 40, 41]))
+    assert looked_at(bytes(data))[0].seconds == pytest.approx(4.2)
+    at = data.index(b"\x44\x89\x88") + 3  # Duration of Matroska, a float of eight bytes
+    data[at : at + 8] = struct.pack(">d", 5000)
+    video, seconds, bright = looked_at(bytes(data))
+    assert video.seconds == pytest.approx(5)
+    assert seconds == pytest.approx(np.arange(10) / 2) and bright == [0] * 8 + [20] + [40]
+
+
+def test_a_video_whose_header_says_no_length_is_as_long_as_what_was_read(tmp_path):
+    data = bytearray(filmed(tmp_path / "a.webm"))
+    at = data.index(b"\x44\x89\x88")
+    data[at : at + 11] = b"\xec\x89" + bytes(9)  # Void in place of Duration, as in what was written live
+    assert Video(io.BytesIO(data), 10**6).seconds == 0
+    video, seconds, _ = looked_at(bytes(data))
+    assert video.seconds == pytest.approx(5, abs=0.05) and len(seconds) == 10
+
+
+def test_a_time_that_is_damaged_is_not_waited_for(tmp_path):
+    _, seconds, _ = looked_at(stills(tmp_path / "a.mkv", [0, 1, 10**8, 10**8 + 1]))
+    assert len(seconds) < 1300 and seconds[-1] == 10**7
+
+
+def test_of_sound_alone_it_is_said_that_it_may_be_that(tmp_path):
+    data = filmed(tmp_path / "a.mp4", 3).replace(b"vide", b"soun")
+    with pytest.raises(Fault, match="holds only sound"):
+        Video(io.BytesIO(data), 10**6)
+
+
 @pytest.mark.parametrize(
     "head",
     (
@@ -51,6 +120,7 @@ def test_a_rate_over_the_videos_own_gives_each_frame_once(tmp_path):
         b"\0\0\0\x18ftypheic",
         b"\0\0\0\x1cftypavif",
         b"\0\0\0\x18ftypmif1",
+        b"\0\0\0\x18ftypcrx ",
     ),
 )
 def test_lists_and_pictures_are_no_videos(head):

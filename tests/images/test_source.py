@@ -5,7 +5,7 @@ import stat
 import zipfile
 
 import pytest
-from trees import tree, write, zipped
+from trees import misname, tree, write, zipped
 
 from pipeline.images.source import open_source
 from pipeline.running.errors import UserError
@@ -60,6 +60,16 @@ def test_an_image_whose_packed_bytes_are_damaged_cannot_be_read_and_says_its_nam
         open_source(path).read(id)
 
 
+def test_an_image_whose_name_in_the_zip_is_damaged_cannot_be_read_and_the_others_can(tmp_path):
+    source = open_source(zipped(tree(tmp_path / "tree"), tmp_path / "a.zip", "MMAFEDB/"))
+    id, other = source.ids()[:2]
+    misname(tmp_path / "a.zip", "MMAFEDB/" + id)
+    damaged = open_source(tmp_path / "a.zip")
+    with pytest.raises(OSError, match=id):
+        damaged.read(id)
+    assert damaged.read(other) == source.read(other)
+
+
 @pytest.mark.parametrize("below", ["", "MMAFEDB", "a/b"])
 def test_layout_is_found_below_the_path(tmp_path, below):
     tree(tmp_path / below)
@@ -104,6 +114,19 @@ def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
         source.read("train/sad/gone.jpg")
 
 
+def test_a_link_to_a_folder_is_followed_and_one_to_where_it_lies_is_not(tmp_path):
+    root = tree(tmp_path / "tree")
+    ids = open_source(root).ids()
+    (root / "latest").symlink_to(".")
+    for split in ("train", "valid"):
+        (root / split / "sad/up").symlink_to("../..")
+    (root / "test/happy").rename(tmp_path / "elsewhere")
+    (root / "test/happy").symlink_to(tmp_path / "elsewhere")
+    assert open_source(root).ids() == ids
+    (tmp_path / "elsewhere/back").symlink_to(root / "test")
+    assert open_source(root).ids() == ids
+
+
 def test_row_1_missing_source(tmp_path):
     assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
 
@@ -126,6 +149,14 @@ def test_row_1_half_a_zip(tmp_path):
     whole = zipped(tree(tmp_path / "t"), tmp_path / "a.zip").read_bytes()
     (tmp_path / "half.zip").write_bytes(whole[: len(whole) // 2])
     assert "no readable zip" in refusal(tmp_path / "half.zip")
+
+
+def test_row_1_a_zip_of_a_version_that_is_none(tmp_path):
+    path = zipped(tree(tmp_path / "t"), tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 212  # version needed to extract, of the first entry
+    path.write_bytes(data)
+    assert "no readable zip (zip file version 21.2)" in refusal(path)
 
 
 def test_row_1_encrypted_zip(tmp_path):

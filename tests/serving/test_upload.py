@@ -1,0 +1,34 @@
+"""A form whose bytes are made to be slow to parse keeps nobody else from being answered."""
+
+import asyncio
+import time
+
+import pytest
+from starlette.requests import Request
+
+from pipeline.serving.upload import files
+
+FORM = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]})
+HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+SLOW = HEAD + b"\r\n--bx" * (1 << 16) + b"\r\n--b--\r\n"  # a boundary all but for its end, again and again
+
+
+async def parsed() -> tuple[float, float]:
+    """Seconds that SLOW takes, and the longest in which the event loop did nothing else."""
+    silences, started = [], time.perf_counter()
+    parsing = asyncio.ensure_future(files(FORM, SLOW, {"files": 20}))
+    while not parsing.done():
+        before = time.perf_counter()
+        await asyncio.sleep(0.001)
+        silences.append(time.perf_counter() - before)
+    assert parsing.result() == {"file": [SLOW[len(HEAD) : -len(b"\r\n--b--\r\n")]], "files": []}
+    return time.perf_counter() - started, max(silences)
+
+
+def test_the_event_loop_goes_on_while_a_form_is_parsed_and_the_parsing_ends_when_nobody_waits_for_it():
+    whole, silence = asyncio.run(parsed())
+    assert silence < whole / 3
+    started = time.perf_counter()
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(files(FORM, SLOW, {"files": 20}), whole / 20))  # it ends once its threads have
+    assert time.perf_counter() - started < whole / 2
