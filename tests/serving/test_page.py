@@ -22,6 +22,8 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 CHROMIUM = CHROMIUM or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
 WAIT = 60_000  # ms
+FLAGS = ["--no-sandbox", "--disable-gpu"]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a drawn one, allowed unasked
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS + CAMERA)
         yield browser
         browser.close()
 
@@ -231,6 +233,47 @@ def test_of_an_animation_the_page_says_that_only_its_first_frame_was_read(page):
     drop(page, more={"moving.webp": encoded(shots[0], "WEBP", save_all=True, append_images=shots[1:])})
     said(page, "1 picture read, 1 face found.")
     assert "animated; only its first frame was read" in page.text_content("#caption")
+
+
+def test_a_camera_asked_for_twice_is_opened_once_and_off_when_told_so(page):
+    page.evaluate(
+        """() => {
+            const camera = navigator.mediaDevices, open = camera.getUserMedia.bind(camera);
+            window.streams = [];
+            camera.getUserMedia = async (wanted) => {
+                const stream = await open(wanted);
+                streams.push(stream);
+                return stream;
+            };
+        }"""
+    )
+    page.dblclick("#camera")
+    said(page, "The camera is on.")
+    page.click("#shoot")
+    said(page, "1 picture read, 0 faces found.")
+    states = "() => streams.flatMap((each) => each.getTracks().map((track) => track.readyState))"
+    assert page.evaluate(states) == ["live"]
+    page.click("#stop")
+    assert page.evaluate(states) == ["ended"] and page.locator("#live").is_hidden()
+
+
+def test_a_camera_that_shows_nothing_is_off_again(page):
+    page.evaluate("() => { video.play = () => Promise.reject(new DOMException('', 'AbortError')) }")
+    page.click("#camera")
+    said(page, "The camera could not be started; nothing was taken.")
+    assert page.evaluate("() => video.srcObject.getTracks().map((track) => track.readyState)") == ["ended"]
+    assert page.locator("#live").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    (("NotAllowedError", "was not allowed"), ("NotFoundError", "no camera"), ("NotReadableError", "another program")),
+)
+def test_why_there_is_no_camera_is_told(page, error, words):
+    fails = "(name) => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', name)) }"
+    page.evaluate(fails, error)
+    page.click("#camera")
+    said(page, words)
 
 
 def test_not_sure_is_shown_as_such(browser, export, tmp_path):
