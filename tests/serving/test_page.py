@@ -8,7 +8,7 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 CHROMIUM = CHROMIUM or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
 WAIT = 60_000  # ms
+LOGGED = (" 415 ", " 503 ", "ERR_FILE_NOT_FOUND", "ERR_CONNECTION_REFUSED")  # by the browser, of what tests make fail
 FLAGS = ["--no-sandbox", "--disable-gpu"]
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a drawn one, allowed unasked
 
@@ -56,8 +57,7 @@ def page(browser, server) -> Iterator:
     expect(page.locator("#model")).to_contain_text("tiny, version 1")
     yield page
     page.close()
-    # a refused picture and a folder are logged by the browser
-    assert [fault for fault in faults if " 415 " not in fault and "ERR_FILE_NOT_FOUND" not in fault] == []
+    assert [fault for fault in faults if not any(each in fault for each in LOGGED)] == []
 
 
 def drop(page, *names: str, more: dict[str, bytes] | None = None) -> None:
@@ -148,15 +148,37 @@ def test_what_the_page_links_to_leaves_the_results_alone(page, link):
     assert page.locator(".box").count() == 1
 
 
-def answer_with(page, *emotions: str) -> None:
-    """Have every picture answered with a certain face of each of these emotions."""
+def answer_of(*emotions: str) -> dict:
+    """An answer with a certain face of each of these emotions."""
     faces = [
         {"box": {"x": 10 * place, "y": 0, "width": 8, "height": 8}, "predicted_emotion_label": emotion,
          "certain": True, "class_probabilities": {label: float(label == emotion) for label in LABELS}}
         for place, emotion in enumerate(emotions)
     ]  # fmt: skip
-    answer = {"faces": faces, "words": "Faces were found.", "width": 100, "height": 100}
-    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+    return {"faces": faces, "words": "Faces were found.", "width": 100, "height": 100}
+
+
+def answer_with(page, *emotions: str) -> None:
+    """Have every picture answered so."""
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer_of(*emotions)))
+
+
+def hold(page, count: int, *names: str) -> list:
+    """Drop pictures and keep what they ask from the service; the requests, once there are so many."""
+    held: list = []
+    page.route("**/api/predict", lambda route: held.append(route))
+    drop(page, *names)
+    wait_for(page, lambda: len(held) == count)
+    return held
+
+
+def wait_for(page, true: Callable[[], bool]) -> None:
+    """Let the page go on until it is true."""
+    for _ in range(500):
+        if true():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("it did not come true")
 
 
 @pytest.mark.parametrize(
@@ -233,6 +255,95 @@ def test_of_an_animation_the_page_says_that_only_its_first_frame_was_read(page):
     drop(page, more={"moving.webp": encoded(shots[0], "WEBP", save_all=True, append_images=shots[1:])})
     said(page, "1 picture read, 1 face found.")
     assert "animated; only its first frame was read" in page.text_content("#caption")
+
+
+def test_starting_again_ends_what_is_under_way(page):
+    hold(page, 1, "portrait.jpg", "three.jpg")
+    page.click("#clear")
+    said(page, "Everything is forgotten.")
+    page.unroute_all()
+    drop(page, "empty.jpg")
+    said(page, "1 picture read, 0 faces found.")
+
+
+def test_starting_again_ends_the_wait_for_a_busy_service(page):
+    page.clock.install()
+    asked = []
+    busy = {"status": 503, "headers": {"retry-after": "7"}, "json": {"error": "Too many.", "code": "busy"}}
+    page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(**busy)))
+    drop(page, "portrait.jpg")
+    said(page, "The service is busy; trying again in 7 s…")
+    page.clock.run_for(7_000)
+    wait_for(page, lambda: len(asked) == 2)
+    said(page, "trying again in 7 s…")
+    page.click("#clear")
+    page.clock.run_for(60_000)
+    said(page, "Everything is forgotten.")
+    assert len(asked) == 2
+
+
+def test_a_service_that_starts_anew_is_asked_again(page):
+    page.clock.install()
+    refused = []
+
+    def refuse_first(route) -> None:
+        if len(refused) == 2:
+            return route.fallback()
+        refused.append(route)
+        return route.abort("connectionrefused")
+
+    page.route("**/api/predict", refuse_first)
+    drop(page, "portrait.jpg")
+    for _ in range(2):
+        said(page, "The service does not answer; trying again in 2 s…")
+        page.clock.run_for(2_000)
+    said(page, "1 picture read, 1 face found.")
+
+
+def test_what_got_no_answer_is_kept_to_be_asked_again(page):
+    page.clock.install()
+    asked = []
+    page.route("**/api/predict", lambda route: (asked.append(route), route.abort("connectionrefused")))
+    drop(page, "portrait.jpg", "three.jpg", "empty.jpg", "audience.jpg")
+    status = page.locator("#status")
+    wait_for(page, lambda: page.clock.run_for(2_000) or "4 pictures got no answer" in status.text_content())
+    said(page, "0 pictures read, 0 faces found. 4 pictures got no answer; “Try again” asks for what is missing.")
+    assert len(asked) == 6 + 3  # it is waited for once, not for each picture
+    assert "The service does not answer." in page.text_content("#frame")
+    page.unroute_all()
+    page.click("#again")
+    said(page, "4 pictures read, 9 faces found.")
+    assert page.locator("#again").is_hidden() and page.locator("#strip button").count() == 4
+    assert page.locator(".box").count() == page.locator("#strip [aria-pressed=true]").count() == 1
+
+
+def test_a_request_that_is_never_answered_is_given_up_later_than_the_service_would(page, settings):
+    shortened = """() => {
+        const real = AbortSignal.timeout.bind(AbortSignal);
+        AbortSignal.timeout = (ms) => real((window.asked = ms) / 1000);
+    }"""
+    page.evaluate(shortened)
+    hold(page, 1, "portrait.jpg")
+    said(page, "1 picture got no answer")
+    assert "took too long" in page.text_content("#frame")
+    limits = settings["limits"]
+    assert page.evaluate("() => asked / 1000") >= limits["body_seconds"] + limits["answer_seconds"] + 10
+
+
+def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
+    held = hold(page, 1, "portrait.jpg", "three.jpg")
+    second = page.locator("#strip button").nth(1)
+    second.click()
+    held[0].fulfill(json=answer_of("fear"))
+    wait_for(page, lambda: page.locator("#rows tr").count() == 2)
+    assert second.get_attribute("aria-pressed") == "true" and "three. Being read" in page.text_content("#caption")
+
+
+def test_a_sample_that_can_not_be_had_is_told(page):
+    page.route("**/page/samples/*", lambda route: route.fulfill(status=503))
+    page.click("[data-sample='three.jpg']")
+    said(page, "This sample can't be had")
+    assert page.locator("#results").is_hidden()
 
 
 def test_a_camera_asked_for_twice_is_opened_once_and_off_when_told_so(page):

@@ -14,10 +14,10 @@ export function showStrip(pictures, shown, choose) {
   for (const each of pictures) {
     if (!entries.has(each)) entries.set(each, append(each, choose));
     const button = entries.get(each);
-    const state = each.problem ? ", could not be read" : each.answer ? "" : ", being read";
+    const state = each.again ? ", no answer" : each.problem ? ", could not be read" : each.answer ? "" : ", being read";
     button.setAttribute("aria-label", `${each.name}${state}`);
     button.setAttribute("aria-pressed", String(each === shown));
-    if (each.problem) button.querySelector("img")?.replaceWith(element("div", { class: "none", "aria-hidden": "true" }, "✕"));
+    if (each.problem && !each.again) button.querySelector("img")?.replaceWith(element("div", { class: "none", "aria-hidden": "true" }, "✕"));
   }
 }
 
