@@ -258,7 +258,7 @@ def test_of_an_animation_the_page_says_that_only_its_first_frame_was_read(page):
 
 
 def test_starting_again_ends_what_is_under_way(page):
-    hold(page, 1, "portrait.jpg", "three.jpg")
+    hold(page, 2, "portrait.jpg", "three.jpg")  # as many as are under way at a time
     page.click("#clear")
     said(page, "Everything is forgotten.")
     page.unroute_all()
@@ -308,7 +308,7 @@ def test_what_got_no_answer_is_kept_to_be_asked_again(page):
     status = page.locator("#status")
     wait_for(page, lambda: page.clock.run_for(2_000) or "4 pictures got no answer" in status.text_content())
     said(page, "0 pictures read, 0 faces found. 4 pictures got no answer; “Try again” asks for what is missing.")
-    assert len(asked) == 6 + 3  # it is waited for once, not for each picture
+    assert len(asked) == 2 * 6 + 2  # it is waited for once, not for each picture
     assert "The service does not answer." in page.text_content("#frame")
     page.unroute_all()
     page.click("#again")
@@ -331,12 +331,51 @@ def test_a_request_that_is_never_answered_is_given_up_later_than_the_service_wou
 
 
 def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
-    held = hold(page, 1, "portrait.jpg", "three.jpg")
+    held = hold(page, 2, "portrait.jpg", "three.jpg")
     second = page.locator("#strip button").nth(1)
     second.click()
     held[0].fulfill(json=answer_of("fear"))
     wait_for(page, lambda: page.locator("#rows tr").count() == 2)
     assert second.get_attribute("aria-pressed") == "true" and "three. Being read" in page.text_content("#caption")
+
+
+def test_answers_of_one_second_are_shown_at_once(page):
+    page.clock.install()
+    page.clock.pause_at("2100-01-01")
+    page.evaluate("() => { window.changes = 0; new MutationObserver(() => changes++).observe(rows, {childList: true}) }")
+    answer_with(page, "fear")
+    drop(page, more={f"{number}.jpg": b"answered for" for number in range(40)})
+    said(page, "40 pictures read, 40 faces found.")
+    assert page.locator("#rows tr").count() == 41 and page.evaluate("() => changes") == 2  # at first and at the end
+
+
+def test_of_very_many_pictures_the_chart_has_those_with_most_faces(page):
+    answer_with(page, "fear")
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    page.evaluate(
+        """async (answers) => {
+            const pictures = Array.from({length: 3000}, (_, k) => ({name: `${k}.jpg`, answer: answers[k % 15 ? 0 : 1]}));
+            const {showCampaign, toPng} = await import("/page/campaign.js");
+            showCampaign(pictures);
+            window.chart = await toPng(pictures);
+        }""",
+        [answer_of("fear"), answer_of("fear", "anger")],
+    )
+    assert page.locator("#chart .lane").count() == page.locator("#rows tr").count() == 201
+    assert page.locator("#chart .lane").nth(2).text_content().startswith("15")
+    assert page.text_content("#rows tr:last-child").startswith("All pictures3200")
+    assert "hold 2800 more" in page.text_content("#left-out")
+    assert page.evaluate("() => createImageBitmap(chart).then((drawn) => drawn.height)") == 150 + 201 * 46
+
+
+def test_a_chart_that_can_not_be_drawn_is_told(page):
+    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null) }")
+    answer_with(page, "fear")
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    page.click("#png")
+    said(page, "could not draw the chart")
 
 
 def test_a_sample_that_can_not_be_had_is_told(page):

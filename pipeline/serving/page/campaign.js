@@ -17,8 +17,18 @@ function mixes(pictures) {
   return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
 }
 
+const MOST = 200; // pictures in the chart and in the table; a canvas of many more is too high to be drawn
+
+// the rows with most faces, in their order, and the one of all pictures at the end
+function largest(rows) {
+  const most = new Set(rows.slice(0, -1).sort((one, other) => other.faces - one.faces).slice(0, MOST));
+  return [...rows.filter((row) => most.has(row)), rows.at(-1)];
+}
+
+const leftOut = (rows) => Math.max(0, rows.length - 1 - MOST);
+
 // all pictures first, then each, unless there is only one
-const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? rows.slice(0, -1) : [])];
+const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? largest(rows).slice(0, -1) : [])];
 
 export function showCampaign(pictures) {
   const rows = mixes(pictures);
@@ -34,12 +44,14 @@ export function showCampaign(pictures) {
   at("mix-words").textContent = all.faces
     ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
     : "No face was found yet.";
+  at("left-out").hidden = !leftOut(rows);
+  at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV hold ${leftOut(rows)} more.`;
   at("chart").replaceChildren(...lanes(rows).map(lane));
   at("legend").replaceChildren(...SHOWN.map((each) => element("li", { "data-tone": each }, element("i"), capital(each))));
   const heading = (text) => element("th", { scope: "col" }, text);
   at("head").replaceChildren(element("tr", {}, ...["Picture", "Faces", ...SHOWN.map(capital)].map(heading)));
   at("rows").replaceChildren(
-    ...rows.map((row) => {
+    ...largest(rows).map((row) => {
       const cells = [row.faces, ...SHOWN.map((each) => row.counts[each])].map((n) => element("td", {}, String(n)));
       return element("tr", {}, element("th", { scope: "row", title: row.name }, row.name), ...cells);
     }),
@@ -92,11 +104,12 @@ function cell(value) {
 }
 
 export function toPng(pictures) {
-  const rows = lanes(mixes(pictures));
+  const all = mixes(pictures);
+  const rows = lanes(all);
   const canvas = element("canvas");
   const [left, wide, high] = [260, 860, 46];
   canvas.width = left + wide + 40;
-  canvas.height = 150 + rows.length * high;
+  canvas.height = 150 + rows.length * high; // with room for a last line
   const pen = canvas.getContext("2d");
   const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
   pen.fillStyle = "#ffffff";
@@ -124,5 +137,9 @@ export function toPng(pictures) {
       x += width;
     }
   });
+  if (leftOut(all)) {
+    const words = `The ${MOST} pictures with most faces; “All pictures” holds ${leftOut(all)} more.`;
+    write(words, 24, canvas.height - 20, "15px sans-serif");
+  }
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }

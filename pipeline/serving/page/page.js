@@ -29,8 +29,8 @@ export function add(files) {
 }
 
 let working = 0;
+let refreshing; // the timer of the next refresh
 async function work() {
-  // two at a time: the service looks at one while the next is on its way
   if (working >= 2) return;
   working += 1;
   let next;
@@ -49,7 +49,7 @@ async function work() {
     }
     if (signal.aborted) continue; // "start again" was pressed meanwhile
     if (!shown || shown === next) show(next, 0);
-    refresh();
+    refreshing ??= setTimeout(refresh, 1000); // once for all answers of a second: it goes through all pictures
   }
   working -= 1;
   if (!working && pictures.length) {
@@ -68,6 +68,8 @@ function tryAgain() {
 function begin() {
   silent = false;
   refresh();
+  // two at a time: the service looks at one while the next is on its way
+  work();
   work();
 }
 
@@ -105,6 +107,8 @@ function choose(face) {
 }
 
 function refresh() {
+  clearTimeout(refreshing);
+  refreshing = undefined;
   at("results").hidden = !pictures.length;
   at("again").hidden = working > 0 || !pictures.some((each) => each.again);
   showStrip(pictures, shown, (each) => show(each, 0));
@@ -179,5 +183,9 @@ at("camera").addEventListener("click", () => startCamera(add, say));
 at("again").addEventListener("click", tryAgain);
 at("clear").addEventListener("click", clear);
 at("csv").addEventListener("click", () => save(new Blob([toCsv(pictures)], { type: "text/csv" }), "faces.csv"));
-at("png").addEventListener("click", async () => save(await toPng(pictures), "emotion_mix.png"));
+at("png").addEventListener("click", async () => {
+  const chart = await toPng(pictures);
+  if (chart) save(chart, "emotion_mix.png");
+  else say("This browser could not draw the chart; the CSV has its figures.");
+});
 tell();
