@@ -85,6 +85,14 @@ def said(page, words: str) -> None:
     expect(page.locator("#status")).to_contain_text(words, timeout=WAIT)
 
 
+def saved(page, button: str) -> list[dict]:
+    """The rows of the CSV that a button saves."""
+    with page.expect_download() as download:
+        page.click(button)
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
     drop(page, "three.jpg", "empty.jpg", more={"broken.jpg": b"no picture"})
     said(page, "2 pictures read, 3 faces found. 1 picture could not be read.")
@@ -113,13 +121,14 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
 
     assert page.text_content("#facts div") == "2 picturesread, of 3"
     assert page.locator("#rows tr").count() == 3  # two pictures and all of them
-    with page.expect_download() as download:
-        page.click("#csv")
-    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = saved(page, "#faces-csv")
     assert [row["picture"] for row in rows] == ["three.jpg"] * 3 + ["empty.jpg", "broken.jpg"]
     names = ("happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger")
     assert sum(float(rows[0][each]) for each in names) == pytest.approx(1, abs=1e-3)
+    mix = saved(page, "#mix-csv")
+    of_faces = [(row.pop("picture"), row.pop("faces")) for row in mix]
+    assert of_faces == [("three.jpg", "3"), ("empty.jpg", "0"), ("All pictures", "3")]
+    assert list(mix[0]) == [*names, "not sure"] and sum(map(int, mix[0].values())) == 3 and mix[0] == mix[2]
     with page.expect_download() as download:
         page.click("#png")
     chart = Image.open(download.value.path())
@@ -129,13 +138,27 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
     assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
 
 
-def test_a_name_that_a_spreadsheet_would_run_is_disarmed(page):
-    drop(page, more={'=HYPERLINK("x").jpg': (SAMPLES / "portrait.jpg").read_bytes()})
-    said(page, "1 picture read, 1 face found.")
-    with page.expect_download() as download:
-        page.click("#csv")
-    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
-    assert next(csv.DictReader(io.StringIO(text)))["picture"].startswith("'=")
+def test_names_that_a_spreadsheet_would_run_or_cut_are_disarmed(page):
+    answer_with(page, "fear")
+    drop(page, more={'=HYPERLINK("x").jpg': b"answered for", "a;=1+1.jpg": b"answered for"})
+    said(page, "2 pictures read, 2 faces found.")
+    for button in ("#faces-csv", "#mix-csv"):
+        with page.expect_download() as download:
+            page.click(button)
+        lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+        assert lines[1].startswith("""\"'=HYPERLINK(""x"").jpg",""") and lines[2].startswith('"a;=1+1.jpg",')
+
+
+def test_faces_as_far_left_as_each_other_have_numbers_of_their_own(page):
+    answer = answer_of("fear", "anger", "sadness")
+    for face, x in zip(answer["faces"], (40, 5, 40), strict=True):
+        face["box"]["x"] = x
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    assert [row["face"] for row in saved(page, "#faces-csv")] == ["2", "1", "3"]
+    names = [box.get_attribute("aria-label") for box in page.locator(".box").all()]
+    assert names == ["Face 1: anger", "Face 2: fear", "Face 3: sadness"]
 
 
 @pytest.mark.parametrize("link", ("Model card", "API"))
@@ -210,7 +233,8 @@ def test_where_nothing_could_be_read_one_can_start_again(page):
     drop(page, more={"broken.jpg": b"no picture"})
     said(page, "0 pictures read, 0 faces found. 1 picture could not be read.")
     assert page.locator("#facts div").all_text_contents() == ["0 picturesread, of 1"]
-    assert page.locator("#mix").is_hidden() and page.locator("#png").is_hidden() and page.locator("#csv").is_visible()
+    shown = [page.locator(each).is_visible() for each in ("#mix", "#png", "#mix-csv", "#faces-csv")]
+    assert shown == [False, False, False, True]
     page.click("#clear")
     assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
 

@@ -3,18 +3,18 @@ import { EMOTIONS, SHOWN, UNSURE, capital, count, dropSuffix, element, numberOf,
 
 const at = (id) => document.getElementById(id);
 
-// [{name, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
+// [{name, file, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
 function mixes(pictures) {
   const rows = pictures
     .filter((each) => each.answer)
     .map((each) => {
       const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
       for (const face of each.answer.faces) counts[verdict(face)] += 1;
-      return { name: dropSuffix(each.name), faces: each.answer.faces.length, counts };
+      return { name: dropSuffix(each.name), file: each.name, faces: each.answer.faces.length, counts };
     });
   const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
   const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, sum((row) => row.counts[emotion])]));
-  return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
+  return [...rows, { name: "All pictures", file: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
 }
 
 const MOST = 200; // pictures in the chart and in the table; a canvas of many more is too high to be drawn
@@ -35,7 +35,7 @@ export function showCampaign(pictures) {
   const all = rows.at(-1);
   const read = rows.length - 1;
   at("campaign").hidden = !pictures.some((each) => each.answer || each.problem);
-  at("mix").hidden = at("png").hidden = !read;
+  at("mix").hidden = at("png").hidden = at("mix-csv").hidden = !read;
   facts([
     [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
     ...(read ? [[count(all.faces, "face", "faces"), "found"], leading(all)] : []),
@@ -45,7 +45,7 @@ export function showCampaign(pictures) {
     ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
     : "No face was found yet.";
   at("left-out").hidden = !leftOut(rows);
-  at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV hold ${leftOut(rows)} more.`;
+  at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV of the mix hold ${leftOut(rows)} more.`;
   at("chart").replaceChildren(...lanes(rows).map(lane));
   at("legend").replaceChildren(...SHOWN.map((each) => element("li", { "data-tone": each }, element("i"), capital(each))));
   const heading = (text) => element("th", { scope: "col" }, text);
@@ -83,7 +83,12 @@ function lane(row) {
   return element("div", { class: row.all ? "lane all" : "lane" }, element("span", { class: "name", title: row.name }, row.name), stack);
 }
 
-export function toCsv(pictures) {
+export function mixToCsv(pictures) {
+  const rows = mixes(pictures).map(({ file, faces, counts }) => [file, faces, ...SHOWN.map((each) => counts[each])]);
+  return toCsv([["picture", "faces", ...SHOWN], ...rows]);
+}
+
+export function facesToCsv(pictures) {
   const rows = [["picture", "face", "x", "y", "width", "height", "emotion", "certain", ...EMOTIONS, "note"]];
   for (const { name, answer, problem } of pictures) {
     const faces = answer?.faces ?? [];
@@ -94,13 +99,16 @@ export function toCsv(pictures) {
     }
     if (!faces.length) rows.push([name, ...Array(7 + EMOTIONS.length).fill(""), problem ?? answer?.words ?? "not read yet"]);
   }
-  return "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; // the mark: Excel reads it as UTF-8
+  return toCsv(rows);
 }
+
+const toCsv = (rows) => "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; // the mark: Excel reads it as UTF-8
 
 function cell(value) {
   let text = String(value);
-  if (/^[=+\-@\t]/.test(text) && typeof value === "string") text = `'${text}`; // a spreadsheet would run it as a formula
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  if (/^[=+\-@\t\r]/.test(text) && typeof value === "string") text = `'${text}`; // a spreadsheet would run it as a formula
+  // a ; as well: many an Excel of Europe takes it for the end of a cell
+  return /[",;\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 export function toPng(pictures) {

@@ -1,7 +1,7 @@
 // The page: takes pictures in, shows answers. What it knows lives in `pictures` until the tab is closed.
 import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
-import { showCampaign, toCsv, toPng } from "./campaign.js";
+import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
 import { count, save } from "./parts.js";
 import { showFace, showPicture, showStrip } from "./results.js";
 
@@ -48,7 +48,7 @@ async function work() {
       silent = Boolean(error.silent);
     }
     if (signal.aborted) continue; // "start again" was pressed meanwhile
-    if (!shown || shown === next) show(next, 0);
+    if (next === (shown ?? pictures[0])) show(next, 0);
     refreshing ??= setTimeout(refresh, 1000); // once for all answers of a second: it goes through all pictures
   }
   working -= 1;
@@ -182,10 +182,12 @@ for (const button of document.querySelectorAll("[data-sample]")) button.addEvent
 at("camera").addEventListener("click", () => startCamera(add, say));
 at("again").addEventListener("click", tryAgain);
 at("clear").addEventListener("click", clear);
-at("csv").addEventListener("click", () => save(new Blob([toCsv(pictures)], { type: "text/csv" }), "faces.csv"));
+const saveCsv = (text, name) => save(new Blob([text], { type: "text/csv" }), name);
+at("faces-csv").addEventListener("click", () => saveCsv(facesToCsv(pictures), "faces.csv"));
+at("mix-csv").addEventListener("click", () => saveCsv(mixToCsv(pictures), "emotion_mix.csv"));
 at("png").addEventListener("click", async () => {
   const chart = await toPng(pictures);
   if (chart) save(chart, "emotion_mix.png");
-  else say("This browser could not draw the chart; the CSV has its figures.");
+  else say("This browser could not draw the chart; the CSV of the mix has its figures.");
 });
 tell();
