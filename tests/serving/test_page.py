@@ -178,7 +178,7 @@ def answer_of(*emotions: str) -> dict:
          "certain": True, "class_probabilities": {label: float(label == emotion) for label in LABELS}}
         for place, emotion in enumerate(emotions)
     ]  # fmt: skip
-    return {"faces": faces, "words": "Faces were found.", "width": 100, "height": 100}
+    return {"faces": faces, "words": "Faces were found.", "width": 100, "height": 100, "orientation": 1}
 
 
 def answer_with(page, *emotions: str) -> None:
@@ -268,6 +268,30 @@ def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(p
     drop(page, "portrait.jpg")
     said(page, "1 picture read, 1 face found.")
     assert page.locator("#strip button").count() == 1
+
+
+def test_a_picture_stored_turned_is_shown_as_it_was_read(page):
+    upright = Image.new("RGB", (360, 240), "white")
+    upright.paste("red", (0, 0, 180, 120))
+    stored = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE",
+              8: "ROTATE_270"}  # fmt: skip
+    as_stored = {1: upright} | {key: upright.transpose(Image.Transpose[how]) for key, how in stored.items()}
+    exif, xmp, files = Image.Exif(), '<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="%d"/>', {}
+    for orientation, image in as_stored.items():
+        exif[0x0112] = orientation
+        files[f"{orientation}.webp"] = encoded(image, "WEBP", exif=exif)  # which Chromium does not turn
+    exif[0x0112] = 6
+    files["exif.jpg"] = encoded(as_stored[6], exif=exif)  # which it does
+    files["xmp.jpg"] = encoded(as_stored[6], xmp=(xmp % 6).encode())
+    drop(page, more=files)
+    said(page, "10 pictures read")
+    for name, button in zip(files, page.locator("#strip button").all(), strict=True):
+        button.click()
+        page.wait_for_function("() => document.querySelector('#frame img').complete")
+        seen = Image.open(io.BytesIO(page.locator("#frame").screenshot())).convert("RGB")
+        assert max(abs(seen.width - 360), abs(seen.height - 240)) < 2, name  # a pixel more where it lies between two
+        red = [seen.getpixel((x, y))[1] < 128 for x, y in ((90, 60), (270, 60), (90, 180), (270, 180))]
+        assert red == [True, False, False, False], name
 
 
 def test_the_limits_of_a_picture_are_told_before_one_is_chosen(page):
