@@ -8,7 +8,7 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -512,6 +512,37 @@ def test_everything_is_reached_by_keyboard(page):
             || e.hasAttribute('alt') || e.querySelector('img[alt]:not([alt=""])')))
         .map((e) => e.outerHTML)"""
     assert page.evaluate(unnamed) == []
+
+
+def test_every_share_can_be_read_on_its_tone_and_the_saved_chart_is_light(page):
+    def luminance(colour: Sequence[int]) -> float:  # WCAG 2.2
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+        return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    def contrast(one: Sequence[int], other: Sequence[int]) -> float:
+        dark, light = sorted((luminance(one), luminance(other)))
+        return (light + 0.05) / (dark + 0.05)
+
+    answer = answer_of(*LABELS, "fear")
+    answer["faces"][-1]["certain"] = False
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read, 8 faces found.")
+    colours = """() => [...document.querySelectorAll('.stack i')].map((each) => {
+        const {backgroundColor, color} = getComputedStyle(each);
+        return [backgroundColor, color].map((text) => text.match(/\\d+/g).map(Number));
+    })"""
+    tones = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        pairs = page.evaluate(colours)
+        assert len(pairs) == 8 and min(contrast(*pair) for pair in pairs) >= 4.5, (scheme, pairs)
+        tones.append([tuple(tone) for tone, _ in pairs])
+        with page.expect_download() as download:
+            page.click("#png")
+        drawn = Image.open(download.value.path()).convert("RGB")
+        assert [drawn.getpixel((30 + 138 * place, 70)) for place in range(8)] == tones[0]
+    assert tones[0] != tones[1]
 
 
 @pytest.mark.parametrize("scheme", ("light", "dark"))

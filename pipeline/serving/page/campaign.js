@@ -119,7 +119,9 @@ export function toPng(pictures) {
   canvas.width = left + wide + 40;
   canvas.height = 150 + rows.length * high; // with room for a last line
   const pen = canvas.getContext("2d");
-  const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
+  const paper = element("i", { class: "paper" });
+  document.body.append(paper);
+  const token = (name) => getComputedStyle(paper).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
   pen.fillStyle = "#ffffff";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   const write = (text, x, y, font, colour = "#171a2b", most = undefined) => {
@@ -129,7 +131,7 @@ export function toPng(pictures) {
   };
   write("Emotion mix: what faces seem to express", 24, 42, "700 24px sans-serif");
   SHOWN.forEach((each, index) => {
-    pen.fillStyle = tone(each);
+    pen.fillStyle = token(each);
     pen.fillRect(24 + index * 138, 64, 16, 16);
     write(capital(each), 46 + index * 138, 78, "15px sans-serif");
   });
@@ -139,12 +141,13 @@ export function toPng(pictures) {
     let x = left;
     for (const each of SHOWN.filter((each) => row.counts[each])) {
       const width = (wide * row.counts[each]) / row.faces;
-      pen.fillStyle = tone(each);
+      pen.fillStyle = token(each);
       pen.fillRect(x, top, width - 2, 32);
-      if (width > 60) write(percent(row.counts[each] / row.faces), x + 10, top + 22, "600 15px sans-serif", "#ffffff");
+      if (width > 60) write(percent(row.counts[each] / row.faces), x + 10, top + 22, "600 15px sans-serif", token(`on-${each}`));
       x += width;
     }
   });
+  paper.remove();
   if (leftOut(all)) {
     const words = `The ${MOST} pictures with most faces; “All pictures” holds ${leftOut(all)} more.`;
     write(words, 24, canvas.height - 20, "15px sans-serif");
