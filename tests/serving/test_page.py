@@ -273,9 +273,8 @@ def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(p
 def test_a_picture_stored_turned_is_shown_as_it_was_read(page):
     upright = Image.new("RGB", (360, 240), "white")
     upright.paste("red", (0, 0, 180, 120))
-    stored = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE",
-              8: "ROTATE_270"}  # fmt: skip
-    as_stored = {1: upright} | {key: upright.transpose(Image.Transpose[how]) for key, how in stored.items()}
+    how = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_90", "TRANSVERSE", "ROTATE_270")
+    as_stored = {1: upright} | {key: upright.transpose(Image.Transpose[each]) for key, each in enumerate(how, 2)}
     exif, xmp, files = Image.Exif(), '<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="%d"/>', {}
     for orientation, image in as_stored.items():
         exif[0x0112] = orientation
@@ -390,7 +389,7 @@ def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
 def test_answers_of_one_second_are_shown_at_once(page):
     page.clock.install()
     page.clock.pause_at("2100-01-01")
-    page.evaluate("() => { window.changes = 0; new MutationObserver(() => changes++).observe(rows, {childList: true}) }")
+    page.evaluate("() => { changes = 0; new MutationObserver(() => changes++).observe(rows, {childList: true}) }")
     answer_with(page, "fear")
     drop(page, more={f"{number}.jpg": b"answered for" for number in range(40)})
     said(page, "40 pictures read, 40 faces found.")
@@ -403,7 +402,8 @@ def test_of_very_many_pictures_the_chart_has_those_with_most_faces(page):
     said(page, "1 picture read")
     page.evaluate(
         """async (answers) => {
-            const pictures = Array.from({length: 3000}, (_, k) => ({name: `${k}.jpg`, answer: answers[k % 15 ? 0 : 1]}));
+            const picture = (k) => ({name: `${k}.jpg`, answer: answers[k % 15 ? 0 : 1]});
+            const pictures = Array.from({length: 3000}, (_, k) => picture(k));
             const {showCampaign, toPng} = await import("/page/campaign.js");
             showCampaign(pictures);
             window.chart = await toPng(pictures);
