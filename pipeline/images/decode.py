@@ -36,13 +36,15 @@ class Decoded:
 
     image: Pillow image, upright, of mode L where gray is stored without a palette, else of mode RGB. format: as found
     in the content, such as "JPEG". mode: Pillow's name of the stored pixels, such as "L" or "CMYK". frames: 1, or more
-    for an animation, of which `image` is the first.
+    for an animation, of which `image` is the first. orientation: as EXIF numbers it, 1 to 8; how the stored pixels were
+    turned to make `image`, 1 for not at all.
     """
 
     image: Image.Image
     format: str
     mode: str
     frames: int
+    orientation: int
 
     @property
     def rgb(self) -> np.ndarray:
@@ -80,7 +82,9 @@ def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
             image.load()
             if format in _END_IGNORED and not _ends(data, format):
                 return Rejected("truncated")
-            return Decoded(_upright(_to_eight_bits(image), image), format, mode, frames)
+            orientation, pixels = _orientation(image), _to_eight_bits(image)
+            upright = pixels if orientation == 1 else pixels.transpose(_TURNS[orientation])
+            return Decoded(upright, format, mode, frames, orientation)
     except Image.DecompressionBombError:
         return Rejected("too_many_pixels")
     except MemoryError:
@@ -148,11 +152,11 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode and image.format != "WEBP" else image.convert(mode)
 
 
-def _upright(image: Image.Image, stored: Image.Image) -> Image.Image:
-    if not _ORIENTED & stored.info.keys():
-        return image
+def _orientation(image: Image.Image) -> int:
+    if not _ORIENTED & image.info.keys():
+        return 1
     try:
-        orientation = stored.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # a damaged EXIF block is no reason to lose the pixels
-        return image
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+        return 1
+    return orientation if orientation in _TURNS else 1

@@ -78,7 +78,8 @@ class Desk:
 
     def _look(self, data: bytes, shape: tuple[int, int, int]) -> pictures.Seen:
         decoded = pictures.open_picture(data, self.pixels)
-        return pictures.look(decoded.rgb, self.detectors.own, shape, pictures.is_animated(decoded))
+        animated = pictures.is_animated(decoded)
+        return pictures.look(decoded.rgb, self.detectors.own, shape, animated, decoded.orientation)
 
     def in_thread(self, job: Callable, *arguments: Any) -> asyncio.Future:
         """`job(*arguments)` off the event loop."""

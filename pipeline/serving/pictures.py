@@ -44,7 +44,7 @@ class Seen:
     """What was found in a picture. faces: those to be read, the largest first; crops: uint8 [faces, *model.shape].
 
     too_small, not_read: how many more there are, under the smallest side and beyond the most that are read.
-    animated: whether the picture is the first of an animation.
+    animated: whether the picture is the first of an animation. orientation: of EXIF, how the stored picture was turned.
     """
 
     width: int
@@ -54,6 +54,7 @@ class Seen:
     too_small: int
     not_read: int
     animated: bool
+    orientation: int
 
 
 def check_bytes(data: bytes, most: int) -> None:
@@ -101,7 +102,9 @@ def is_animated(decoded: Decoded) -> bool:
     return decoded.frames > 1 and decoded.format != "JPEG"
 
 
-def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int], animated: bool = False) -> Seen:
+def look(
+    rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int], animated: bool = False, orientation: int = 1
+) -> Seen:
     """Find the faces and cut them out as a model of this input shape wants them; Unreadable for a narrow strip."""
     settings = detector.settings
     if max(rgb.shape[:2]) > settings["aspect"] * min(rgb.shape[:2]):
@@ -113,7 +116,8 @@ def look(rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int], anima
     for row, face in enumerate(faces):
         crops[row] = resized(Image.fromarray(cut_out(rgb, face, settings["frame"])), shape[0], shape[2])
     height, width = rgb.shape[:2]
-    return Seen(width, height, faces, crops, len(found) - len(readable), len(readable) - len(faces), animated)
+    too_small, not_read = len(found) - len(readable), len(readable) - len(faces)
+    return Seen(width, height, faces, crops, too_small, not_read, animated, orientation)
 
 
 def describe(seen: Seen, probabilities: np.ndarray, model: Model) -> dict[str, Any]:
@@ -132,6 +136,7 @@ def describe(seen: Seen, probabilities: np.ndarray, model: Model) -> dict[str, A
         "too_small": seen.too_small,
         "not_read": seen.not_read,
         "animated": seen.animated,
+        "orientation": seen.orientation,
         "width": seen.width,
         "height": seen.height,
         "model": {"name": model.about["model"], "version": model.about["version"]},

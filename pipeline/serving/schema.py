@@ -24,6 +24,7 @@ _PICTURE = {
     "too_small": 0,
     "not_read": 0,
     "animated": False,
+    "orientation": 1,
     "width": 512,
     "height": 512,
     "model": _MODEL,
@@ -75,7 +76,8 @@ class Picture(BaseModel):
     """A picture. The emotion is that of its largest face, null without one; certain false means not sure.
 
     too_small, not_read: faces too small to read and those beyond the most that are. animated: only its first frame was
-    read.
+    read. orientation: as EXIF numbers it, 1 to 8; how the stored picture was turned before faces were looked for, which
+    a viewer that knows no such tag has to do as well for the boxes to fit. width, height: of the upright picture.
     """
 
     model_config = _example(_PICTURE)
@@ -89,6 +91,7 @@ class Picture(BaseModel):
     too_small: int
     not_read: int
     animated: bool
+    orientation: int
     width: int
     height: int
     model: Served

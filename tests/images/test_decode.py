@@ -153,8 +153,9 @@ def test_row_7_orientation_is_upright(format, orientation):
     exif = Image.Exif()
     exif[274] = orientation
     stored = Image.fromarray(np.ascontiguousarray(store[orientation](upright)))
-    found = pixels(encoded(stored, format, exif=exif, quality=100))
-    assert found.shape == upright.shape
+    data = encoded(stored, format, exif=exif, quality=100)
+    found = pixels(data)
+    assert found.shape == upright.shape and decode(data, 10_000).orientation == orientation
     assert np.abs(found.astype(int) - upright).mean() < 3
 
 

@@ -212,6 +212,7 @@ def test_exif_orientation_is_applied_so_that_boxes_are_upright(client):
     exif[0x0112] = 6
     answer = send(client, encoded(turned, exif=exif, quality=95)).json()
     assert (answer["width"], answer["height"]) == people.size and len(answer["faces"]) == 2
+    assert answer["orientation"] == 6
 
 
 def test_row_39_more_than_can_wait_is_told_to_come_again_and_health_answers_meanwhile(app, client, monkeypatch):

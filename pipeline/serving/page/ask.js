@@ -1,15 +1,36 @@
 // Asks the service. Every failure is an Error whose message is words for people.
-export async function ask(file, say) {
-  await openable(file);
-  for (let attempt = 0; ; attempt += 1) {
-    const form = new FormData();
-    form.append("file", file);
-    const response = await send("/api/predict", { method: "POST", body: form });
-    if (response.status !== 503 || attempt === 5) return read(response);
-    const seconds = Math.min(Number(response.headers.get("retry-after")) || 1, 10);
-    say(`The service is busy; trying again in ${seconds} s…`);
-    await new Promise((done) => setTimeout(done, 1000 * seconds));
+const DEADLINE = 90_000; // ms for one request; the service gives up before: body_seconds and answer_seconds in conf/serve.yaml
+
+// A failure of the way or the moment, not of the picture: asking again may help, at once or `seconds` later.
+export class NoAnswer extends Error {
+  constructor(words, { seconds = 0, silent = false } = {}) {
+    super(words);
+    Object.assign(this, { seconds, silent }); // silent: nothing came back, not even a refusal
   }
+}
+
+// the answer about a picture, asked for up to so many times, unless `signal` is aborted
+export async function ask(file, say, signal, times) {
+  await openable(file);
+  for (let left = times - 1; ; left -= 1) {
+    const body = new FormData();
+    body.append("file", file);
+    try {
+      return await send("/api/predict", { method: "POST", body, signal: AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]) });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!left || !error.seconds) throw error;
+      say(`The service ${error.silent ? "does not answer" : "is busy"}; trying again in ${error.seconds} s…`);
+      await pause(error.seconds, signal);
+    }
+  }
+}
+
+function pause(seconds, signal) {
+  return new Promise((done, fail) => {
+    setTimeout(done, 1000 * seconds);
+    signal.addEventListener("abort", () => fail(signal.reason), { once: true });
+  });
 }
 
 // A folder that was dropped comes as a file that can't be opened.
@@ -22,19 +43,30 @@ async function openable(file) {
 }
 
 export async function about() {
-  return read(await send("/api/about"));
+  return send("/api/about");
 }
 
 async function send(path, options) {
+  let response, text;
   try {
-    return await fetch(path, options);
-  } catch {
-    throw new Error("The service does not answer. Is it running?");
+    response = await fetch(path, options);
+    text = await response.text();
+  } catch (error) {
+    if (error.name === "TimeoutError") throw new NoAnswer("The service took too long to answer.", { silent: true });
+    throw new NoAnswer("The service does not answer. Is it running?", { seconds: 2, silent: true });
   }
+  const answer = parsed(text);
+  if (response.ok && answer) return answer;
+  const words = answer?.error ?? `The service answered with status ${response.status}.`;
+  if (response.status < 502) throw new Error(words);
+  // 503, or a proxy's 502 and 504 while the service starts again
+  throw new NoAnswer(words, { seconds: Math.min(Number(response.headers.get("retry-after")) || 1, 10) });
 }
 
-async function read(response) {
-  const answer = await response.json().catch(() => null);
-  if (response.ok && answer) return answer;
-  throw new Error(answer?.error ?? `The service answered with status ${response.status}.`);
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // not the service's own words
+  }
 }

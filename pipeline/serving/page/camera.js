@@ -1,23 +1,33 @@
 // The camera, only once somebody asks for it, and off when they say so or leave.
 const at = (id) => document.getElementById(id);
+const WHY_NOT = {
+  NotFoundError: "There is no camera on this machine.",
+  NotAllowedError: "The camera was not allowed; nothing was taken.",
+  NotReadableError: "The camera can't be used; another program may have it. Close that and try again.",
+};
 let stream = null;
+let starting = false; // a second click while the browser asks would open a second stream, which nothing would stop
 let taken = 0;
 
 export async function startCamera(add, say) {
-  if (stream) return;
+  if (stream || starting) return;
   if (!navigator.mediaDevices) {
     say("This browser gives the camera to pages on https:// or this machine only.");
     return;
   }
+  const video = at("video");
+  starting = true;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" }, audio: false });
+    video.srcObject = stream;
+    await video.play();
   } catch (error) {
-    say(error.name === "NotFoundError" ? "There is no camera on this machine." : "The camera was not allowed; nothing was taken.");
+    stopCamera();
+    say(WHY_NOT[error.name] ?? "The camera could not be started; nothing was taken.");
     return;
+  } finally {
+    starting = false;
   }
-  const video = at("video");
-  video.srcObject = stream;
-  await video.play();
   at("live").hidden = false;
   at("shoot").onclick = () => shoot(video, add);
   at("stop").onclick = stopCamera;

@@ -3,29 +3,39 @@ import { EMOTIONS, SHOWN, UNSURE, capital, count, dropSuffix, element, numberOf,
 
 const at = (id) => document.getElementById(id);
 
-// [{name, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
+// [{name, file, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
 function mixes(pictures) {
   const rows = pictures
     .filter((each) => each.answer)
     .map((each) => {
       const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
       for (const face of each.answer.faces) counts[verdict(face)] += 1;
-      return { name: dropSuffix(each.name), faces: each.answer.faces.length, counts };
+      return { name: dropSuffix(each.name), file: each.name, faces: each.answer.faces.length, counts };
     });
   const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
   const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, sum((row) => row.counts[emotion])]));
-  return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
+  return [...rows, { name: "All pictures", file: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
 }
 
+const MOST = 200; // pictures in the chart and in the table; a canvas of many more is too high to be drawn
+
+// the rows with most faces, in their order, and the one of all pictures at the end
+function largest(rows) {
+  const most = new Set(rows.slice(0, -1).sort((one, other) => other.faces - one.faces).slice(0, MOST));
+  return [...rows.filter((row) => most.has(row)), rows.at(-1)];
+}
+
+const leftOut = (rows) => Math.max(0, rows.length - 1 - MOST);
+
 // all pictures first, then each, unless there is only one
-const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? rows.slice(0, -1) : [])];
+const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? largest(rows).slice(0, -1) : [])];
 
 export function showCampaign(pictures) {
   const rows = mixes(pictures);
   const all = rows.at(-1);
   const read = rows.length - 1;
   at("campaign").hidden = !pictures.some((each) => each.answer || each.problem);
-  at("mix").hidden = at("png").hidden = !read;
+  at("mix").hidden = at("png").hidden = at("mix-csv").hidden = !read;
   facts([
     [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
     ...(read ? [[count(all.faces, "face", "faces"), "found"], leading(all)] : []),
@@ -34,12 +44,14 @@ export function showCampaign(pictures) {
   at("mix-words").textContent = all.faces
     ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
     : "No face was found yet.";
+  at("left-out").hidden = !leftOut(rows);
+  at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV of the mix hold ${leftOut(rows)} more.`;
   at("chart").replaceChildren(...lanes(rows).map(lane));
   at("legend").replaceChildren(...SHOWN.map((each) => element("li", { "data-tone": each }, element("i"), capital(each))));
   const heading = (text) => element("th", { scope: "col" }, text);
   at("head").replaceChildren(element("tr", {}, ...["Picture", "Faces", ...SHOWN.map(capital)].map(heading)));
   at("rows").replaceChildren(
-    ...rows.map((row) => {
+    ...largest(rows).map((row) => {
       const cells = [row.faces, ...SHOWN.map((each) => row.counts[each])].map((n) => element("td", {}, String(n)));
       return element("tr", {}, element("th", { scope: "row", title: row.name }, row.name), ...cells);
     }),
@@ -71,7 +83,12 @@ function lane(row) {
   return element("div", { class: row.all ? "lane all" : "lane" }, element("span", { class: "name", title: row.name }, row.name), stack);
 }
 
-export function toCsv(pictures) {
+export function mixToCsv(pictures) {
+  const rows = mixes(pictures).map(({ file, faces, counts }) => [file, faces, ...SHOWN.map((each) => counts[each])]);
+  return toCsv([["picture", "faces", ...SHOWN], ...rows]);
+}
+
+export function facesToCsv(pictures) {
   const rows = [["picture", "face", "x", "y", "width", "height", "emotion", "certain", ...EMOTIONS, "note"]];
   for (const { name, answer, problem } of pictures) {
     const faces = answer?.faces ?? [];
@@ -82,23 +99,29 @@ export function toCsv(pictures) {
     }
     if (!faces.length) rows.push([name, ...Array(7 + EMOTIONS.length).fill(""), problem ?? answer?.words ?? "not read yet"]);
   }
-  return "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; // the mark: Excel reads it as UTF-8
+  return toCsv(rows);
 }
+
+const toCsv = (rows) => "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; // the mark: Excel reads it as UTF-8
 
 function cell(value) {
   let text = String(value);
-  if (/^[=+\-@\t]/.test(text) && typeof value === "string") text = `'${text}`; // a spreadsheet would run it as a formula
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  if (/^[=+\-@\t\r]/.test(text) && typeof value === "string") text = `'${text}`; // a spreadsheet would run it as a formula
+  // a ; as well: many an Excel of Europe takes it for the end of a cell
+  return /[",;\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 export function toPng(pictures) {
-  const rows = lanes(mixes(pictures));
+  const all = mixes(pictures);
+  const rows = lanes(all);
   const canvas = element("canvas");
   const [left, wide, high] = [260, 860, 46];
   canvas.width = left + wide + 40;
-  canvas.height = 150 + rows.length * high;
+  canvas.height = 150 + rows.length * high; // with room for a last line
   const pen = canvas.getContext("2d");
-  const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
+  const paper = element("i", { class: "paper" });
+  document.body.append(paper);
+  const token = (name) => getComputedStyle(paper).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
   pen.fillStyle = "#ffffff";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   const write = (text, x, y, font, colour = "#171a2b", most = undefined) => {
@@ -108,7 +131,7 @@ export function toPng(pictures) {
   };
   write("Emotion mix: what faces seem to express", 24, 42, "700 24px sans-serif");
   SHOWN.forEach((each, index) => {
-    pen.fillStyle = tone(each);
+    pen.fillStyle = token(each);
     pen.fillRect(24 + index * 138, 64, 16, 16);
     write(capital(each), 46 + index * 138, 78, "15px sans-serif");
   });
@@ -118,11 +141,16 @@ export function toPng(pictures) {
     let x = left;
     for (const each of SHOWN.filter((each) => row.counts[each])) {
       const width = (wide * row.counts[each]) / row.faces;
-      pen.fillStyle = tone(each);
+      pen.fillStyle = token(each);
       pen.fillRect(x, top, width - 2, 32);
-      if (width > 60) write(percent(row.counts[each] / row.faces), x + 10, top + 22, "600 15px sans-serif", "#ffffff");
+      if (width > 60) write(percent(row.counts[each] / row.faces), x + 10, top + 22, "600 15px sans-serif", token(`on-${each}`));
       x += width;
     }
   });
+  paper.remove();
+  if (leftOut(all)) {
+    const words = `The ${MOST} pictures with most faces; “All pictures” holds ${leftOut(all)} more.`;
+    write(words, 24, canvas.height - 20, "15px sans-serif");
+  }
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }

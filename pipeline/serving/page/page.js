@@ -1,14 +1,17 @@
 // The page: takes pictures in, shows answers. What it knows lives in `pictures` until the tab is closed.
-import { about, ask } from "./ask.js";
+import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
-import { showCampaign, toCsv, toPng } from "./campaign.js";
+import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
 import { count, save } from "./parts.js";
 import { showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
-const pictures = []; // {name, file, url, answer, problem}, in the order in which they came
+const pictures = []; // {name, file, url, begun, answer, problem, again}, in the order in which they came
 const leftOut = { videos: 0, others: 0 }; // files that are no pictures
+const TIMES = 6; // that a picture is asked about before it is given up
 let shown = null;
+let batch = new AbortController(); // ends what is under way for the pictures of now
+let silent = false; // the service gave no sign of life last: the next picture is not waited for as long
 
 export function add(files) {
   const taken = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
@@ -19,43 +22,66 @@ export function add(files) {
     pictures.push({ name: file.name || "Pasted picture", file, url: URL.createObjectURL(file) });
   }
   if (taken.length) {
-    refresh();
-    work();
+    begin();
   } else if (!working) {
     say(summary());
   }
 }
 
 let working = 0;
+let refreshing; // the timer of the next refresh
 async function work() {
-  // two at a time: the service looks at one while the next is on its way
   if (working >= 2) return;
   working += 1;
   let next;
   while ((next = pictures.find((each) => !each.begun))) {
+    const { signal } = batch;
     next.begun = true;
     const done = pictures.filter((each) => each.answer || each.problem).length;
     say(`Reading picture ${done + 1} of ${pictures.length}…`);
     try {
-      next.answer = await ask(next.file, say);
+      next.answer = await ask(next.file, say, signal, silent ? 1 : TIMES);
+      silent = false;
     } catch (error) {
       next.problem = error.message;
+      next.again = error instanceof NoAnswer;
+      silent = Boolean(error.silent);
     }
-    if (!pictures.includes(next)) continue; // "start again" was pressed meanwhile
-    if (!shown || shown === next || (!shown.answer && !shown.problem)) show(next, 0);
-    refresh();
+    if (signal.aborted) continue; // "start again" was pressed meanwhile
+    if (next === (shown ?? pictures[0])) show(next, 0);
+    refreshing ??= setTimeout(refresh, 1000); // once for all answers of a second: it goes through all pictures
   }
   working -= 1;
-  if (!working && pictures.length) say(summary());
+  if (!working && pictures.length) {
+    refresh();
+    say(summary());
+  }
+}
+
+function tryAgain() {
+  for (const each of pictures.filter((each) => each.again)) each.begun = each.problem = each.again = undefined;
+  if (shown) show(shown, 0);
+  at("results").focus();
+  begin();
+}
+
+function begin() {
+  silent = false;
+  refresh();
+  // two at a time: the service looks at one while the next is on its way
+  work();
+  work();
 }
 
 function summary() {
   const faces = pictures.reduce((sum, each) => sum + (each.answer?.faces.length ?? 0), 0);
-  const bad = pictures.filter((each) => each.problem).length;
+  const waiting = pictures.filter((each) => each.again).length;
+  const bad = pictures.filter((each) => each.problem).length - waiting;
   const { videos, others } = leftOut;
   const words = [];
-  if (pictures.length) words.push(`${count(pictures.length - bad, "picture", "pictures")} read, ${count(faces, "face", "faces")} found.`);
+  if (pictures.length) words.push(`${count(pictures.length - bad - waiting, "picture", "pictures")} read, ${count(faces, "face", "faces")} found.`);
   if (bad) words.push(`${count(bad, "picture", "pictures")} could not be read.`);
+  if (waiting) words.push(`${count(waiting, "picture", "pictures")} got no answer; “Try again” asks for what is missing.`);
   if (videos) {
     words.push(
       `${count(videos, "video was", "videos were")} left out: this page reads pictures only. The campaign report reads videos; ` +
@@ -81,7 +107,10 @@ function choose(face) {
 }
 
 function refresh() {
+  clearTimeout(refreshing);
+  refreshing = undefined;
   at("results").hidden = !pictures.length;
+  at("again").hidden = working > 0 || !pictures.some((each) => each.again);
   showStrip(pictures, shown, (each) => show(each, 0));
   showCampaign(pictures);
 }
@@ -91,6 +120,8 @@ function say(words) {
 }
 
 function clear() {
+  batch.abort();
+  batch = new AbortController();
   for (const each of pictures) URL.revokeObjectURL(each.url);
   pictures.length = 0;
   leftOut.videos = leftOut.others = 0;
@@ -101,8 +132,13 @@ function clear() {
 }
 
 async function sample(button) {
-  const response = await fetch(`/page/samples/${button.dataset.sample}`);
-  add([new File([await response.blob()], `${button.dataset.name}.jpg`, { type: "image/jpeg" })]);
+  try {
+    const response = await fetch(`/page/samples/${button.dataset.sample}`);
+    if (!response.ok) throw new Error(response.status);
+    add([new File([await response.blob()], `${button.dataset.name}.jpg`, { type: "image/jpeg" })]);
+  } catch {
+    say("This sample can't be had: the service does not send it. Is it running?");
+  }
 }
 
 async function tell() {
@@ -144,7 +180,14 @@ document.addEventListener("paste", (event) => {
 });
 for (const button of document.querySelectorAll("[data-sample]")) button.addEventListener("click", () => sample(button));
 at("camera").addEventListener("click", () => startCamera(add, say));
+at("again").addEventListener("click", tryAgain);
 at("clear").addEventListener("click", clear);
-at("csv").addEventListener("click", () => save(new Blob([toCsv(pictures)], { type: "text/csv" }), "faces.csv"));
-at("png").addEventListener("click", async () => save(await toPng(pictures), "emotion_mix.png"));
+const saveCsv = (text, name) => save(new Blob([text], { type: "text/csv" }), name);
+at("faces-csv").addEventListener("click", () => saveCsv(facesToCsv(pictures), "faces.csv"));
+at("mix-csv").addEventListener("click", () => saveCsv(mixToCsv(pictures), "emotion_mix.csv"));
+at("png").addEventListener("click", async () => {
+  const chart = await toPng(pictures);
+  if (chart) save(chart, "emotion_mix.png");
+  else say("This browser could not draw the chart; the CSV of the mix has its figures.");
+});
 tell();

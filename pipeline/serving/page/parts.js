@@ -4,8 +4,11 @@ export const UNSURE = "not sure";
 export const SHOWN = [...EMOTIONS, UNSURE];
 
 export const verdict = (face) => (face.certain ? face.predicted_emotion_label : UNSURE);
-// the number of a face, counted from the left; the service names the largest first
-export const numberOf = (faces, index) => faces.filter((each) => each.box.x < faces[index].box.x).length + 1;
+// the number of a face, counted from the left, of two as far left the larger; the service names the largest first
+export const numberOf = (faces, index) => {
+  const left = (k) => faces[k].box.x;
+  return faces.filter((_, k) => left(k) < left(index) || (left(k) === left(index) && k < index)).length + 1;
+};
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 export const percent = (share) => `${Math.round(100 * share)} %`;
 export const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;

@@ -14,10 +14,10 @@ export function showStrip(pictures, shown, choose) {
   for (const each of pictures) {
     if (!entries.has(each)) entries.set(each, append(each, choose));
     const button = entries.get(each);
-    const state = each.problem ? ", could not be read" : each.answer ? "" : ", being read";
+    const state = each.again ? ", no answer" : each.problem ? ", could not be read" : each.answer ? "" : ", being read";
     button.setAttribute("aria-label", `${each.name}${state}`);
     button.setAttribute("aria-pressed", String(each === shown));
-    if (each.problem) button.querySelector("img")?.replaceWith(element("div", { class: "none", "aria-hidden": "true" }, "✕"));
+    if (each.problem && !each.again) button.querySelector("img")?.replaceWith(element("div", { class: "none", "aria-hidden": "true" }, "✕"));
   }
 }
 
@@ -28,13 +28,30 @@ function append(picture, choose) {
   return button;
 }
 
+// what the service did to the stored picture, by the orientation that it answers
+const TURNS = {
+  1: "", 2: "scaleX(-1)", 3: "rotate(180deg)", 4: "scaleY(-1)",
+  5: "rotate(90deg) scaleY(-1)", 6: "rotate(90deg)", 7: "rotate(-90deg) scaleY(-1)", 8: "rotate(-90deg)",
+};
+
+// shows an image as the service read it: browsers know fewer kinds of orientation than the service, so none is left to them
+function lay(image, { width, height, orientation }) {
+  const across = orientation > 4 ? `${(100 * height) / width}%` : "100%"; // a side of the stored picture, of the frame's
+  const down = orientation > 4 ? `${(100 * width) / height}%` : "100%";
+  Object.assign(image.style, { width: across, height: down, transform: `translate(-50%, -50%) ${TURNS[orientation]}` });
+  at("frame").style.setProperty("--width", width);
+  at("frame").style.setProperty("--height", height);
+}
+
 export function showPicture(picture, face, choose) {
+  at("frame").classList.toggle("read", Boolean(picture.answer));
   if (picture.problem) {
     at("frame").replaceChildren(element("p", { class: "message" }, picture.problem));
     at("caption").textContent = picture.name;
     return;
   }
   const image = element("img", { src: picture.url, alt: `${picture.name}: ${picture.answer?.words ?? "being read"}` });
+  if (picture.answer) lay(image, picture.answer);
   const faces = picture.answer?.faces ?? [];
   const boxes = faces.map((each, index) => box(each, index, picture.answer, index === face));
   for (const [index, each] of boxes.entries()) {
