@@ -123,7 +123,7 @@ def test_compare_writes_every_figure_and_table(folder):
     effects = pd.read_csv(folder / "reports/tables/main_effects.csv").set_index("value")["effect"]
     assert effects["rgb"] == pytest.approx(pairs["mean"] / 2)
     extremes = pd.read_csv(folder / "reports/tables/extremes.csv").set_index("measure")
-    assert extremes.loc["highest_val_accuracy", "max"] == 0.7
+    assert extremes.loc["highest_val_accuracy", "max"] == pytest.approx(0.695), "the mean of its seeds, as ranked"
     assert extremes.loc["lowest_val_loss", "median"] == 1.2
 
 
