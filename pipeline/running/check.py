@@ -73,7 +73,9 @@ RANGES: dict[str, tuple] = {
     "near.spare_bits": MAYBE_NONE,
     "near.flips": MAYBE_NONE,
     "near.*": COUNT,
-    "sheet.*": COUNT,
+    "sheet.images": (1, 1000),
+    "sheet.tile": (8, 256),
+    "sheet.columns": (1, 100),
     "data.max_bad_share": SHARE,
     # resize, balance, train
     "channels.count": (1, 3),

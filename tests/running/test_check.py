@@ -80,6 +80,7 @@ def test_every_range_is_of_a_number_there_is():
         ("evaluate", "seed=-1", "seed=-1: expected a whole number, from 0 to 2147483647"),
         ("clean", "limit=few", "limit=few: expected all or a whole number, at least 7"),
         ("clean", "looks.crops=[0.02,x]", "looks.crops=x: expected a number, from 0 to 0.45"),
+        ("clean", "sheet.tile=300", "sheet.tile=300: expected a whole number, from 8 to 256"),
         ("suspect", "folds=1", "folds=1: expected a whole number, at least 2"),
         ("draw", "camera.noise=[0,loud]", "camera.noise=loud: expected a number"),
     ],
