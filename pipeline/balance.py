@@ -62,15 +62,17 @@ def balance(train: Split, per_class: int, choice: dict, seed: int, folder: Path)
     number = pd.Series(np.arange(len(rows)))[generated].astype(str)
     index.loc[generated, "id"] = index["source"][generated] + "#generated-" + number
     digest = hashlib.sha256()
-    images = np.lib.format.open_memmap(folder / "train.npy", "w+", np.uint8, (len(rows), *train.images.shape[1:]))
     starts = range(0, len(rows), CHUNK)
-    for start in progress(starts, len(rows), "balance", step=CHUNK):
-        part = slice(start, start + CHUNK)
-        images[part] = train.images[rows[part]]
-        if (new := start + np.flatnonzero(generated[part])).size:
-            images[new] = generate(train.images[rows[new]], choice, (seed, start))
-        digest.update(images[part])
-    images.flush()
+    with (folder / "train.npy").open("wb") as out:  # a mapped file would end in a bus error where the disk is full
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *train.images.shape[1:])}
+        np.lib.format.write_array_header_1_0(out, header)
+        for start in progress(starts, len(rows), "balance", step=CHUNK):
+            part = slice(start, start + CHUNK)
+            images = train.images[rows[part]]
+            if (new := np.flatnonzero(generated[part])).size:
+                images[new] = generate(images[new], choice, (seed, start))
+            digest.update(images)
+            out.write(images.data)
     digest.update(index["label"].to_numpy(np.int8).tobytes())
     index.to_parquet(folder / "train.parquet", index=False)
     left_out = np.setdiff1d(np.arange(len(train.labels)), rows)

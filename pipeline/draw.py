@@ -12,10 +12,9 @@ the number of processes changes a byte.
 """
 
 import csv
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,8 +29,10 @@ from pipeline.drawing.faces import UNITS, action_units, random_person, random_sh
 from pipeline.drawing.sketch import draw_face
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running import cli
+from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder
+from pipeline.running.pool import in_processes
 from pipeline.running.progress import progress
 
 ROOT = "MMAFEDB"
@@ -62,7 +63,7 @@ def main(cfg: DictConfig) -> None:
     check(values)
     pictures = plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
     with whole_folder(output, "truth.csv") as folder:
-        write(folder, pictures, values, cfg.workers)
+        write(folder, pictures, values, cores() if cfg.workers == "auto" else cfg.workers)
     print(f"{output / ROOT}: {len(pictures):,} files of drawn faces")
     for split in SPLITS:
         count = Counter(picture.folder for picture in pictures if picture.id.startswith(f"{split}/"))
@@ -147,9 +148,9 @@ def write(folder: Path, pictures: Sequence[Picture], values: Mapping, workers: i
     for split in SPLITS:
         for name in FOLDERS:
             (folder / ROOT / split / name).mkdir(parents=True)
-    drawn = contents(pictures, values, workers)
-    for picture, content in zip(pictures, progress(drawn, len(pictures), "drawing"), strict=True):
-        (folder / ROOT / picture.id).write_bytes(content)
+    with contents(pictures, values, workers) as drawn:
+        for picture, content in zip(pictures, progress(drawn, len(pictures), "drawing"), strict=True):
+            (folder / ROOT / picture.id).write_bytes(content)
     expected = {"dark_face": "keep", "valid_in_test": "report"}
     with (folder / "truth.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -159,14 +160,9 @@ def write(folder: Path, pictures: Sequence[Picture], values: Mapping, workers: i
                 table.writerow((p.id, p.fault, p.of.id if p.of else "", expected.get(p.fault, "drop")))
 
 
-def contents(pictures: Sequence[Picture], values: Mapping, workers: int) -> Iterator[bytes]:
-    """The bytes of each picture in order, drawn by `workers` processes (spawned: a fork could inherit held locks)."""
-    job = partial(content, values=values)
-    if workers < 2:
-        yield from map(job, pictures)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(job, pictures, chunksize=8)
+def contents(pictures: Sequence[Picture], values: Mapping, workers: int) -> AbstractContextManager[Iterator[bytes]]:
+    """The bytes of each picture in order, drawn by `workers` processes while the block runs."""
+    return in_processes(partial(content, values=values), pictures, workers, chunksize=8)
 
 
 def content(picture: Picture, values: Mapping) -> bytes:

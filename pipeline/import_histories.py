@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash, flatten, run_name
 from pipeline.running.errors import UserError
+from pipeline.running.outputs import readable
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ MEASURES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 def main(cfg: DictConfig) -> None:
     names = OmegaConf.to_container(cfg, resolve=True)
-    files = sorted(Path(cfg.folder).glob("*.json"))
+    with readable(f"folder={cfg.folder}", "name a folder of training histories such as Keras returns"):
+        files = [file for file in sorted(Path(cfg.folder).iterdir()) if file.suffix == ".json"]
     if not files:
         raise UserError(f"folder={cfg.folder}: no .json file there; expected training histories such as Keras returns")
     runs = [read_run(file, names) for file in files]
@@ -51,7 +53,8 @@ def read_run(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:
     `names` is the step's config. Raises UserError, naming the file, when its name or its content is not as expected.
     """
     choices = read_name(file, names)
-    content = file.read_bytes()
+    with readable(file, "grant access to it, or take it out"):
+        content = file.read_bytes()
     history = read_history(file, content)
     ending = names["endings"][choices.pop("ending")]
     params = {

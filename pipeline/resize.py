@@ -23,6 +23,7 @@ from pipeline.images import decode as decoding
 from pipeline.images import shape as shaping
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.decode import Decoded
+from pipeline.images.facts import pixel_hash
 from pipeline.images.shape import resized
 from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, open_source
@@ -41,13 +42,13 @@ def main(cfg) -> None:
     raw = open_source(summary["source"])
     caps = int(rows.bytes.max()), int((rows.width * rows.height).max())  # cleaning has let through none larger
     splits = {split: rows[rows.split == split] for split in SPLITS}
-    parts = {split: slices(part.id.tolist(), cfg.shard) for split, part in splits.items()}
+    parts = {split: slices(part[["id", "sha256"]].values.tolist(), cfg.shard) for split, part in splits.items()}
     work = partial(stack, raw, *caps, cfg.size, cfg.channels.count)
     depends_on = {"source": raw.fingerprint(), "parts": parts, "size": cfg.size, "channels": cfg.channels.count}
     cache = cache_folder(cfg.paths.cache, "resize", depends_on, [blocks, decoding, shaping, sys.modules[__name__]])
     dataset = {"name": cfg.data.name, "channels": cfg.channels.name, "size": cfg.size, "counts": {}, "digest": {}}
     dataset["made_from"] = summary.get("digest")
-    sequence = [ids for split in SPLITS for ids in parts[split]]
+    sequence = [images for split in SPLITS for images in parts[split]]
     with (
         shards(work, sequence, cache, ".npy", f"resize {cfg.channels.name}") as files,
         whole_folder(Path(cfg.paths.resized, cfg.channels.name), "dataset.json") as folder,
@@ -70,7 +71,7 @@ def read_clean(folder: Path, data: Mapping[str, Any]) -> tuple[pd.DataFrame, dic
     """
     name = data["name"]
     again = AGAIN.format(name=name)
-    columns = [*ROWS.names, "split", "bytes", "width", "height", "kept"]
+    columns = [*ROWS.names, "split", "bytes", "width", "height", "sha256", "kept"]
     summary = read_json(folder / "summary.json", again)
     rows = read_table(folder / "manifest.parquet", again, columns=columns)
     if summary["name"] != name:
@@ -79,13 +80,22 @@ def read_clean(folder: Path, data: Mapping[str, Any]) -> tuple[pd.DataFrame, dic
     return rows[rows.kept], summary
 
 
-def stack(raw: Source, max_bytes: int, max_pixels: int, size: int, channels: int, ids: list[str], path: Path) -> None:
-    """Write the images as a .npy, uint8 [ids, size, size, channels]. UserError for one that can't be decoded now."""
-    pixels = np.empty((len(ids), size, size, channels), np.uint8)
-    images = (image for block in decoded_blocks(raw, ids, max_bytes, max_pixels) for image, _ in block)
-    for row, image in enumerate(images):
+def stack(
+    raw: Source, max_bytes: int, max_pixels: int, size: int, channels: int, cleaned: list[list[str]], path: Path
+) -> None:
+    """Write images as a .npy, uint8 [images, size, size, channels].
+
+    cleaned: id and SHA-256 of the pixels of each, as the manifest has them. UserError for one that is another now: it
+    would go in under the label of the old one, and one of test so into train.
+    """
+    pixels = np.empty((len(cleaned), size, size, channels), np.uint8)
+    decoded = decoded_blocks(raw, [id for id, _ in cleaned], max_bytes, max_pixels)
+    images = (image for block in decoded for image, _ in block)
+    for row, (image, (id, sha256)) in enumerate(zip(images, cleaned, strict=True)):
         if not isinstance(image, Decoded):
-            raise UserError(f"{raw.path}: {ids[row]} is {image.reason} and was not when it was cleaned; clean again")
+            raise UserError(f"{raw.path}: {id} is {image.reason} and was not when it was cleaned; clean again")
+        if pixel_hash(image.image) != sha256:
+            raise UserError(f"{raw.path}: {id} has changed since it was cleaned; clean again")
         pixels[row] = resized(image.image, size, channels)
     with path.open("wb") as file:
         np.save(file, pixels)

@@ -2,8 +2,12 @@
 
 import copy
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +90,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_runs: Path) -> P
     shutil.copy(no_runs, tmp_path / "mlruns")
     write_arrays(tmp_path / "data/resized/rgb")
     return tmp_path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB of its own, where this user may mount one."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("needs root to mount a file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -148,6 +148,13 @@ def test_a_wrong_value_is_refused_and_nothing_is_left(project, wrong):
     assert not (project / FOLDER).exists()
 
 
+def test_row_13_a_full_disk_is_named_and_nothing_is_left(project, small_disk):
+    place = f"paths.balanced={small_disk}/balanced"
+    with pytest.raises(UserError, match="balanced_1/rgb: the disk is full"):
+        made("balance.per_class=40", place)  # 1.9 MB
+    assert not list((small_disk / "balanced").rglob("*.npy"))
+
+
 def test_without_a_number_per_class_nothing_is_copied(project):
     balance.main(composed("balance"))
     files = [file.name for file in (project / "data/balanced/none/rgb").iterdir()]

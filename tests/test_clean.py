@@ -267,18 +267,6 @@ def test_what_was_looked_at_by_other_code_is_not_taken(tmp_path, raw, monkeypatc
     assert len(looked) == 42
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB of its own, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root to mount a file system")
 @pytest.mark.parametrize("place", ["clean", "cache"])
 def test_row_13_a_full_disk_is_named_and_earlier_output_stays(tmp_path, raw, small_disk, place):
     here = f"paths.{place}={small_disk / place}"

@@ -47,7 +47,7 @@ def pixels(path):
 def sample(tmp_path_factory):
     """A small set with all planted faults."""
     folder = tmp_path_factory.mktemp("drawn") / "sample"
-    draw.main(composed("draw", *SMALL, "workers=2", f"output={folder}"))
+    draw.main(composed("draw", *SMALL, "workers=auto", f"output={folder}"))
     return folder
 
 
@@ -58,11 +58,12 @@ def learning():
     values = OmegaConf.to_container(cfg, resolve=True)
     pictures = draw.plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
     found = {split: ([], []) for split in SPLITS}
-    for picture, content in zip(pictures, draw.contents(pictures, values, workers=2), strict=True):
-        images, labels = found[picture.id.split("/")[0]]
-        image = Image.open(BytesIO(content)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
-        images.append(np.asarray(image, np.float32))
-        labels.append(index_of_folder(picture.folder))
+    with draw.contents(pictures, values, workers=2) as drawn:
+        for picture, content in zip(pictures, drawn, strict=True):
+            images, labels = found[picture.id.split("/")[0]]
+            image = Image.open(BytesIO(content)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
+            images.append(np.asarray(image, np.float32))
+            labels.append(index_of_folder(picture.folder))
     return {split: (np.array(images), np.array(labels)) for split, (images, labels) in found.items() if labels}
 
 

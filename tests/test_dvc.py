@@ -1,6 +1,7 @@
 """dvc.yaml tracks what each step reads: the choices Hydra composes, and no more than that."""
 
 import ast
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from hydra.core.hydra_config import HydraConfig
 
+from pipeline.running.cli import quoted
 from pipeline.running.config import config_hash, identity
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +28,7 @@ def stages():
 
 def overrides(stage) -> tuple[str, list[str]]:
     """The step and the Hydra overrides of a stage's command."""
-    python, flag, module, *rest = stage.cmd.split()
+    python, flag, module, *rest = shlex.split(stage.cmd)
     assert (python, flag) == ("python", "-m")
     return module.removeprefix("pipeline."), rest
 
@@ -39,6 +41,16 @@ def test_every_choice_that_a_step_composes_is_tracked_by_its_stage(stages):
         files = {f"conf/{group}/{choice}.yaml" for group, choice in chosen.items() if not group.startswith("hydra/")}
         tracked = {dep.def_path for dep in stage.deps if isinstance(dep, ParamsDependency)}
         assert tracked >= files | {f"conf/{step}.yaml"}, name
+
+
+def test_a_source_with_a_space_in_its_name_is_one_value(tmp_path):
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    edit(tmp_path / "params.yaml", "source: data/sample ", "source: my faces (2).zip ")
+    with Repo.init(tmp_path, no_scm=True) as repo:
+        (stage,) = (stage for stage in repo.index.stages if stage.name == "clean")
+    _, rest = overrides(stage)
+    assert composed("clean", *map(quoted, rest)).source == "my faces (2).zip"
 
 
 FREE = Path("pipeline/running")  # how a step is started, tracked and written; everything else decides a result

@@ -122,6 +122,22 @@ def test_a_folder_without_histories_is_refused(tmp_path):
         import_histories.main(composed("import_histories", f"folder={tmp_path}"))
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nowhere", "nowhere: not there; name a folder"),
+        ("x" * 300, "xx: cannot be read, File name too long; name a folder"),
+        ("file", "file: cannot be read, Not a directory; name a folder"),
+        (".", r"_history\.json: cannot be read, Is a directory; grant access to it, or take it out"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, path, said):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "model_1_concept_sgd_rgb_8_augment_history.json").mkdir()
+    with pytest.raises(UserError, match=said):
+        import_histories.main(composed("import_histories", f"folder={tmp_path / path}"))
+
+
 def test_the_command_trains_the_same_choices(tmp_path):
     run = figures().query("model == 'model_3_best_nodropout'").iloc[0]
     file = tmp_path / file_name(run)

@@ -107,6 +107,17 @@ def test_image_that_changed_since_cleaning_is_named(tmp_path):
     assert not (tmp_path / "resized").exists() or not list((tmp_path / "resized").iterdir())
 
 
+@pytest.mark.parametrize("form", [lambda raw: raw, lambda raw: zipped(raw, raw.with_suffix(".zip"))])
+def test_image_that_became_another_since_cleaning_is_named(tmp_path, form):
+    raw = tree(tmp_path / "raw")
+    cleaned(tmp_path, form(raw))
+    write(raw, "train/sad/0.jpg", (raw / "test/happy/1.jpg").read_bytes())
+    form(raw)
+    with pytest.raises(UserError, match=r"raw(\.zip)?: train/sad/0\.jpg has changed since it was cleaned; clean again"):
+        resized(tmp_path, "grayscale")
+    assert not list((tmp_path / "resized").glob("*"))
+
+
 def test_image_that_can_no_longer_be_read_is_named(tmp_path):
     raw = tree(tmp_path / "raw")
     archive = zipped(raw, tmp_path / "a.zip")

@@ -26,13 +26,11 @@ def facts(decoded: Decoded | Rejected, size: int | None, gray_tolerance: int) ->
     if isinstance(decoded, Rejected):
         return UNKNOWN | {"bytes": size, "rejected": decoded.reason}
     image = decoded.image
-    pixels = image.tobytes()  # taken out once, since that costs as much as hashing them
+    pixels, colour = _pixels(image)
     luminance = image if image.mode == "L" else image.convert("L")
     if luminance.size != (SIDE, SIDE):
         # a large one first by the mean of whole blocks, which is twice as fast as bicubic alone
         luminance = luminance.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=1.0)
-    rgb = None if image.mode == "L" else np.frombuffer(pixels, np.uint8).reshape(image.height, image.width, 3)
-    colour = 0 if rgb is None else tint(rgb)
     return {
         "bytes": size,
         "format": decoded.format,
@@ -41,17 +39,29 @@ def facts(decoded: Decoded | Rejected, size: int | None, gray_tolerance: int) ->
         "height": image.height,
         "frames": decoded.frames,
         "gray": colour <= gray_tolerance,
-        "sha256": pixel_hash(pixels if rgb is None or colour else rgb[..., 0].tobytes(), image.size, colour > 0),
+        "sha256": _sha256(pixels, image.size, colour > 0),
         "small": pixels if luminance is image else luminance.tobytes(),
         "rejected": "",
     }
 
 
-def pixel_hash(pixels: bytes, size: tuple[int, int], colour: bool) -> str:
-    """SHA-256 hex of an image's bytes, gray or RGB, and its shape: equal for equal pixels, however they are stored.
+def pixel_hash(image: Image.Image) -> str:
+    """SHA-256 hex of the pixels of an image, mode L or RGB, and its shape: equal for equal ones, however stored."""
+    pixels, colour = _pixels(image)
+    return _sha256(pixels, image.size, colour > 0)
 
-    size: width and height. Whoever calls has turned RGB whose channels are equal into gray.
-    """
+
+def _pixels(image: Image.Image) -> tuple[bytes, int]:
+    """Bytes of an image, one for each pixel where its channels are equal, else three; and its tint, 0 to 255."""
+    pixels = image.tobytes()  # taken out once, since that costs as much as hashing them
+    if image.mode == "L":
+        return pixels, 0
+    rgb = np.frombuffer(pixels, np.uint8).reshape(image.height, image.width, 3)
+    colour = tint(rgb)
+    return pixels if colour else rgb[..., 0].tobytes(), colour
+
+
+def _sha256(pixels: bytes, size: tuple[int, int], colour: bool) -> str:
     digest = hashlib.sha256(repr((size[1], size[0], 3) if colour else (size[1], size[0])).encode())
     digest.update(pixels)
     return digest.hexdigest()

@@ -42,6 +42,7 @@ def near_pairs(
     if rows < 2:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     bits = min(int(np.ceil(np.log2(rows * views))) + spare_bits, 32)
+    flips = min(flips, bits - 1)  # of so short a key as few images have
     generator = np.random.default_rng(seed)
     flat = prints.reshape(-1, SIZE)
     parts = [range(start, min(start + _BATCH, held_out)) for start in range(0, held_out, _BATCH)]

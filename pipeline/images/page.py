@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.images.duplicates import groups
-from pipeline.images.sheets import sheet
+from pipeline.images.sheets import fitted, most_rows, sheet
 from pipeline.labels import LABELS, SPLITS
 
 MEANINGS = {
@@ -79,14 +79,17 @@ def sheets(
 ) -> dict[str, Image.Image]:
     """A contact sheet for each reason and note whose images can be shown; a duplicate beside what it duplicates.
 
-    image: gives the picture of an id. images: at most so many on a sheet, the most doubtful first: the least similar.
+    image: gives the picture of an id. images: at most so many on a sheet, the most doubtful first: the least similar;
+    fewer where a sheet has no room for them. Each is shrunk as soon as it is read, so that memory stays at the sheets.
     """
-    shown = manifest[manifest.sha256.notna()]
+    shown, most = manifest[manifest.sha256.notna()], min(images, most_rows(tile, columns))
     found = {}
     for column, title in (("reason", "removed"), ("note", "stays")):
         for name, rows in shown[shown[column] != ""].groupby(column):
-            rows = rows.sort_values(["similarity", "id"]).head(images)
-            pairs = [[image(id) for id in (id, of) if id] for id, of in zip(rows.id, rows.of, strict=True)]
+            rows = rows.sort_values(["similarity", "id"]).head(most)
+            pairs = [
+                [fitted(image(id), tile) for id in (id, of) if id] for id, of in zip(rows.id, rows.of, strict=True)
+            ]
             found[f"{title}_{name}"] = sheet(pairs, tile, columns)
     return found
 

@@ -6,28 +6,21 @@ all that the results depend on, so that another source, config or code never rea
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.running.cores import cores
-from pipeline.running.errors import UserError
 from pipeline.running.files import locked, whole_file
+from pipeline.running.pool import in_processes
 from pipeline.running.progress import progress
 
 Work = Callable[[Sequence, Path], None]  # takes a shard's items and the path of the file to write
 
 _FEW = 4  # so many shards are done sooner than worker processes have started
-
-_work: Work | None = None  # a worker process's own, set when it starts
 
 
 @contextmanager
@@ -43,7 +36,9 @@ def shards(work: Work, parts: list[Sequence], folder: Path, suffix: str, what: s
         folder.mkdir(parents=True, exist_ok=True)
         missing = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
         total = sum(len(part) for part in parts)
-        yield _in_order(work, missing, progress(paths, total, what, step=len(parts[0]) if parts else 1))
+        said = progress(paths, total, what, step=len(parts[0]) if parts else 1)
+        with in_processes(partial(_write, work), missing, cores() if len(missing) > _FEW else 1) as done:
+            yield _in_order(said, missing, done)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -60,8 +55,7 @@ def cache_folder(cache: str, step: str, depends_on: dict, modules: Sequence[Modu
     return Path(cache, step, digest.hexdigest()[:16])
 
 
-def _in_order(work: Work, missing: list, paths: Iterable[Path]) -> Iterator[Path]:
-    done = _here(work, missing) if len(missing) <= _FEW else _in_processes(work, missing)
+def _in_order(paths: Iterable[Path], missing: list, done: Iterator[Path]) -> Iterator[Path]:
     pending = {path for _, path in missing}
     for path in paths:
         while path in pending:
@@ -69,50 +63,8 @@ def _in_order(work: Work, missing: list, paths: Iterable[Path]) -> Iterator[Path
         yield path
 
 
-def _here(work: Work, missing: list) -> Iterator[Path]:
-    for part, path in missing:
-        _write(work, part, path)
-        yield path
-
-
-def _in_processes(work: Work, missing: list) -> Iterator[Path]:
-    # spawn: a process forked from one that runs TensorFlow or threads can hang
-    pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), _begin, (work,))
-    try:
-        # A terminal sends Ctrl-C to the worker processes too. They start with it held back, and are ended below.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            done = pool.map(_do, *zip(*missing, strict=True))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        yield from done
-    except BrokenProcessPool:
-        raise UserError("a worker process was killed, probably for memory; free some and run again to go on") from None
-    except KeyboardInterrupt:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(work: Work) -> None:
-    global _work
-    _work = work
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for it for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _do(part: Sequence, path: Path) -> Path:
-    _write(_work, part, path)
-    return path
-
-
-def _write(work: Work, part: Sequence, path: Path) -> None:
+def _write(work: Work, shard: tuple[Sequence, Path]) -> Path:
+    part, path = shard
     with whole_file(path) as beside:
         work(part, beside)
+    return path

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 MARGIN = 2
+TALLEST = 65_500  # pixels, of what Pillow saves as JPEG
 
 
 def sheet(rows: Sequence[Sequence[Image.Image]], tile: int, columns: int) -> Image.Image:
@@ -19,11 +20,17 @@ def sheet(rows: Sequence[Sequence[Image.Image]], tile: int, columns: int) -> Ima
     for number, row in enumerate(rows):
         left, top = number % columns * width + MARGIN, number // columns * height + MARGIN
         for position, image in enumerate(row):
-            page.paste(_fitted(image, tile), (left + position * tile, top))
+            page.paste(fitted(image, tile), (left + position * tile, top))
     return page
 
 
-def _fitted(image: Image.Image, tile: int) -> Image.Image:
+def most_rows(tile: int, columns: int) -> int:
+    """How many rows of images a sheet has room for."""
+    return TALLEST // (tile + 2 * MARGIN) * columns
+
+
+def fitted(image: Image.Image, tile: int) -> Image.Image:
+    """The image with its longer side made `tile` pixels."""
     scale = tile / max(image.size)
     size = tuple(max(1, round(side * scale)) for side in image.size)
     return image.resize(size, Image.Resampling.BICUBIC)

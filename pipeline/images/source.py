@@ -31,7 +31,11 @@ _LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 def open_source(path: str | os.PathLike) -> "Source":
     """The images under `path`, a folder or a .zip. UserError names what is missing, refused or not in the layout."""
     where = Path(path)
-    if not where.exists():
+    try:
+        there = where.exists()
+    except OSError as error:  # a name that is too long, a folder around it without access
+        raise UserError(f"{path}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
+    if not there:
         raise UserError(f"{path}: no such folder or .zip; expected one that holds {LAYOUT}")
     if where.is_dir():
         files, folders = walk(where)

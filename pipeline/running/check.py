@@ -30,8 +30,8 @@ NULL, BOOL, NUMBER, TEXT, LIST, GROUP = "null", "true or false", "a number", "a 
 
 # From and to which a value makes sense, whole numbers where the first is one; a third entry is a word that may stand
 # for a number. A name is its path in the config with the group first, `*` any part of it; the first that fits counts.
-# In a list it holds for each entry.
-RANGES: dict[str, tuple] = {
+# In a list it holds for each entry. A set holds all that a number may be.
+RANGES: dict[str, tuple | set[int]] = {
     # every step
     "*seed": SEED,
     "workers": (1, 10_000, "auto"),
@@ -71,12 +71,14 @@ RANGES: dict[str, tuple] = {
     "blank_spread": (0, 255),
     "near.similarity": SHARE,
     "near.spare_bits": MAYBE_NONE,
-    "near.flips": MAYBE_NONE,
+    "near.flips": (0, 16),  # an image is looked up under two to the power of it keys
     "near.*": COUNT,
-    "sheet.*": COUNT,
+    "sheet.images": (1, 1000),
+    "sheet.tile": (8, 256),
+    "sheet.columns": (1, 100),
     "data.max_bad_share": SHARE,
     # resize, balance, train
-    "channels.count": (1, 3),
+    "channels.count": {1, 3},
     "balance.per_class": COUNT,
     **{
         f"{group}.{key}": bounds
@@ -166,7 +168,7 @@ def check(step: str, cfg: DictConfig) -> None:
     _group("", OmegaConf.to_container(cfg, resolve=False), _examples(step))
 
 
-def range_of(name: str) -> tuple | None:
+def range_of(name: str) -> tuple | set[int] | None:
     """The entry of RANGES for a value's path, such as `faces.crop.hint`."""
     return next((bounds for pattern, bounds in RANGES.items() if fnmatch(name, pattern)), None)
 
@@ -230,7 +232,7 @@ def _value(name: str, value: Any, examples: list) -> None:
         for entry in value:
             _value(name, entry, entries or [TEXT])
     elif bounds and not (kind == NULL and NULL in kinds) and not {GROUP, LIST} & {kind, *kinds}:
-        _number(name, value, *bounds)
+        _one_of(name, value, bounds) if isinstance(bounds, set) else _number(name, value, *bounds)
     elif kind not in kinds or (value == "" and "" not in examples):
         raise UserError(f"{name}={_shown(value)}: {_expected(name, value, kinds, examples)}")
 
@@ -265,6 +267,11 @@ def _number(name: str, value: Any, least: float, most: float | None = None, inst
         bounds = f"at least {least:g}" if most is None else f"from {least:.16g} to {most:.16g}"
         what = "a whole number" if whole else "a number"
         raise UserError(f"{name}={_shown(value)}: expected {f'{instead} or ' if instead else ''}{what}, {bounds}")
+
+
+def _one_of(name: str, value: Any, numbers: set[int]) -> None:
+    if type(value) is not int or value not in numbers:  # true is 1, and no number
+        raise UserError(f"{name}={_shown(value)}: expected {' or '.join(map(str, sorted(numbers)))}")
 
 
 def _shown(value: Any) -> Any:

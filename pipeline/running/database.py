@@ -33,10 +33,10 @@ def check(database: Path) -> None:
     if not os.access(database, os.W_OK) or not database.stat().st_mode & 0o222:
         raise UserError(f"{database}: is read-only; runs are tracked there, make it writable (chmod u+w)")
     try:
-        connection = sqlite3.connect(database, timeout=SQLITE_WAIT)
-        with connection:
+        with closing(sqlite3.connect(database, timeout=SQLITE_WAIT)) as connection:
             verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
-        connection.close()
+    except sqlite3.OperationalError as error:  # sound for all one knows: another process has it
+        raise UserError(f"{database}: cannot be used now ({error}); end what holds it and run again") from None
     except sqlite3.DatabaseError as error:
         verdict = str(error)
     if verdict != "ok":

@@ -28,6 +28,7 @@ NO_PLACE = {
     errno.EPERM: "",
     errno.EROFS: "",
     errno.ENOENT: "",
+    errno.ENAMETOOLONG: "",
     errno.ENOTDIR: "a file is where a folder has to be",
     errno.EEXIST: "a file is where a folder has to be",
 }
@@ -38,13 +39,16 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it replaces `path`, on an error nothing is left.
 
     The suffix is kept, since many writers choose their format by it. Raises UserError when the disk is full
-    or `path` is in a place that cannot be written.
+    or `path` is a folder or in a place that cannot be written.
     """
     path = Path(path)
     with _named_place_errors(path):
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         _forget_the_dead(path.parent, path.stem, path.suffix)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        beside.unlink(missing_ok=True)  # of a killed process that had the same id; and tells a name that is too long
     try:
         with _named_disk_errors(path):
             yield beside
@@ -59,13 +63,14 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
     """Yield a new empty folder beside `path` to fill; on success it replaces `path`, on an error nothing is left.
 
-    `mark` is a file that every such folder has: what lacks it is somebody's own and refused, as by `check_place`.
+    `mark` is a file that every such folder has: what lacks it is somebody's own and refused, as by `check_place`. Where
+    `path` is a link to a folder, as to one on a larger disk, it stays one and that folder is replaced.
     """
-    path = Path(path)
+    given, path = path, Path(os.path.realpath(path))
     if mark:
-        check_place(path, mark)
+        check_place(given, mark)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with _named_place_errors(path):
+    with _named_place_errors(given):
         path.parent.mkdir(parents=True, exist_ok=True)
         _forget_the_dead(path.parent, path.name, ".partial")
         if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
@@ -74,7 +79,7 @@ def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
     try:
-        with _named_disk_errors(path):
+        with _named_disk_errors(given):
             yield beside
             for entry in (*beside.rglob("*"), beside):
                 _fsync(entry)
@@ -100,7 +105,7 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
     That is one which isn't empty and has no file `mark` in it, and the one that the command is given in.
     """
     path = Path(path)
-    place = Path(os.path.abspath(path))
+    place = Path(os.path.realpath(path))
     if place in (Path.cwd(), *Path.cwd().parents):
         raise UserError(f"{path}: the folder that this command is given in, or one around it; name another one")
     with _named_place_errors(path):
@@ -133,7 +138,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def _forget_the_dead(parent: Path, name: str, suffix: str) -> None:
     for left in _of_the_dead(parent, name, suffix):
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink(missing_ok=True)
 
 
 def _of_the_dead(parent: Path, name: str, suffix: str) -> list[Path]:
@@ -165,7 +170,7 @@ def _fsync(path: Path) -> None:
 
 
 @contextmanager
-def _named_place_errors(path: Path) -> Iterator[None]:
+def _named_place_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         with _named_disk_errors(path):
             yield
@@ -177,7 +182,7 @@ def _named_place_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _named_disk_errors(path: Path) -> Iterator[None]:
+def _named_disk_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:

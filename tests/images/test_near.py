@@ -62,6 +62,12 @@ def test_few_images():
         assert len(near.near_pairs(prints[:count], 0, 0.92, **SEARCH)[0]) == 0
 
 
+def test_more_flips_than_the_key_of_a_few_images_has_bits():
+    one = fingerprints(small(picture(1))[None], CROPS)
+    first, second, _ = near.near_pairs(np.repeat(one, 2, axis=0), 0, 0.92, **SEARCH | {"flips": 16})
+    assert (first.tolist(), second.tolist()) == ([0], [1])
+
+
 def test_many_alike_are_each_paired_with_the_first():
     one = fingerprints(small(picture(1))[None], CROPS)
     prints = np.repeat(one, 2000, axis=0)

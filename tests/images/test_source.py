@@ -1,8 +1,10 @@
 """Rows 1-3 of the faults: a source that is missing, unsafe or not in the layout is refused in one line."""
 
+import errno
 import pickle
 import stat
 import zipfile
+from pathlib import Path
 
 import pytest
 from trees import misname, tree, write, zipped
@@ -129,6 +131,16 @@ def test_a_link_to_a_folder_is_followed_and_one_to_where_it_lies_is_not(tmp_path
 
 def test_row_1_missing_source(tmp_path):
     assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
+
+
+def test_row_1_a_source_that_cannot_be_looked_at(tmp_path, monkeypatch):
+    assert "can't be read (File name too long)" in refusal(tmp_path / ("x" * 300))
+
+    def closed(path):  # root may look everywhere
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert "can't be read (Permission denied); grant access" in refusal(tmp_path)
 
 
 def test_row_1_empty_source(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.running.errors import UserError
-from pipeline.running.files import locked, whole_file, whole_folder, write_json
+from pipeline.running.files import check_place, locked, whole_file, whole_folder, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -173,6 +173,56 @@ def test_a_folder_that_cannot_be_put_into_place_leaves_the_old_one(tmp_path, mon
     with pytest.raises(OSError, match="broken"), whole_folder(tmp_path / "run") as beside:
         (beside / "f.txt").write_text("new")
     assert content(tmp_path) == {"run/f.txt": "old"}
+
+
+def test_a_link_to_a_folder_stays_one_and_the_folder_is_replaced(tmp_path):
+    (tmp_path / "large").mkdir()
+    (tmp_path / "run").symlink_to("large")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".large.{dead.pid}.old").symlink_to("large")
+    for text in ("first", "second"):
+        with whole_folder(tmp_path / "run", "run.json") as beside:
+            (beside / "run.json").write_text(text)
+        assert (tmp_path / "run").is_symlink()
+        assert (tmp_path / "large/run.json").read_text() == text
+    assert not (tmp_path / f".large.{dead.pid}.old").is_symlink()
+
+
+def test_a_link_to_the_folder_that_a_command_is_given_in_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="link: the folder that this command is given in"):
+        check_place(tmp_path / "link", "run.json")
+
+
+@pytest.mark.parametrize("path", [".", "..", "folder", "folder/"])
+def test_a_folder_is_no_name_for_a_file(tmp_path, monkeypatch, path):
+    (tmp_path / "here/folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match=f"^{path.rstrip('/')}: is a folder; name a file"), whole_file(path):
+        pytest.fail("begun all the same")
+
+
+@pytest.mark.parametrize(
+    ("whole", "length"),
+    [
+        (whole_file, 250),  # too long with what is put before and behind it
+        (whole_file, 300),
+        (whole_folder, 250),
+        (whole_folder, 300),
+        (lambda path: whole_folder(path, "run.json"), 300),
+        (locked, 300),
+    ],
+)
+def test_a_name_that_is_too_long_is_told(tmp_path, whole, length):
+    with (
+        pytest.raises(UserError, match=r"xx: cannot be written \(File name too long\); make that possible"),
+        whole(tmp_path / ("x" * length)),
+    ):
+        pytest.fail("begun all the same")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["/sys/emotion/data", "/proc/emotion/data", "file/data"])

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event
 
+from pipeline.running import database
 from pipeline.running.errors import UserError
 from pipeline.running.signals import stoppable
 from pipeline.running.tracking import open_store, running
@@ -74,6 +76,19 @@ def test_row_29_an_unsound_database_is_refused_and_named(tmp_path, damage):
         database.chmod(0o444)
     with pytest.raises(UserError, match=r"mlflow\.db: is (not a sound SQLite database|read-only)"):
         open_store(tmp_path, "sample", create=True)
+
+
+def test_a_database_that_another_process_holds_is_not_called_unsound(tmp_path, monkeypatch):
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("create table runs (name)")
+        other.execute("begin exclusive")
+        monkeypatch.setattr(database, "SQLITE_WAIT", 0.1)
+        with pytest.raises(
+            UserError, match=r"mlflow\.db: cannot be used now \(database is locked\); end what holds it"
+        ):
+            database.check(path)
+    database.check(path)
 
 
 def test_a_run_ends_as_what_became_of_it(tmp_path):

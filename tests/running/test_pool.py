@@ -1,0 +1,69 @@
+"""Worker processes: results in order, none left behind, and one message however they end."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.running.errors import UserError
+from pipeline.running.pool import in_processes
+
+BUSY = """
+import time
+from pipeline.running.pool import in_processes
+with in_processes(time.sleep, [0, 0, 60, 60, 60, 60], 2) as done:
+    next(done), next(done)
+    print("begun", flush=True)
+    {then}
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_and_the_processes_end_with_the_last(workers):
+    with in_processes(abs, range(-5, 1), workers) as done:
+        assert list(done) == [5, 4, 3, 2, 1, 0]
+        assert not multiprocessing.active_children()
+
+
+def test_a_killed_worker_is_told_in_one_line():
+    with (
+        pytest.raises(UserError, match="a worker process was killed, probably for memory; free some and run again"),
+        in_processes(time.sleep, [0, 60], 2) as done,
+    ):
+        next(done)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        next(done)
+
+
+@pytest.mark.parametrize("then", ["next(done)", "time.sleep(60)"])  # waits for a worker, does something of its own
+def test_ctrl_c_ends_the_workers_at_once_and_without_a_word_of_theirs(then):
+    code, err = ended(BUSY.format(then=then), lambda pid: os.killpg(pid, signal.SIGINT))  # as a terminal does
+    assert code == -signal.SIGINT
+    assert err.count("Traceback") == 1 and err.endswith("KeyboardInterrupt\n")
+
+
+def test_workers_end_with_a_parent_that_is_killed():
+    code, _ = ended(BUSY.format(then="next(done)"), lambda pid: os.kill(pid, signal.SIGKILL))
+    assert code == -signal.SIGKILL
+
+
+def ended(script: str, end) -> tuple[int, str]:
+    """Exit status and stderr of a script that `end` ends once it has begun. A worker left over would keep them open."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    end(process.pid)
+    _, err = process.communicate(timeout=30)
+    return process.returncode, err
