@@ -31,11 +31,10 @@ from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
-from pipeline.images.source import is_left
 from pipeline.running import cli
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder
+from pipeline.running.files import is_left, whole_folder
 from pipeline.running.progress import progress
 from pipeline.serving.model import Model, check_batch_sizes
 from pipeline.serving.pictures import ANIMATED
@@ -126,8 +125,8 @@ def frames(file: BinaryIO, ad: Ad, what: str, settings: Mapping[str, Any]) -> It
     """The frames of an open video that are looked at."""
     video, rate = Video(file, settings["limits"]["pixels"]), settings["frames_per_second"]
     ad.seconds = video.seconds
-    for second, rgb in progress(video.frames(rate), math.ceil(video.seconds * rate), what, "frame"):
-        yield Shot(ad, second, rgb)
+    for second, since, rgb in progress(video.frames(rate), math.ceil(video.seconds * rate), what, "frame"):
+        yield Shot(ad, second, rgb, since=since)
     ad.seconds = video.seconds  # as it was read: not every header says it
 
 
@@ -138,7 +137,7 @@ def count(shot: Shot, rows: tables.FacesCsv, kept: Kept) -> None:
         return
     if shot.answer["animated"]:
         shot.ad.note = ANIMATED
-    shot.ad.add(shot.second, shot.answer)
+    shot.ad.add(shot.second, shot.answer, shot.since)
     rows.add(shot.ad.name, shot.second, shot.answer["faces"])
     if shot.thumbnails:
         kept.add(shot)

@@ -27,11 +27,12 @@ from pipeline.reporting.calibration import Calibration
 from pipeline.running import cli, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder, write_json
+from pipeline.running.files import check_place, whole_folder, write_json
 from pipeline.running.outputs import read_json, read_table, readable
 
 log = logging.getLogger(__name__)
 
+MARK = "report.json"  # what every evaluate/ has
 EVALUATED = ("valid", "test")
 
 
@@ -39,6 +40,7 @@ def main(cfg: DictConfig) -> None:
     run = Path(cfg.run)
     if not (run / "train" / "run.json").exists():
         raise UserError(f"run={run}: no finished training there; expected {run}/train, which pipeline.train writes")
+    check_place(run / "evaluate", MARK)
     again = "train it again with python -m pipeline.train"
     about = read_json(run / "train" / "run.json", again)
     history = read_table(run / "train" / "history.csv", again)
@@ -71,7 +73,7 @@ def main(cfg: DictConfig) -> None:
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
     }
     drawn = (cfg.resamples, cfg.confidence, np.random.default_rng(cfg.seed))
-    with whole_folder(run / "evaluate", "report.json") as folder:
+    with whole_folder(run / "evaluate", MARK) as folder:
         for name, split in splits.items():
             parts = slices(split.index, **cfg.brightness)
             seen = (split.labels, found[name])
@@ -84,7 +86,7 @@ def main(cfg: DictConfig) -> None:
         pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
         figures = {name: headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
         write_json(folder / "metrics.json", figures)
-        write_json(folder / "report.json", report)
+        write_json(folder / MARK, report)
     store.tag(about["run_id"], tested_on)
     store.log_metrics(
         about["run_id"], gone(store.run(about["run_id"]).data.metrics, flatten(figures)) | flatten(figures)

@@ -253,6 +253,6 @@ def test_mistakes_are_one_line_and_leave_nothing(overrides, message, tmp_path):
 
 def test_a_folder_of_someone_elses_is_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds something else than this writes \(no truth.csv\); name another"):
+    with pytest.raises(UserError, match=r"something else than this writes \(no truth.csv\); empty it or"):
         draw.main(composed("draw", f"output={tmp_path}"))
     assert (tmp_path / "thesis.txt").read_text() == "mine"

@@ -20,14 +20,16 @@ COLUMNS = 60  # of a timeline, at most
 class Ad:
     """A picture or video and what was seen in it.
 
-    seen: counts [8] of faces in the order of SHOWN, by the whole second, 0 for a picture. frames: looked at, and with a
-    face. too_small, not_read: faces that were not read. note: what was wrong with it, in words; "" for nothing.
+    seen: counts [8] of faces in the order of SHOWN, by the whole second, 0 for a picture. began: the same by the second
+    in which the frame had come up, of one that stays all its looks. frames: looked at, and with a face. too_small,
+    not_read: faces that were not read. note: what was wrong with it, in words; "" for nothing.
     """
 
     name: str
     kind: str
     seconds: float = 0.0
     seen: dict[int, np.ndarray] = field(default_factory=dict)
+    began: dict[int, np.ndarray] = field(default_factory=dict)
     frames: int = 0
     frames_with_face: int = 0
     too_small: int = 0
@@ -39,32 +41,43 @@ class Ad:
         """Faces [8] in the order of SHOWN; in a video each face once for each frame that shows it."""
         return np.sum([*self.seen.values()], axis=0) if self.seen else np.zeros(len(SHOWN), int)
 
-    def add(self, second: float | None, answer: Mapping[str, Any]) -> None:
-        """Count what `pipeline.serving.pictures.describe` said of the picture, or of the frame at this second."""
+    def add(self, second: float | None, answer: Mapping[str, Any], since: float | None = None) -> None:
+        """Count what `pipeline.serving.pictures.describe` said of the picture, or of the frame at this second.
+
+        since: the second at which that frame had come up, where it stays.
+        """
         self.frames += 1
         self.frames_with_face += bool(answer["faces"])
         self.too_small += answer["too_small"]
         self.not_read += answer["not_read"]
         for face in answer["faces"]:
-            row = self.seen.setdefault(int(second or 0), np.zeros(len(SHOWN), int))
-            row[SHOWN.index(verdict(face))] += 1
+            came_up = second if since is None else since
+            for counts, at in ((self.seen, second), (self.began, came_up)):
+                row = counts.setdefault(int(at or 0), np.zeros(len(SHOWN), int))
+                row[SHOWN.index(verdict(face))] += 1
 
     def parts(self, block_seconds: int) -> np.ndarray:
         """Counts [parts, 8] by what is taken as independent: blocks of seconds of a video, each face of a picture.
 
+        A frame that stays is in the block in which it came up: looking at it again tells nothing new.
         Faces of one picture are not quite, and one picture cannot tell how far: its intervals are rather too narrow.
         """
         if self.kind == "picture":
             return np.repeat(np.eye(len(SHOWN), dtype=int), self.counts, axis=0)
-        return np.array([*self.blocks(block_seconds).values()]).reshape(-1, len(SHOWN))
+        return np.array([*in_blocks(self.began, block_seconds).values()]).reshape(-1, len(SHOWN))
 
     def blocks(self, seconds: int) -> dict[int, np.ndarray]:
         """Counts [8] of a video's blocks of so many seconds, by their number from 0; those with a face."""
-        found: dict[int, np.ndarray] = {}
-        for second, row in self.seen.items():
-            at = second // seconds
-            found[at] = found.get(at, 0) + row
-        return found
+        return in_blocks(self.seen, seconds)
+
+
+def in_blocks(counts: Mapping[int, np.ndarray], seconds: int) -> dict[int, np.ndarray]:
+    """Counts by the whole second as counts by the block of so many seconds, numbered from 0."""
+    found: dict[int, np.ndarray] = {}
+    for second, row in counts.items():
+        at = second // seconds
+        found[at] = found.get(at, 0) + row
+    return found
 
 
 def verdict(face: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ THUMBNAIL = 112  # pixels of a side
 class Shot:
     """A picture as bytes, a frame as pixels, or the fault that took its place; then what was said of it.
 
-    answer: what `describe` says. thumbnails: a JPEG of each face, if they are kept.
+    second: at which a frame is looked at; since: at which it had come up. answer: what `describe` says. thumbnails: a
+    JPEG of each face, if they are kept.
     """
 
     ad: Ad
@@ -32,6 +33,7 @@ class Shot:
     fault: Exception | None = None
     answer: Mapping[str, Any] | None = None
     thumbnails: list[bytes] = field(default_factory=list)
+    since: float | None = None
 
 
 class Reader:

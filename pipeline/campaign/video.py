@@ -61,42 +61,38 @@ class Video:
         self.count = self._says(cv2.CAP_PROP_FRAME_COUNT)
         self.seconds = self.count / self.rate if self.rate else 0.0
 
-    def frames(self, per_second: float) -> Iterator[tuple[float, np.ndarray]]:
-        """Second and uint8 [height, width, 3] of so many frames of each second, upright; one frame is held at a time.
+    def frames(self, per_second: float) -> Iterator[tuple[float, float, np.ndarray]]:
+        """So many frames of each second: when each is looked at, since when it stays, and uint8 [height, width, 3].
 
-        A frame that stays on the screen, as a slide does, comes again each time that one is due. At the end `seconds`
-        is as long as what was read, if the header says less. Fault then for a video that has no frame, or that ends
-        well before its header says.
+        Upright; one is held at a time. A frame that stays, as a slide does, comes again each time that one is due. At
+        the end `seconds` is as long as what was read, if the header says less. Fault then for a video that has no
+        frame, or that ends well before its header says.
         """
         look, number, second, gap, shown = 0, 0, 0.0, 0.0, None
-        even = self.rate > 1 / _STILL
 
-        def again(until: float) -> Iterator[tuple[float, np.ndarray]]:
+        def again(until: float) -> Iterator[tuple[float, float, np.ndarray]]:
             nonlocal look
             while until - second > _STILL and look / per_second < min(until, second + _LONGEST) - 1e-6:
-                yield look / per_second, cv2.cvtColor(shown, cv2.COLOR_BGR2RGB)
+                yield look / per_second, second, cv2.cvtColor(shown, cv2.COLOR_BGR2RGB)
                 look += 1
 
         while self.capture.grab():
             now = self._now(number)
             if number:
                 gap = max(0.0, now - second)
-                even = even and abs(gap * self.rate - 1) < 0.5
             if shown is not None:
                 yield from again(now)
             second, number = now, number + 1
             if look / per_second - second > 1 / per_second:  # times that jump back
                 look = math.floor(second * per_second)
-            due = second >= look / per_second - 1e-6
-            if due or not even:  # as long as frames come evenly, none but those that are due need be unpacked
-                there, frame = self.capture.retrieve()
-                if not there:
-                    break
-                self._refuse_large(frame.shape[1], frame.shape[0])
-                shown = frame
-            if due:
+            there, frame = self.capture.retrieve()  # of each, since how long it stays is told by the next
+            if not there:
+                break
+            self._refuse_large(frame.shape[1], frame.shape[0])
+            shown = frame
+            if second >= look / per_second - 1e-6:
                 look = math.floor(second * per_second + 1e-6) + 1
-                yield second, cv2.cvtColor(shown, cv2.COLOR_BGR2RGB)
+                yield second, second, cv2.cvtColor(shown, cv2.COLOR_BGR2RGB)
         if shown is None:
             raise Fault(_NO_PICTURE)
         # The last frame may stay as long as the one before it; of MP4 and MOV the header says how many there are.

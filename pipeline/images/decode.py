@@ -159,4 +159,4 @@ def _orientation(image: Image.Image) -> int:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # a damaged EXIF block is no reason to lose the pixels
         return 1
-    return orientation if orientation in _TURNS else 1
+    return int(orientation) if orientation in _TURNS else 1  # stored as a fraction or float too

@@ -16,16 +16,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running.errors import UserError
+from pipeline.running.files import is_left
 
 LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
 
 # What reading an entry may raise; ValueError: its name is not text, or it would lie where no file can reach.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
-
-_LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def open_source(path: str | os.PathLike) -> "Source":
@@ -158,11 +158,14 @@ def walk(where: Path) -> tuple[list[str], set[str]]:
 
 def _identity(folder: str) -> tuple[int, int]:
     """The same for all names of a folder."""
-    found = os.stat(folder)
+    try:
+        found = os.stat(folder)
+    except OSError as error:
+        _refuse_unreadable(error)
     return found.st_dev, found.st_ino
 
 
-def _refuse_unreadable(error: OSError) -> None:
+def _refuse_unreadable(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename}: the folder can't be read ({error.strerror}); grant access to it")
 
 
@@ -210,11 +213,6 @@ def _path_of(entry: zipfile.ZipInfo) -> PurePosixPath:
 
 def _is_folder(entry: zipfile.ZipInfo) -> bool:
     return entry.filename.endswith(("/", "\\"))
-
-
-def is_left(name: str) -> bool:
-    """Whether a name is one that operating systems leave in folders by themselves."""
-    return name in _LEFT or name.startswith("._")
 
 
 def _is_beside(name: str) -> bool:

@@ -22,6 +22,8 @@ from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
 
+LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}  # in folders, by operating systems
+
 # Errors of the system for a place where nothing can be written, and words for those whose own say little.
 NO_PLACE = {
     errno.EACCES: "",
@@ -102,16 +104,26 @@ def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
 def check_place(path: str | os.PathLike, mark: str) -> None:
     """UserError when no folder could be written at `path`, or one is there that would be lost: for before long work.
 
-    That is one which isn't empty and has no file `mark` in it, and the one that the command is given in.
+    That is one which isn't empty and has no file `mark` in it, and the one that the command is given in. What systems
+    leave in a folder by themselves is nothing: DVC, which removes single outputs, leaves it too.
     """
     path = Path(path)
     place = Path(os.path.realpath(path))
     if place in (Path.cwd(), *Path.cwd().parents):
         raise UserError(f"{path}: the folder that this command is given in, or one around it; name another one")
     with _named_place_errors(path):
-        if place.exists() and not (place / mark).exists() and (place.is_file() or any(place.iterdir())):
-            raise UserError(f"{path}: holds something else than this writes (no {mark}); name another folder")
+        if place.is_file() or (place.is_dir() and not (place / mark).exists() and not _empty(place)):
+            raise UserError(f"{path}: holds something else than this writes (no {mark}); empty it or name another")
         tempfile.TemporaryFile(dir=next(parent for parent in place.parents if parent.exists())).close()
+
+
+def is_left(name: str) -> bool:
+    """Whether a name is one that operating systems leave in folders by themselves."""
+    return name in LEFT or name.startswith("._")
+
+
+def _empty(folder: Path) -> bool:
+    return all(is_left(entry.name) for entry in folder.iterdir())
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class Service:
         folder = Path(settings["exported"])
         self.watched = Watched(folder, settings["batch_sizes"], self.workers, self.metrics)
         self.desk: Desk  # needs the event loop that it works on
+        self.parsing = asyncio.Semaphore(self.workers)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -53,7 +54,7 @@ class Service:
 
     async def answers(self, request: Request, body: bytes) -> dict[str, Any]:
         """What POST /api/predict answers; all pictures of a request by one model."""
-        model, found = self.model(), await files(request, body, self.limits)
+        model, found = self.model(), await files(request, body, self.limits, self.parsing)
         given = found["file"] or found["files"]
         with self.desk.admit(len(given)):
             if found["file"]:

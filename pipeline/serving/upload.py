@@ -107,15 +107,20 @@ class _Held:
         self.gate.metrics.held.set(self.gate.held)
 
 
-async def files(request: Request, body: bytes, limits: Mapping) -> dict[str, list[bytes]]:
-    """The files of a multipart form by field, `file` and `files`; Refusal when it is no form or holds too much."""
+async def files(request: Request, body: bytes, limits: Mapping, parsing: asyncio.Semaphore) -> dict[str, list[bytes]]:
+    """The files of a multipart form by field, `file` and `files`; Refusal when it is no form or holds too much.
+
+    parsing: lets in as many forms as are parsed at once. The others wait here and not for a thread, where their bodies
+    would stay in memory after their clients have left.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0]
     if kind.strip().lower() != "multipart/form-data":
         raise Refusal(415, "no_form", "Send pictures as multipart/form-data, in the field file or files.")
 
     most, given_up = limits["files"], threading.Event()
     try:
-        form = await asyncio.to_thread(_form, request.headers, body, most, given_up)
+        async with parsing:
+            form = await asyncio.to_thread(_form, request.headers, body, most, given_up)
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             words = f"The form has too many files; send at most {most} in one request."

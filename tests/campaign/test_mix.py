@@ -53,6 +53,14 @@ def test_frames_of_a_few_seconds_are_not_taken_for_as_many_faces():
     assert happy["high"] - happy["low"] > 3 * (naive.high - naive.low)
 
 
+def test_a_frame_that_stays_is_in_one_block_of_the_range_and_at_each_look_on_the_timeline():
+    ad = Ad("a.mp4", "video", seconds=60)
+    for half in range(120):  # three slides of twenty seconds
+        ad.add(half / 2, answer("fear"), since=half // 40 * 20)
+    assert ad.parts(5).sum(1).tolist() == [40] * 3
+    assert len(ad.blocks(5)) == 12 and all(column.sum() for column in timeline(ad)[1])
+
+
 def test_overall_each_ad_is_one_part_and_those_without_a_face_none():
     ads = [picture("happiness", "fear"), picture("fear", "fear"), picture(), picture("happiness", "fear")]
     happy = overall(ads, 5, 0.95)[0]

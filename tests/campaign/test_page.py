@@ -57,7 +57,7 @@ def test_the_strongest_moment_is_where_it_is_with_one_person_in_the_picture_too(
     """Two frames a second: three people, one in three of them happy, then one alone, happy, for three seconds."""
     happy, neutral = np.eye(8, dtype=int)[[SHOWN.index("happiness"), SHOWN.index("neutral")]]
     seen = dict.fromkeys(range(10), 2 * happy + 4 * neutral) | dict.fromkeys(range(10, 13), 2 * happy)
-    ad = Ad("a.mp4", "video", seconds=13, seen=seen, frames=26)
+    ad = Ad("a.mp4", "video", seconds=13, seen=seen, began=seen, frames=26)
     assert moment(ad, 5, 13) == {"name": "happiness", "share": 1, "start": "0:10", "end": "0:13"}
     assert "<strong>Happiness</strong> is strongest from 0:10 to 0:13: 100" in made([ad])
 

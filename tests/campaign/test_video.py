@@ -40,7 +40,7 @@ def looked_at(data: bytes, per_second: float = 2) -> tuple[Video, list[float], l
     """The video, and of the frames looked at the seconds and the brightness."""
     video = Video(io.BytesIO(data), 10**6)
     found = [*video.frames(per_second)]
-    return video, [second for second, _ in found], [round(float(frame.mean())) for _, frame in found]
+    return video, [second for second, _, _ in found], [round(float(frame.mean())) for _, _, frame in found]
 
 
 @pytest.mark.parametrize("suffix", KINDS)
@@ -50,9 +50,13 @@ def test_frames_come_at_an_even_rate_in_rgb_with_their_seconds(tmp_path, suffix)
     video = Video(io.BytesIO(data), 10**6)
     found = [*video.frames(2)]
     assert video.seconds == pytest.approx(5, abs=0.2)
-    assert [second for second, _ in found] == pytest.approx(np.arange(10) / 2, abs=0.051)
-    assert [frame.mean() for _, frame in found] == pytest.approx(20.0 * np.arange(10), abs=6)
-    assert found[0][1].shape == (48, 64, 3) and found[0][1].dtype == np.uint8
+    assert (
+        [second for second, _, _ in found]
+        == [since for _, since, _ in found]
+        == pytest.approx(np.arange(10) / 2, abs=0.051)
+    )
+    assert [frame.mean() for _, _, frame in found] == pytest.approx(20.0 * np.arange(10), abs=6)
+    assert found[0][2].shape == (48, 64, 3) and found[0][2].dtype == np.uint8
 
 
 def test_a_rate_over_the_videos_own_gives_each_frame_once(tmp_path):
@@ -75,6 +79,16 @@ def test_in_a_video_of_uneven_frames_the_one_on_the_screen_is_looked_at_and_its_
     assert video.seconds == pytest.approx(6.3)  # OpenCV says 0.9 of the MOV
     assert seconds == pytest.approx([0, 0.5, 1, 1.5, 2, 2.6, 3, 3.5, 4, 4.5, 5, 5.5, 6])
     assert bright == [0] * 4 + [20, 80] + [100] * 6 + [120]
+
+
+@pytest.mark.parametrize("suffix", ("mkv", "mov"))
+def test_a_card_that_stays_after_even_motion_is_looked_at_itself_and_since_when_is_told(tmp_path, suffix):
+    data = stills(tmp_path / f"a.{suffix}", [*range(12), 71])
+    _, seconds, bright = looked_at(data)
+    assert seconds == pytest.approx(np.arange(15) / 2)
+    assert bright[3:15] == [220] * 12, "the twelfth frame, not the last one that was due"
+    since = [since for _, since, _ in Video(io.BytesIO(data), 10**6).frames(2)]
+    assert since[3:15] == pytest.approx([1.1] * 12)
 
 
 def test_the_last_frame_counts_for_as_long_as_it_is_shown(tmp_path):
@@ -138,7 +152,7 @@ def test_a_video_that_ends_early_gives_what_is_there_and_says_so(tmp_path):
     data = filmed(tmp_path / "a.avi", 100)
     video, seconds = Video(io.BytesIO(data[: len(data) // 2]), 10**6), []
     with pytest.raises(Fault, match=r"ends after [3-6] of 10 seconds"):
-        for second, _ in video.frames(2):
+        for second, _, _ in video.frames(2):
             seconds.append(second)
     assert len(seconds) >= 6
 

@@ -154,9 +154,17 @@ def test_row_7_orientation_is_upright(format, orientation):
     exif[274] = orientation
     stored = Image.fromarray(np.ascontiguousarray(store[orientation](upright)))
     data = encoded(stored, format, exif=exif, quality=100)
-    found = pixels(data)
-    assert found.shape == upright.shape and decode(data, 10_000).orientation == orientation
+    found, told = pixels(data), decode(data, 10_000).orientation
+    assert found.shape == upright.shape and (told, type(told)) == (orientation, int)
     assert np.abs(found.astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize(("kind", "value"), [(5, struct.pack("<II", 6, 1)), (12, struct.pack("<d", 6))])
+def test_an_orientation_stored_as_a_fraction_or_a_float_is_a_whole_number(kind, value):
+    entry = struct.pack("<HHHII", 1, 274, kind, 1, 26)  # one entry, its value behind the directory
+    exif = b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + entry + struct.pack("<I", 0) + value
+    told = decode(encoded(Image.new("RGB", (8, 4)), "JPEG", exif=exif), 10_000)
+    assert (told.orientation, type(told.orientation), told.image.size) == (6, int, (4, 8))
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])

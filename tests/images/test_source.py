@@ -1,6 +1,7 @@
 """Rows 1-3 of the faults: a source that is missing, unsafe or not in the layout is refused in one line."""
 
 import errno
+import os
 import pickle
 import stat
 import zipfile
@@ -141,6 +142,19 @@ def test_row_1_a_source_that_cannot_be_looked_at(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "exists", closed)
     assert "can't be read (Permission denied); grant access" in refusal(tmp_path)
+
+
+def test_row_1_a_folder_that_may_be_listed_and_not_entered(tmp_path, monkeypatch):
+    tree(tmp_path, per_class=1)
+    stat = os.stat
+
+    def closed(path, *rest, **how):
+        if str(path).endswith("/valid"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *rest, **how)
+
+    monkeypatch.setattr(os, "stat", closed)
+    assert "valid: the folder can't be read (Permission denied); grant access" in refusal(tmp_path)
 
 
 def test_row_1_empty_source(tmp_path):

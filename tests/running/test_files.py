@@ -124,14 +124,14 @@ def test_what_is_not_of_the_same_kind_is_never_replaced(tmp_path, there):
         (place / "chapter.txt").write_text("mine")
     before = content(tmp_path)
     with (
-        pytest.raises(UserError, match=r"thesis: holds something else than this writes \(no run.json\); name another"),
+        pytest.raises(UserError, match=r"thesis: holds something else than this writes \(no run.json\); empty it or"),
         whole_folder(place, "run.json"),
     ):
         pytest.fail("begun all the same")
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("before", [None, [], ["run.json", "more.txt"]])
+@pytest.mark.parametrize("before", [None, [], [".DS_Store", "._run.json"], ["run.json", "more.txt"]])
 def test_an_empty_folder_and_one_of_the_same_kind_are_replaced(tmp_path, before):
     if before is not None:
         (tmp_path / "run").mkdir()

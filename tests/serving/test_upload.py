@@ -1,7 +1,9 @@
 """A form whose bytes are made to be slow to parse keeps nobody else from being answered."""
 
 import asyncio
+import gc
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.requests import Request
@@ -13,10 +15,14 @@ HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\
 SLOW = HEAD + b"\r\n--bx" * (1 << 16) + b"\r\n--b--\r\n"  # a boundary all but for its end, again and again
 
 
+def read(body: bytes, parsing: asyncio.Semaphore | None = None):
+    return files(FORM, body, {"files": 20}, parsing or asyncio.Semaphore(2))
+
+
 async def parsed() -> tuple[float, float]:
     """Seconds that SLOW takes, and the longest in which the event loop did nothing else."""
     silences, started = [], time.perf_counter()
-    parsing = asyncio.ensure_future(files(FORM, SLOW, {"files": 20}))
+    parsing = asyncio.ensure_future(read(SLOW))
     while not parsing.done():
         before = time.perf_counter()
         await asyncio.sleep(0.001)
@@ -30,5 +36,34 @@ def test_the_event_loop_goes_on_while_a_form_is_parsed_and_the_parsing_ends_when
     assert silence < whole / 3
     started = time.perf_counter()
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(files(FORM, SLOW, {"files": 20}), whole / 20))  # it ends once its threads have
+        asyncio.run(
+            asyncio.wait_for(files(FORM, SLOW, {"files": 20}, asyncio.Semaphore(2)), whole / 20)
+        )  # it ends once its threads have
     assert time.perf_counter() - started < whole / 2
+
+
+def test_a_form_whose_client_leaves_while_it_waits_to_be_parsed_is_forgotten():
+    forgotten = []
+
+    class Body(bytes):
+        def __del__(self):
+            forgotten.append(self[:1])
+
+    async def left() -> tuple[bool, int]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        parsing = asyncio.Semaphore(1)
+        first = asyncio.ensure_future(read(SLOW, parsing))
+        await asyncio.sleep(0)
+        waiting = [asyncio.ensure_future(read(Body(HEAD), parsing)) for _ in range(20)]
+        await asyncio.sleep(0.001)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        del each, waiting
+        await asyncio.sleep(0.001)
+        gc.collect()
+        found = first.done(), len(forgotten)
+        first.cancel()
+        return found
+
+    assert asyncio.run(left()) == (False, 20)

@@ -16,13 +16,27 @@ export async function ask(file, say, signal, times) {
     const body = new FormData();
     body.append("file", file);
     try {
-      return await send("/api/predict", { method: "POST", body, signal: AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]) });
+      return await within(DEADLINE, signal, (both) => send("/api/predict", { method: "POST", body, signal: both }));
     } catch (error) {
       signal.throwIfAborted();
       if (!left || !error.seconds) throw error;
       say(`The service ${error.silent ? "does not answer" : "is busy"}; trying again in ${error.seconds} s…`);
       await pause(error.seconds, signal);
     }
+  }
+}
+
+// what `job(signal)` gives, ended after so long or with the outer signal; AbortSignal.any is not in browsers of 2023
+async function within(milliseconds, outer, job) {
+  const inner = new AbortController();
+  const end = () => inner.abort(outer.reason);
+  const timer = setTimeout(() => inner.abort(new DOMException("", "TimeoutError")), milliseconds);
+  outer.addEventListener("abort", end);
+  try {
+    return await job(inner.signal);
+  } finally {
+    clearTimeout(timer);
+    outer.removeEventListener("abort", end);
   }
 }
 
