@@ -72,13 +72,16 @@ def main(cfg: DictConfig) -> None:
         "brightness": OmegaConf.to_container(cfg.brightness),
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
     }
-    drawn = (cfg.resamples, cfg.confidence, np.random.default_rng(cfg.seed))
+    drawn = (cfg.resamples, cfg.confidence)
+    generator = np.random.default_rng(cfg.seed)
     with whole_folder(run / "evaluate", MARK) as folder:
         for name, split in splits.items():
             parts = slices(split.index, **cfg.brightness)
             seen = (split.labels, found[name])
-            report[name] = metrics.evaluate_split(*seen, parts, *drawn)
-            report[name]["calibration"] = calibration.figures(*seen, learned, cfg.calibration.bins, *drawn)
+            report[name] = metrics.evaluate_split(*seen, parts, *drawn, generator)
+            report[name]["calibration"] = calibration.figures(
+                *seen, learned, cfg.calibration.bins, *drawn, np.random.default_rng(cfg.seed)
+            )
             report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
             _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
         plots.learning_curves(history, about["run"], folder / "learning_curves.png")

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import composed
+from hydra.utils import instantiate
 from serving.drawn import portrait
 
+from pipeline import restore
 from pipeline.images.shape import resized
 from pipeline.labels import FOLDERS, LABELS
+from pipeline.learning import models
+from pipeline.running.config import identity
 from pipeline.running.errors import UserError
 from pipeline.serving.model import FILE, Model
 
@@ -55,3 +60,17 @@ def test_it_is_small_and_says_how_good_it_is():
     accuracy = f"{100 * about['accuracy']['test']['value']:.1f} %"
     assert accuracy in card and accuracy in model and accuracy in readme
     assert about["run_id"] in card
+    for split in ("valid", "test"):
+        right, f1 = about["accuracy"][split], about["f1_macro"][split]
+        assert f"{100 * right['low']:.1f} to {100 * right['high']:.1f} %" in card
+        assert f"{f1['low']:.3f} to {f1['high']:.3f}" in card
+
+
+def test_it_is_restored_as_a_model_that_finetuning_begins_with(champion, tmp_path):
+    restore.main(composed("restore", f"exported={CHAMPION}", f"output={tmp_path / 'champion.keras'}"))
+    again = models.load(tmp_path / "champion.keras")
+    values = identity(composed("train", "+experiment=finetune", "data=own"))
+    begun = instantiate(values["model"]["build"], size=again.input_shape[1], channels=1, _convert_="all")
+    assert [array.shape for array in begun.get_weights()] == [array.shape for array in again.get_weights()]
+    faces = np.stack([resized(portrait("happy", seed, 96), *champion.shape[::2]) for seed in range(4)])
+    assert again.predict(faces, verbose=0) == pytest.approx(champion.raw(faces), abs=0.01)

@@ -14,6 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pipeline.running.cli import help_page
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -30,6 +32,7 @@ EXPERIMENTS = [shlex.split(command) for command in COMMANDS if command.startswit
 def test_a_step_of_readme_composes(words):
     step, overrides = words[2].removeprefix("pipeline."), [word for word in words[3:] if word not in ("-m", "--help")]
     if "--help" in words:
+        assert f"Usage: python -m pipeline.{step}" in help_page(step)
         return
     for override in OverridesParser.create().parse_overrides(overrides):
         assert override.key_or_group

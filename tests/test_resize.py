@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import composed
+from conftest import composed, contents
 from PIL import Image
 from trees import cleaned, digests, encoded, picture, tree, write, zipped
 
-from pipeline import resize
+from pipeline import audit, resize
 from pipeline.labels import LABELS
 from pipeline.running.errors import UserError
 
@@ -77,6 +77,17 @@ def test_reduction_does_not_alias():
 def test_same_input_gives_the_same_bytes(root):
     first = digests(resized(root, "rgb"))
     assert digests(resized(root, "rgb", "shard=4")) == first  # with worker processes
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_source_is_never_changed(tmp_path, kind):
+    raw = tree(tmp_path / "raw", per_class=1)
+    source = raw if kind == "folder" else zipped(raw, tmp_path / "raw.zip")
+    held, before = tmp_path / "held", contents(raw) if kind == "folder" else source.read_bytes()
+    audit.main(composed("audit", "data=own", f"source={source}", f"paths.cache={held / 'cache'}"))
+    cleaned(held, source)
+    resized(held, "rgb")
+    assert (contents(raw) if kind == "folder" else source.read_bytes()) == before
 
 
 def test_no_clean_data_says_what_to_run(tmp_path):

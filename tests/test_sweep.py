@@ -24,6 +24,23 @@ from pipeline.learning.checkpoint import Checkpoints
 from pipeline.running import sweep
 from pipeline.running.tracking import Store, open_store
 
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
+@pytest.mark.parametrize(("n_jobs", "threads"), [(1, None), (4, "2"), (16, "1"), (-1, "1")])
+def test_the_cores_are_shared_out_among_jobs_side_by_side(monkeypatch, n_jobs, threads):
+    for name in THREADS:
+        monkeypatch.setenv(name, "")  # so that what is set is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(sweep, "cores", lambda: 8)
+    monkeypatch.setattr(sweep, "count_jobs", lambda config: 1)
+    try:
+        sweep.Overview().on_multirun_start(OmegaConf.create({"hydra": {"launcher": {"n_jobs": n_jobs}}}))
+        assert [os.environ.get(name) for name in THREADS] == [threads] * 3
+    finally:
+        sweep.forget_log()
+
+
 ROOT = Path(__file__).resolve().parents[1]
 GRID = (*TINY[:2], "optimizer=adam,rmsprop,sgd", "batch_size=8,16", "epochs=2")  # six points
 

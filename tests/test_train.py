@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from pipeline.learning.arrays import read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.reporting import histories
+from pipeline.running.config import config_hash, identity
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import open_store
 
@@ -286,7 +288,11 @@ def test_row_17_sigterm_keeps_the_checkpoint_and_marks_the_run_killed(project):
     process.terminate()
     process.communicate()
     assert process.returncode == 143
-    assert len(runs("KILLED")) == 1
+    (killed,) = runs("KILLED")
+    command, commit = shlex.split(killed.data.tags["command"]), killed.data.tags["git_commit"]
+    assert command == ["python", "-m", "pipeline.train", *TINY, *CUT], "what makes it again, wherever it writes"
+    assert config_hash(identity(composed("train", *command[3:]))) == killed.data.tags["config_hash"]
+    assert commit == "unknown", "it was started outside of any repository"
     assert list(project.glob("checkpoints/*/*/epoch_*"))
     assert not Path("out").exists()
 

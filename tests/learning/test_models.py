@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from contextlib import suppress
 
 import keras
 import numpy as np
@@ -259,16 +260,17 @@ def test_a_tampered_model_is_refused(saved, name, content):
         models.load(saved)
 
 
-def test_a_damaged_file_is_refused_wherever_it_is_damaged(saved):
+def test_a_file_is_refused_wherever_it_is_cut_and_no_damage_is_a_traceback(saved):
     whole = saved.read_bytes()
     generator = np.random.default_rng(0)
     for place in generator.integers(0, len(whole), 12):
-        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]):
-            saved.write_bytes(damaged)
-            try:
-                models.load(saved)
-            except UserError as error:
-                assert "\n" not in str(error)
+        saved.write_bytes(whole[:place])
+        with pytest.raises(UserError) as caught:
+            models.load(saved)
+        assert "\n" not in str(caught.value)
+        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with suppress(UserError):  # a date, say, may be any
+            models.load(saved)
 
 
 def test_half_a_file_another_file_and_no_file_are_refused(saved, tmp_path):

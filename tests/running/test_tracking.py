@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 from pipeline.running import database
 from pipeline.running.errors import UserError
 from pipeline.running.signals import stoppable
-from pipeline.running.tracking import open_store, running
+from pipeline.running.tracking import git_commit, open_store, running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,6 +150,18 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     assert store.reap() == 0
     assert store.status(run_id) == "RUNNING"
     assert store.status("0" * 32) is None
+
+
+def test_the_commit_of_the_working_tree_is_told_and_that_it_has_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("1")
+    as_somebody = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "a"], [*as_somebody, "commit", "-q", "-m", "a"]):
+        subprocess.run(["git", *words], check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    assert git_commit() == head
+    (tmp_path / "a").write_text("2")
+    assert git_commit() == f"{head}+changes"
 
 
 def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatch):
