@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import Split, read_arrays
 from pipeline.running import cli
+from pipeline.running.cleaned import require_current
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
-from pipeline.running.kept import require_current
 from pipeline.running.progress import progress
 
 log = logging.getLogger(__name__)

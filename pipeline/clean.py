@@ -23,7 +23,7 @@ from pipeline.images.leaks import leaks
 from pipeline.images.page import page, sheets, summarize, table
 from pipeline.images.source import folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
-from pipeline.running import cli, kept
+from pipeline.running import cleaned, cli
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder
 
@@ -57,7 +57,7 @@ def main(cfg) -> None:
         manifest = gate(manifest, prints, near, cfg.data.allow, cfg.source)
         refuse_empty(manifest, cfg.source)
         summary = {"name": cfg.data.name, "source": str(cfg.source), "limit": cfg.limit}
-        summary |= {"allow": list(cfg.data.allow), "deny": list(cfg.data.deny), "digest": kept.digest(manifest)}
+        summary |= {"allow": list(cfg.data.allow), "deny": list(cfg.data.deny), "digest": cleaned.digest(manifest)}
         summary |= summarize(manifest)
         pictures = sheets(manifest, lambda id: decode(raw.read(id), looks["max_pixels"]).image, **cfg.sheet)
         with whole_folder(cfg.paths.clean, "manifest.parquet") as folder:

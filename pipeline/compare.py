@@ -16,9 +16,9 @@ from pipeline import rank
 from pipeline.labels import LABELS, SPLITS
 from pipeline.reporting import compare, curves, histories, intervals
 from pipeline.running import cli, tracking
+from pipeline.running.cleaned import AGAIN
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
-from pipeline.running.kept import AGAIN
 from pipeline.running.outputs import read_json, read_table
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.labels import LABELS, SPLITS
 from pipeline.reporting.template import page
 from pipeline.running import cli
+from pipeline.running.cleaned import AGAIN
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
-from pipeline.running.kept import AGAIN
 from pipeline.running.outputs import read_json, readable
 
 TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"

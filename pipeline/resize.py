@@ -29,9 +29,9 @@ from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, open_source
 from pipeline.labels import LABELS, SPLITS
 from pipeline.running import cli
+from pipeline.running.cleaned import AGAIN, require_same_lists
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
-from pipeline.running.kept import AGAIN, require_same_lists
 from pipeline.running.outputs import read_json, read_table
 
 ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()), ("mean", pa.float32())])

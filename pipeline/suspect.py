@@ -29,9 +29,9 @@ from threadpoolctl import threadpool_limits
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import read_arrays
 from pipeline.running import cli
+from pipeline.running.cleaned import require_current
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
-from pipeline.running.kept import require_current
 from pipeline.running.progress import progress
 
 

@@ -22,10 +22,10 @@ from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
 from pipeline.running import cli, tracking
+from pipeline.running.cleaned import require_current
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, locked, whole_folder, write_json
-from pipeline.running.kept import require_current
 from pipeline.running.signals import stoppable
 
 log = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ class Ad:
 
     @property
     def counts(self) -> np.ndarray:
-        """Faces [8] in the order of SHOWN; in a video each face once for each frame that shows it."""
+        """Faces [8] in the order of SHOWN; in a video each face once for each look at it."""
         return np.sum([*self.seen.values()], axis=0) if self.seen else np.zeros(len(SHOWN), int)
 
     def add(self, second: float | None, answer: Mapping[str, Any], since: float | None = None) -> None:
@@ -50,8 +50,8 @@ class Ad:
         self.frames_with_face += bool(answer["faces"])
         self.too_small += answer["too_small"]
         self.not_read += answer["not_read"]
+        came_up = second if since is None else since
         for face in answer["faces"]:
-            came_up = second if since is None else since
             for counts, at in ((self.seen, second), (self.began, came_up)):
                 row = counts.setdefault(int(at or 0), np.zeros(len(SHOWN), int))
                 row[SHOWN.index(verdict(face))] += 1
@@ -59,8 +59,8 @@ class Ad:
     def parts(self, block_seconds: int) -> np.ndarray:
         """Counts [parts, 8] by what is taken as independent: blocks of seconds of a video, each face of a picture.
 
-        A frame that stays is in the block in which it came up: looking at it again tells nothing new.
-        Faces of one picture are not quite, and one picture cannot tell how far: its intervals are rather too narrow.
+        Faces of one picture are not quite, and one picture cannot tell how far: its intervals are rather too narrow. A
+        frame that stays is in the block in which it came up: looking at it again tells nothing new.
         """
         if self.kind == "picture":
             return np.repeat(np.eye(len(SHOWN), dtype=int), self.counts, axis=0)

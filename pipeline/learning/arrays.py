@@ -27,7 +27,7 @@ class Split:
 class Arrays:
     """One resized data set: its `name`, `size` in pixels, `channels` 1 or 3, `digest` per split, and its folder.
 
-    `made_from` is the digest of what cleaning had kept (running.kept), None in arrays of before it told one.
+    `made_from` is the digest of what cleaning had kept (running.cleaned), None in arrays of before it told one.
     `train_folder` is where train lies: another one when it has been balanced.
     """
 

@@ -9,7 +9,7 @@ from conftest import TINY, composed
 from trees import cleaned, encoded, picture, tree, write
 
 from pipeline import balance, resize, suspect, train
-from pipeline.running import kept
+from pipeline.running.cleaned import digest
 from pipeline.running.errors import UserError
 
 
@@ -19,15 +19,15 @@ def manifest(**changes) -> pd.DataFrame:
 
 
 def test_the_digest_is_of_the_kept_images_their_labels_and_their_pixels():
-    same = kept.digest(manifest())
-    assert kept.digest(manifest(label=[0, 1, 5])) == same, "of an image that is not kept"
+    same = digest(manifest())
+    assert digest(manifest(label=[0, 1, 5])) == same, "of an image that is not kept"
     others = [
         {"label": [0, 2, 2]},
         {"sha256": ["x", "z", None]},
         {"id": ["a", "d", "c"]},
         {"kept": [True, False, False]},
     ]
-    assert len({same, *(kept.digest(manifest(**other)) for other in others)}) == 5
+    assert len({same, *(digest(manifest(**other)) for other in others)}) == 5
 
 
 STEPS = {
