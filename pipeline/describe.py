@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS, SPLITS
+from pipeline.reporting import metrics
 from pipeline.reporting.template import page
 from pipeline.running import cli
 from pipeline.running.cleaned import AGAIN
@@ -49,6 +50,7 @@ def read(run: Path, clean: Path) -> dict[str, Any]:
     return {"about": about, "recipe": recipe(config), "config": config, "report": report, "kept": kept} | {
         "labels": LABELS,
         "splits": SPLITS,
+        "fewest": metrics.FEWEST,
     }
 
 

