@@ -183,6 +183,27 @@ def test_a_zip_alone_is_read_and_what_is_damaged_in_it_is_told(exported, tmp_pat
     assert "can't be read" in bad["note"] and bad["note"] in page
 
 
+def test_a_copy_of_a_picture_or_video_is_named_and_changes_no_figure(exported, tmp_path):  # noqa: F811
+    (tmp_path / "in/old").mkdir(parents=True)
+    for seed, kind in enumerate(("happy", "sad", "surprise", "happy")):
+        (tmp_path / f"in/{seed}.jpg").write_bytes(encoded(portrait(kind, seed, 200)))
+    film(tmp_path / "in/a.mp4", [portrait(side=200)])
+    once = made(tmp_path / "in", tmp_path / "once", exported)
+    for copy, of in {"old/5.jpg": "0.jpg", "old/6.jpg": "0.jpg", "b.mp4": "a.mp4"}.items():
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / of).read_bytes())
+    twice = made(tmp_path / "in", tmp_path / "twice", exported)
+    assert (once / "faces.csv").read_bytes() == (twice / "faces.csv").read_bytes()
+    notes = {row["file"]: (row["note"], row["faces"]) for row in rows(twice / "ads.csv") if row["note"]}
+    same_picture, same_video = (f"The same file as {name}, and left out." for name in ("0.jpg", "a.mp4"))
+    assert notes == {"old/5.jpg": (same_picture, "0"), "old/6.jpg": (same_picture, "0"), "b.mp4": (same_video, "0")}
+    mixes = [
+        (folder / "index.html").read_text().partition('id="ads"')[0].partition('id="mix"')[2]
+        for folder in (once, twice)
+    ]
+    assert mixes[0] == mixes[1] and "whisker" in mixes[0]
+    assert same_video in (twice / "index.html").read_text()
+
+
 def test_a_slide_show_alone_is_read_and_its_slides_count_for_as_long_as_they_are_shown(
     exported,  # noqa: F811
     tmp_path,
