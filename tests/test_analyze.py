@@ -265,7 +265,7 @@ def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, wher
 
 
 def test_an_empty_folder_and_a_report_may_be_replaced_once_a_system_has_left_something_there_too(tmp_path):
-    for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db")):
+    for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db", ".~lock.faces.csv#")):
         for name in names:
             (tmp_path / name).touch()
         analyze.refuse_place(tmp_path, Path("campaign"))

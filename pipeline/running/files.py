@@ -118,8 +118,8 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
 
 
 def is_left(name: str) -> bool:
-    """Whether a name is one that operating systems leave in folders by themselves."""
-    return name in LEFT or name.startswith("._")
+    """Whether a name is one that systems leave in folders by themselves, or LibreOffice while a file there is open."""
+    return name in LEFT or name.startswith("._") or (name.startswith(".~lock.") and name.endswith("#"))
 
 
 def _empty(folder: Path) -> bool:
