@@ -106,7 +106,11 @@ class InZip(Files):
 
 def open_files(where: Path, largest_video: int) -> Files:
     """What lies under a folder, in a .zip or is one file; UserError when it is missing or there is nothing in it."""
-    if not where.exists():
+    try:
+        there = where.exists()
+    except OSError as error:  # a name that is too long, a folder around it without access
+        raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
+    if not there:
         raise UserError(f"{where}: not there; expected a folder or a .zip of {WANTED}, or one of them")
     if where.is_dir():
         files = InFolder(where, walk(where)[0], largest_video)

@@ -1,5 +1,6 @@
 """What lies in a source: folders, zips, single files, and what is refused or set aside."""
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -68,6 +69,18 @@ def test_a_source_that_is_none_is_one_line(tmp_path, name, said):
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4" + bytes(50))
     with pytest.raises(UserError, match=f"{name}: {said}.*pictures .JPEG"):
         open_files(tmp_path / name, 100)
+
+
+def test_a_source_that_cannot_be_looked_at_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"xx\.zip: can't be read \(File name too long\); grant access to it, or mend"):
+        open_files(tmp_path / ("x" * 300 + ".zip"), 100)
+
+    def closed(path):  # root may look everywhere
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    with pytest.raises(UserError, match=r"can't be read \(Permission denied\); grant access"):
+        open_files(tmp_path, 100)
 
 
 @pytest.mark.parametrize("entry", ("./c:/a.jpg", "../a.jpg", "/a.jpg", "b\\..\\a.jpg", "\\a.jpg", "c:\\a.jpg"))
