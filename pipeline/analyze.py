@@ -70,6 +70,7 @@ def main(cfg: DictConfig) -> None:
             tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
         made = page.make(title(source), [*ads.values()], kept.faces(), model.about, settings)
         (folder / "index.html").write_text(made, encoding="utf-8")
+        refuse_place(out, source)  # what somebody has put there since would be lost
     say([*ads.values()], out)
 
 
@@ -77,7 +78,11 @@ def refuse_place(out: Path, source: Path) -> None:
     """UserError for an output folder that holds something else than a report, or lies in the source."""
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"out={out}: lies in the source {source}; name another folder")
-    if out.exists() and not (out.is_dir() and may_be_replaced(out)):
+    try:
+        replaceable = not out.exists() or (out.is_dir() and may_be_replaced(out))
+    except OSError as error:  # a name that is too long, a folder without access
+        raise UserError(f"out={out}: can't be looked at ({error.strerror}); name another folder") from None
+    if not replaceable:
         raise UserError(f"out={out}: holds something else than such a report, which would be lost; name another folder")
 
 

@@ -1,6 +1,7 @@
 """The campaign report: from pictures and videos to tables and a page, without TensorFlow and without a network."""
 
 import csv
+import errno
 import html
 import re
 import subprocess
@@ -262,6 +263,31 @@ def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, wher
         made(tmp_path / "campaign", tmp_path / where, exported)
     assert all((tmp_path / name).exists() for name in ("mine/thesis.txt", "tables/ads.csv", "index.html"))
     assert not (tmp_path / "campaign/report").exists()
+
+
+def test_what_somebody_puts_there_meanwhile_stays_as_it_is(exported, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "a.jpg").write_bytes(encoded(portrait(side=200)))
+    out, write_ads = made(tmp_path / "a.jpg", tmp_path / "out", exported), analyze.tables.write_ads
+    monkeypatch.setattr(
+        analyze.tables, "write_ads", lambda *given: ((out / "thesis.txt").write_text("years"), write_ads(*given))
+    )
+    with pytest.raises(UserError, match=r"out=.*out: holds something else"):
+        made(tmp_path / "a.jpg", out, exported)
+    assert {path.name for path in out.iterdir()} == analyze.WRITTEN | {"thesis.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "out"}
+
+
+@pytest.mark.parametrize("look", ("exists", "iterdir"))
+def test_a_place_that_cannot_be_looked_at_is_one_line(tmp_path, monkeypatch, look):
+    with pytest.raises(UserError, match=r"^out=.*x: can't be looked at \(File name too long\); name another folder$"):
+        analyze.refuse_place(tmp_path / ("x" * 300), Path("campaign"))
+
+    def closed(path):  # root may look everywhere
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, look, closed)
+    with pytest.raises(UserError, match=r"can't be looked at \(Permission denied\); name another folder$"):
+        analyze.refuse_place(tmp_path, tmp_path / "campaign.zip")
 
 
 def test_an_empty_folder_and_a_report_may_be_replaced_once_a_system_has_left_something_there_too(tmp_path):
