@@ -90,11 +90,19 @@ def test_a_zip_that_leads_out_is_refused_by_name(tmp_path, entry):
 
 
 def test_a_zip_that_unpacks_to_more_than_is_allowed_is_not_unpacked(tmp_path):
-    files = open_files(zipped(tmp_path / "a.zip", {"a.jpg": JPEG + bytes(10**6), "b.mp4": MP4 + bytes(10**6)}), 10**5)
-    with pytest.raises(Unreadable, match="too large"):
-        files.picture("a.jpg", 10**5)
-    with pytest.raises(Unreadable, match="too large"), files.video("b.mp4"):
+    large = {"a.jpg": JPEG + bytes(2**20), "b.mp4": MP4 + bytes(2**20)}
+    files = open_files(zipped(tmp_path / "a.zip", large), 2**19)
+    with pytest.raises(Unreadable, match=r"too large, 1\.1 MB; make it smaller, 0\.5 MB at most\.$"):
+        files.picture("a.jpg", 2**19)
+    said = r"too large, 1\.1 MB; one of over 0\.5 MB is read from a folder only: unpack the zip and give its folder\.$"
+    with pytest.raises(Unreadable, match=said), files.video("b.mp4"):
         pass
+
+
+def test_of_a_picture_in_a_folder_that_is_too_large_it_is_said_how_large_it_may_be(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG + bytes(3 * 2**20))
+    with pytest.raises(Unreadable, match=r"too large, 3\.1 MB; make it smaller, 2 MB at most\.$"):
+        open_files(tmp_path, 100).picture("a.jpg", 2 * 2**20)
 
 
 @pytest.mark.parametrize("method", (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2))
