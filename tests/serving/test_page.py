@@ -433,6 +433,21 @@ def test_a_picture_that_is_forgotten_while_it_is_opened_is_not_sent(page):
     assert not sent
 
 
+def test_the_model_is_named_once_there_is_one(page):
+    from playwright.sync_api import expect
+
+    none_yet = {"error": "There is no model to answer with yet; try again in 5 s.", "code": "no_model"}
+    refusal = {"status": 503, "headers": {"retry-after": "5"}, "json": none_yet}
+    page.route("**/api/about", lambda route: route.fulfill(**refusal), times=2)
+    page.clock.install()
+    page.reload()
+    for _ in range(2):
+        expect(page.locator("#model")).to_have_text(none_yet["error"])
+        page.clock.run_for(5_000)
+    expect(page.locator("#model")).to_contain_text("tiny, version 1")
+    assert page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
+
+
 def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
     held = hold(page, 2, "portrait.jpg", "three.jpg")
     second = page.locator("#strip button").nth(1)
