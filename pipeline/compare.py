@@ -5,8 +5,8 @@ runs are those that `rank` ranks: finished, validated on the same images, seeds 
 """
 
 import logging
-import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, [id for ids in table["run_ids"] for id in ids.split()])
-    history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["initial_run_id"] for row in rows}, store)
+    history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["earlier_run_ids"] for row in rows}, store)
     log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
 
     tables = compared(table, history, cfg.choices, cfg.confidence)
@@ -82,26 +82,28 @@ def compared(
     return tables
 
 
-def cpu_seconds_spent(history: pd.DataFrame, initial: dict[str, str], store: tracking.Store) -> pd.Series:
+def cpu_seconds_spent(history: pd.DataFrame, earlier: dict[str, str], store: tracking.Store) -> pd.Series:
     """Processor seconds, summed over cores, until the end of each row of `history`, those of earlier runs with them.
 
-    `initial` names the run that a run went on from, or "" for none; those of another experiment are asked for. NaN
-    where a run of the chain is not known or did not log its times.
+    `earlier` names the runs that a run went on from or learned from, separated by spaces; of runs of another experiment
+    the store is asked. Each of them, and of those before them, counts once, however often it was used. NaN where one of
+    them is not known or did not log its times.
     """
-    before = {"": 0.0, rank.UNKNOWN: math.nan}
+    earlier = {rank.UNKNOWN: ""} | earlier
 
-    def until_end(run_id: str) -> float:
-        if run_id not in before:
-            own = histories.read(store, [run_id], ["epoch_cpu_seconds"])["epoch_cpu_seconds"]
-            before[run_id] = until_end(went_on_from(run_id)) + own.sum(skipna=False, min_count=1)
-        return before[run_id]
+    @cache
+    def before(run_id: str) -> frozenset[str]:
+        run = None if run_id in earlier else store.run(run_id)
+        ids = (rank.earlier_runs(run) if run else earlier.get(run_id, "")).split()
+        return frozenset(ids).union(*map(before, ids))
 
-    def went_on_from(run_id: str) -> str:
-        run = None if run_id in initial else store.run(run_id)
-        return rank.initial_run(run) if run else initial.get(run_id, "")
+    @cache
+    def took(run_id: str) -> float:
+        own = histories.read(store, [run_id], ["epoch_cpu_seconds"])["epoch_cpu_seconds"]
+        return own.sum(skipna=False, min_count=1)
 
-    own = history.sort_values("epoch").groupby("run_id")["epoch_cpu_seconds"].cumsum()
-    return own + history["run_id"].map(lambda run_id: until_end(initial[run_id]))
+    own = history.sort_values("epoch").groupby("run_id")["epoch_cpu_seconds"].cumsum(skipna=False)
+    return own + history["run_id"].map(lambda run_id: sum(map(took, sorted(before(run_id)))))
 
 
 def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

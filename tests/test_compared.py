@@ -7,6 +7,7 @@ from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
 from pipeline import compare, rank
 from pipeline.reporting import histories
+from pipeline.running import tracking
 
 CHOICES = ["model", "optimizer", "channels", "batch_size", "augment", "balance"]
 RATE = "optimizer.build.learning_rate"
@@ -59,3 +60,47 @@ def test_a_pair_differs_in_the_channels_alone():
 def test_runs_without_a_partner_are_no_pair():
     runs = ((0.9, channels("rgb", **{RATE: "0.1"})), (0.6, channels("grayscale", **{RATE: "0.01"})))
     assert "rgb_vs_grayscale" not in tables(ranked(*runs))
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> tracking.Store:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tracking.open_store(tmp_path, "own", create=True)
+
+
+def timed(store: tracking.Store, *seconds: float, **earlier: str) -> str:
+    """The id of a run with processor seconds by epoch; `earlier` are the tags that name the runs it began with."""
+    choices = {"initial_run_id": "initial_weights", "teacher_run_ids": "teacher"}
+    run_id = store.start(
+        "run", {choices[tag]: "a path" for tag in earlier}, {tag: ids for tag, ids in earlier.items() if ids}
+    )
+    store.log_curves(run_id, {"epoch_cpu_seconds": seconds})
+    return run_id
+
+
+def test_the_time_of_teachers_counts_and_that_of_each_run_once(store):
+    first, other = timed(store, 1, 2), timed(store, 10)
+    second = timed(store, 100, initial_run_id=first, teacher_run_ids=first)
+    third = timed(store, 1000, 2000, initial_run_id=second, teacher_run_ids=f"{second} {other} {first}")
+    runs = {each: rank.earlier_runs(store.run(each)) for each in (first, second, third)}
+
+    def spent(run_id: str, known: dict[str, str] = runs) -> list[float]:
+        return compare.cpu_seconds_spent(histories.read(store, [run_id]), known, store).tolist()
+
+    assert spent(first) == [1, 3]
+    assert spent(second) == [103]
+    assert spent(third) == [1113, 3113]
+    assert spent(third, {third: runs[third]}) == [1113, 3113], "the others as runs of another experiment"
+
+
+def test_a_time_is_not_known_where_that_of_a_teacher_is_not(store):
+    first = timed(store, 1)
+    untimed, of_no_run = timed(store), timed(store, 1, initial_run_id=first, teacher_run_ids="")
+    runs = {
+        of_no_run: f"{first} {rank.UNKNOWN}",
+        timed(store, 1, teacher_run_ids=of_no_run): of_no_run,
+        timed(store, 1, teacher_run_ids=f"{first} {untimed}"): f"{first} {untimed}",
+        timed(store, 1, teacher_run_ids="elsewhere"): "elsewhere",
+    }
+    assert {each: rank.earlier_runs(store.run(each)) for each in runs} == runs
+    assert compare.cpu_seconds_spent(histories.read(store, list(runs)), runs, store).isna().all()
