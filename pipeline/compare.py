@@ -107,15 +107,35 @@ def cpu_seconds_spent(history: pd.DataFrame, earlier: dict[str, str], store: tra
 
 
 def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Each entry's highest accuracy and lowest loss on train and valid, over all epochs; of several seeds the mean."""
-    entry = {id: row.run_id for row in table.itertuples() for id in row.run_ids.split()}
+    """Each entry's highest accuracy and lowest loss on train and valid, over all epochs; of several seeds the mean.
+
+    `cpu_seconds` are those until its end, NaN where they are not known.
+    """
     grouped = history.groupby("run_id")
     columns = {
         f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
         for measure, kind in MEASURES.items()
     }
-    of_entry = pd.DataFrame(columns).groupby(entry).mean()
-    return table[["rank", "run", "label", "run_id", "model"]].join(of_entry, on="run_id")
+    of_entry = pd.DataFrame(columns).groupby(entries(table)).mean()
+    of_entry["cpu_seconds"] = grouped["spent"].max(skipna=False).groupby(entries(table)).mean(skipna=False)
+    return table[["rank", "run", "label", "run_id", "run_ids", "model"]].join(of_entry, on="run_id")
+
+
+def entries(table: pd.DataFrame) -> dict[str, str]:
+    """Of every run of a ranking the run that its entry goes by."""
+    return {id: row.run_id for row in table.itertuples() for id in row.run_ids.split()}
+
+
+def by_entry(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """A history with a row per entry and epoch, the mean of the entry's seeds, and what a table has of the entry.
+
+    `best` is the mean of their best accuracies so far; its last is the accuracy that the entry is ranked by.
+    """
+    of_runs = history.sort_values("epoch")
+    of_runs["best"] = of_runs.groupby("run_id")["val_accuracy"].cummax()
+    of_runs["run_id"] = of_runs["run_id"].map(entries(table))
+    means = of_runs.groupby(["run_id", "epoch"], as_index=False).mean(skipna=False)
+    return means.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")
 
 
 def extremes(best: pd.DataFrame) -> pd.DataFrame:
@@ -142,14 +162,14 @@ def extremes(best: pd.DataFrame) -> pd.DataFrame:
 
 def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.DataFrame], cfg: DictConfig):
     """Yield name and Figure, one at a time: a hundred at once would fill the memory."""
-    chosen = history.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")
+    means = by_entry(table, history)
     yield "top_and_bottom", curves.top_and_bottom(table, cfg.top, cfg.bottom)
     yield "histogram", curves.histogram(table["best_val_accuracy"], cfg.bins)
-    if len(history):
-        yield "heatmap", curves.heatmap(history, table)
+    if len(means):
+        yield "heatmap", curves.heatmap(means, table)
         yield "boxes", curves.boxes(tables["per_run"])
-    timed = chosen.dropna(subset="spent")
-    if len(timed):  # what was imported has no times
+    known = tables["per_run"].dropna(subset="cpu_seconds")["run_id"]  # what was imported has no times
+    if len(timed := means[means["run_id"].isin(known)]):
         yield "cost", curves.cost(timed)
     if len(tables["main_effects"]):
         yield "main_effects", curves.effects(tables["main_effects"])
@@ -159,7 +179,7 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
             "rgb_vs_grayscale",
             curves.differences(tables["rgb_vs_grayscale_pairs"], summary, "rgb", "grayscale"),
         )
-    yield from curves.learning_grids(chosen)
+    yield from curves.learning_grids(means)
 
 
 def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:

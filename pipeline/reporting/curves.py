@@ -39,9 +39,10 @@ def top_and_bottom(table: pd.DataFrame, top: int, bottom: int) -> Figure:
 
 
 def learning_grids(history: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
-    """Per model and channel mode: accuracy and loss on valid by epoch, a column per optimizer, a line per batch size.
+    """Per model and channel mode: accuracy and loss on valid by epoch, a column per optimizer, a line per entry.
 
-    `history` has a row per run and epoch with the run's choices. Yields a name and a figure.
+    A batch size has its colour. `history` has a row per entry and epoch with the entry's choices. Yields a name and a
+    figure.
     """
     sizes = sorted(history["batch_size"].unique())
     colours = dict(zip(sizes, seaborn.color_palette("colorblind", len(sizes)), strict=True))
@@ -56,8 +57,9 @@ def learning_grids(history: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
         grid = figure.subplots(2, len(optimizers), squeeze=False, sharex=True, sharey="row")
         for column, optimizer in enumerate(optimizers):
             for _, run in part[part["optimizer"] == optimizer].groupby("run_id", sort=False):
+                look = {"color": colours[run["batch_size"].iloc[0]], "linewidth": 1.2, "marker": _marker(run)}
                 for axes, measure in zip(grid[:, column], limits, strict=True):
-                    axes.plot(run["epoch"], run[measure], color=colours[run["batch_size"].iloc[0]], linewidth=1.2)
+                    axes.plot(run["epoch"], run[measure], **look)
             grid[0, column].set_title(optimizer)
             grid[1, column].set_xlabel("epoch")
         for axes, measure, label in zip(grid, limits, ("accuracy on valid", "loss on valid"), strict=True):
@@ -91,7 +93,7 @@ def histogram(accuracy: pd.Series, bins: int) -> Figure:
 
 
 def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
-    """Accuracy on valid by entry, in order of the ranking, and epoch."""
+    """Accuracy on valid by entry, in order of the ranking, and epoch; `history` has a row per entry and epoch."""
     wide = history.pivot(index="run_id", columns="epoch", values="val_accuracy").reindex(table["run_id"])
     names = [f"{row.rank}  {row.label}" for row in table.itertuples()]
     height = min(1.5 + 0.17 * len(wide), TALLEST)
@@ -112,17 +114,16 @@ def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 
 def cost(history: pd.DataFrame) -> Figure:
-    """Best accuracy on valid so far against the processor time spent until then, a line per run, a colour per model.
+    """Best accuracy on valid so far against the processor time spent until then, a line per entry, a colour per model.
 
-    `history` has a row per run and epoch with the run's model, val_accuracy and spent, in seconds summed over cores.
+    `history` has a row per entry and epoch: its model, `best` and `spent`, in seconds summed over cores.
     """
     models = sorted(history["model"].unique())
     colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for (model, _), run in history.sort_values("epoch").groupby(["model", "run_id"], sort=False):
-        spent, best = run["spent"] / 60, run["val_accuracy"].cummax()
-        axes.plot(spent, best, color=colours[model], linewidth=1.2, alpha=0.8, marker="." if len(run) < 20 else None)
+        axes.plot(run["spent"] / 60, run["best"], color=colours[model], linewidth=1.2, alpha=0.8, marker=_marker(run))
     axes.set(xlabel="processor time of the training, minutes (summed over cores)", ylabel="best accuracy on valid")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a short range has no power of ten in it
@@ -208,6 +209,10 @@ def class_counts(counts: pd.DataFrame) -> Figure:
 
 def _point(colour: str) -> dict:
     return {"fmt": "o", "color": colour, "capsize": 3, "markersize": 5}
+
+
+def _marker(run: pd.DataFrame) -> str | None:
+    return "." if len(run) < 20 else None  # a line of one epoch could not be seen without
 
 
 def _limits(values: pd.Series, high: float) -> tuple[float, float]:

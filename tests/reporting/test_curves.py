@@ -22,11 +22,20 @@ def test_top_and_bottom_says_of_how_many_it_shows_which(top, bottom, title):
 
 
 def test_cost_is_the_best_so_far_against_the_minutes_spent_until_then():
-    rows = [("a", "compact", 1, 0.4, 60), ("a", "compact", 2, 0.3, 120), ("a", "compact", 3, 0.5, 240)]
+    rows = [("a", "compact", 1, 0.4, 60), ("a", "compact", 2, 0.4, 120), ("a", "compact", 3, 0.5, 240)]
     rows += [("b", "model_2_best", 2, 0.2, 600), ("b", "model_2_best", 1, 0.1, 300)]
-    history = pd.DataFrame(rows, columns=["run_id", "model", "epoch", "val_accuracy", "spent"])
+    history = pd.DataFrame(rows, columns=["run_id", "model", "epoch", "best", "spent"])
     (axes,) = curves.cost(history).axes
     lines = {tuple(line.get_xdata()): list(line.get_ydata()) for line in axes.lines if len(line.get_xdata())}
     assert lines == {(1, 2, 4): pytest.approx([0.4, 0.4, 0.5]), (5, 10): pytest.approx([0.1, 0.2])}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["compact", "model_2_best"]
     assert len({line.get_color() for line in axes.lines}) == 2
+
+
+@pytest.mark.parametrize("epochs", [1, 30])
+def test_a_training_of_one_epoch_can_be_seen(epochs):
+    history = pd.DataFrame({"epoch": range(1, epochs + 1), "val_accuracy": 0.4, "val_loss": 1.5})
+    history = history.assign(run_id="a", model="m", optimizer="sgd", channels="rgb", batch_size=8)
+    ((_, figure),) = curves.learning_grids(history)
+    (line,) = (line for line in figure.axes[0].lines if len(line.get_xdata()))
+    assert (line.get_marker() == ".") is (epochs == 1)

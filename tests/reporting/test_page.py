@@ -29,15 +29,18 @@ def effects(*bounds: tuple[float, float], confidence: float = 0.95) -> list[dict
     ]
 
 
-def page(rows: list[dict], report: dict | None = None, **tables) -> str:
-    """The words of the page, without its tags."""
+def page(rows: list[dict], report: dict | None = None, untimed: int | None = None, **tables) -> str:
+    """The words of the page, without its tags; with the picture of the costs where `untimed` says how many it lacks."""
     about = {"study": "s", "confidence": 0.95, "runs": len(rows), "valid_images": 100, "valid_digest": "d", "mean": 0.5}
     about |= {"median": 0.5, "cautions": [], "apart": [], "left_out": 0}
     best = {"run": "m", "command": "train", "curves": None, "pictures": defaultdict(str), "report": report, "faces": []}
     figures = {"main_effects": "data:"} if "main_effects" in tables else {}
+    figures |= {} if untimed is None else {"cost": "data:"}
     context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
     unpaired = sum(each["compared_by"] == compare.UNPAIRED for each in rows[1:])
-    text = template.page(PAGE, context | {"tested_apart": "", "unpaired": unpaired, "data": "sample", "best": best})
+    text = template.page(
+        PAGE, context | {"tested_apart": "", "unpaired": unpaired, "untimed": untimed, "data": "sample", "best": best}
+    )
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
@@ -75,3 +78,15 @@ def test_the_interval_of_the_evaluation_is_named_by_its_own_confidence():
     split = {"images": 5, "scores": {"accuracy": 0.5, "f1_macro": 0.4}, "intervals": {"accuracy": [0.2, 0.8]}}
     report = {"confidence": 0.8, "valid": split, "test": split | {"per_class": {}}}
     assert "accuracy 80 % interval macro F1" in page([row()], report)
+
+
+def test_what_the_picture_of_the_costs_lacks_is_told():
+    told = "Not drawn, because the time of the entry or of a run before it is not known: 2 of 3 entries."
+    assert told in page([row()] * 3, untimed=2)
+    assert "Not drawn" not in page([row()] * 3, untimed=0)
+
+
+def test_of_several_seeds_the_page_says_which_is_shown():
+    text = page([row(seed=7, seeds=3, spread=0.01), row()])
+    assert "Shown is seed 7 of 3 seeds, the best of them on valid" in text
+    assert "Shown is seed" not in page([row(), row(seed=7, seeds=3, spread=0.01)])
