@@ -176,7 +176,7 @@ def differences(pairs: pd.DataFrame, figures: dict, first: str, second: str) -> 
 
 
 def effects(table: pd.DataFrame) -> Figure:
-    """How far each value of each choice lies from the mean, in percentage points, with its interval."""
+    """How far each value of each choice lies from the mean of the values, in percentage points, with its interval."""
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
     place = np.arange(len(table))
@@ -189,7 +189,8 @@ def effects(table: pd.DataFrame) -> Figure:
         axes.axhline(start - 0.5, color=QUIET, linewidth=0.6)
     axes.set_yticks(place, [f"{row.choice} = {row.value}  ({row.runs})" for row in table.itertuples()])
     axes.invert_yaxis()
-    axes.set(xlabel="accuracy on valid, percentage points from the mean", title="Effect of each choice (entries)")
+    axes.set_xlabel("accuracy on valid, percentage points from the mean of the values, each counted alike")
+    axes.set_title("Effect of each choice (entries)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
