@@ -192,7 +192,7 @@ def test_the_page_shows_the_best_runs_evaluation_and_worst_faces(page):
         assert expected in page
     assert len(re.findall(r"A face labelled \w+, taken for \w+", page)) == 5
     assert "The project drew them itself" in page
-    assert "Shown is seed 0 of 2 seeds, the best of them on valid" in page
+    assert "Shown is seed 0, the best on valid of 2 seeds" in page
 
 
 def test_the_page_says_in_plain_words_what_it_does_not_show(page):

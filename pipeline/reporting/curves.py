@@ -49,7 +49,7 @@ def learning_grids(history: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
     limits = {
         "val_accuracy": _limits(history["val_accuracy"], history["val_accuracy"].max()),
         # One diverged epoch must not flatten every curve; twice the loss of guessing says enough.
-        "val_loss": _limits(history["val_loss"], min(history["val_loss"].quantile(0.99), 2 * np.log(len(LABELS)))),
+        "val_loss": _limits(history["val_loss"], min(history["val_loss"].max(), 2 * np.log(len(LABELS)))),
     }
     for (model, channels), part in history.groupby(["model", "channels"]):
         optimizers = sorted(part["optimizer"].unique())
@@ -217,7 +217,7 @@ def _marker(run: pd.DataFrame) -> str | None:
 
 
 def _limits(values: pd.Series, high: float) -> tuple[float, float]:
-    """An axis from nearly the lowest value to `high`, with a margin."""
-    low = min(values.quantile(0.01), high)
+    """An axis from the lowest value, which may be a whole training of one epoch, to `high`, with a margin."""
+    low = min(values.min(), high)
     margin = 0.05 * (high - low) or 0.05
     return (low - margin, high + margin) if np.isfinite(low) else (0.0, 1.0)

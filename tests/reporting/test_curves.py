@@ -32,10 +32,13 @@ def test_cost_is_the_best_so_far_against_the_minutes_spent_until_then():
     assert len({line.get_color() for line in axes.lines}) == 2
 
 
-@pytest.mark.parametrize("epochs", [1, 30])
-def test_a_training_of_one_epoch_can_be_seen(epochs):
-    history = pd.DataFrame({"epoch": range(1, epochs + 1), "val_accuracy": 0.4, "val_loss": 1.5})
-    history = history.assign(run_id="a", model="m", optimizer="sgd", channels="rgb", batch_size=8)
+def test_a_training_of_one_epoch_can_be_seen_beside_a_long_one():
+    long = pd.DataFrame({"run_id": "a", "epoch": range(1, 201), "val_accuracy": 0.6, "val_loss": 1.2})
+    short = pd.DataFrame({"run_id": "b", "epoch": [1], "val_accuracy": [0.2], "val_loss": [1.9]})
+    history = pd.concat([long, short]).assign(model="m", optimizer="sgd", channels="rgb", batch_size=8)
     ((_, figure),) = curves.learning_grids(history)
-    (line,) = (line for line in figure.axes[0].lines if len(line.get_xdata()))
-    assert (line.get_marker() == ".") is (epochs == 1)
+    for axes, value in zip(figure.axes, (0.2, 1.9), strict=True):
+        lines = {len(line.get_xdata()): line for line in axes.lines}
+        assert (lines[1].get_marker(), lines[200].get_marker()) == (".", "None")
+        low, high = axes.get_ylim()
+        assert low < value < high

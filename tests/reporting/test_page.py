@@ -114,5 +114,5 @@ def test_what_the_picture_of_the_costs_lacks_is_told():
 
 def test_of_several_seeds_the_page_says_which_is_shown():
     text = page([row(seed=7, seeds=3, spread=0.01), row()])
-    assert "Shown is seed 7 of 3 seeds, the best of them on valid" in text
+    assert "Shown is seed 7, the best on valid of 3 seeds: its figures" in text
     assert "Shown is seed" not in page([row(), row(seed=7, seeds=3, spread=0.01)])
