@@ -149,6 +149,14 @@ def test_the_figures_stand_where_they_belong(run):
     assert "| surprise |" in text and all(label in text for label in LABELS)
 
 
+def test_an_expression_without_pictures_has_no_figures(run):
+    file = run / "evaluate/report.json"
+    found = json.loads(file.read_text())
+    found["test"]["per_class"]["disgust"] = {"precision": 0.0, "recall": 0.0, "f1-score": 0.0, "support": 0.0}
+    file.write_text(json.dumps(found))
+    assert "\n| disgust | 0 | – | – | – |\n| fear |" in card(run)
+
+
 def test_it_says_what_it_is_for_and_what_the_law_is(run):
     text = card(run)
     for expected in ("apparent expression", "Article 5(1)(f)", "Article 50(3)", "medical or safety", "must be told"):
