@@ -189,3 +189,14 @@ def test_frames_of_too_many_pixels_are_refused_before_one_is_decoded(tmp_path):
     said = r"The video has too many pixels, 64 x 48 = 0\.1 million; make it smaller, 0\.003 million at most\."
     with pytest.raises(Unreadable, match=said):
         Video(io.BytesIO(filmed(tmp_path / "a.mp4", 3)), 3000)
+
+
+@pytest.mark.parametrize("rate", (10, 0.5), ids=("a frame for each look", "a frame that stays"))
+def test_red_is_the_first_of_a_frames_channels_however_long_it_stays(tmp_path, rate):
+    writer = cv2.VideoWriter(str(tmp_path / "a.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), rate, (64, 48))
+    for _ in range(3):
+        writer.write(np.full((48, 64, 3), (0, 0, 220), np.uint8))  # OpenCV's order: blue, green, red
+    writer.release()
+    found = [frame.mean((0, 1)) for *_, frame in Video(io.BytesIO((tmp_path / "a.mp4").read_bytes()), 10**6).frames(10)]
+    assert len(found) >= 3
+    assert all(red > 180 and blue < 40 for red, _, blue in found), found

@@ -113,3 +113,9 @@ def test_each_thread_has_a_detector_of_its_own_and_keeps_it(face_settings):
     with ThreadPoolExecutor(1) as other:
         there = [other.submit(lambda: detectors.own).result() for _ in range(2)]
     assert there[0] is there[1] and there[0] is not detectors.own and detectors.own is detectors.own
+
+
+def test_what_is_cut_out_lies_higher_than_the_found_face_by_the_lift(face_settings):
+    rows = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 200, 3))  # each its own number
+    middle = cut_out(rows, Face(80, 80, 50, 50, 1), face_settings["frame"]).mean()
+    assert middle == pytest.approx(105 - face_settings["frame"]["lift"] * 50, abs=1) and middle < 103

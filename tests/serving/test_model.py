@@ -93,3 +93,8 @@ def test_any_fault_of_a_look_leaves_the_model_in_service_and_it_looks_again(expo
 def edit(folder, **changes) -> None:
     file = folder / "manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_what_is_as_likely_as_the_threshold_is_not_certain(export, tmp_path):
+    model = Model(export(tmp_path / "never", threshold=1.0), [1], 1)
+    assert not model.certain(np.eye(7, dtype=np.float32)).any()
