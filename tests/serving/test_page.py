@@ -644,3 +644,78 @@ def test_the_card_of_a_model_that_is_right_often_enough_by_all_its_answers_says_
         page.goto(f"{server.url}/page/card.html")
         expect(page.locator("#facts tr", has_text="Not sure below")).to_have_text("Not sure belownever")
         page.close()
+
+
+def saved_bytes(page, button: str) -> bytes:
+    """The file that a button saves, as it is."""
+    with page.expect_download() as download:
+        page.click(button)
+    return Path(download.value.path()).read_bytes()
+
+
+def test_a_saved_csv_has_the_mark_of_utf_8_and_no_name_that_a_spreadsheet_would_run(page):
+    answer_with(page, "fear")
+    names = ("-1+1.jpg", "@SUM(1).jpg", "+1.jpg", "=1.jpg", "1-1.jpg")
+    drop(page, more=dict.fromkeys(names, b"answered for"))
+    said(page, "5 pictures read")
+    for button in ("#faces-csv", "#mix-csv"):
+        data = saved_bytes(page, button)
+        assert data.startswith(b"\xef\xbb\xbf"), "Excel would read it in a code page of its own"
+        first = [line.partition(",")[0] for line in data.decode("utf-8-sig").splitlines()]
+        assert first[1:6] == ["'-1+1.jpg", "'@SUM(1).jpg", "'+1.jpg", "'=1.jpg", "1-1.jpg"]
+
+
+def test_a_box_lies_where_the_answer_says_in_a_wide_picture_and_the_csv_has_its_pixels(page):
+    answer = answer_of("fear") | {"width": 400, "height": 100}
+    answer["faces"][0]["box"] = {"x": 40, "y": 25, "width": 80, "height": 50}
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    sides = "({style}) => [style.left, style.top, style.width, style.height]"
+    assert page.locator(".box").evaluate(sides) == ["10%", "25%", "20%", "50%"]
+    (row,) = saved(page, "#faces-csv")
+    assert [row[each] for each in ("x", "y", "width", "height")] == ["40", "25", "80", "50"]
+
+
+def test_in_the_saved_chart_each_picture_is_a_whole_bar_however_many_faces_it_has(page):
+    answers = [answer_of("fear"), answer_of("fear", "fear", "fear")]
+    page.route("**/api/predict", lambda route: route.fulfill(json=answers.pop()))
+    drop(page, "portrait.jpg", "three.jpg")
+    said(page, "2 pictures read, 4 faces found.")
+    chart = Image.open(io.BytesIO(saved_bytes(page, "#png"))).convert("RGB")
+    left, wide, fear = 260, 860, chart.getpixel((30 + 138 * 4, 70))  # as its legend says
+    for bar in range(3):  # all pictures, and each
+        at = [chart.getpixel((x, 104 + 46 * bar + 16)) for x in (left + 4, left + wide - 4, left + wide + 4)]
+        assert at == [fear, fear, (255, 255, 255)], bar
+
+
+def test_what_the_page_says_of_the_model_is_its_figure_on_test(page):
+    from playwright.sync_api import expect
+
+    def better_on_valid(route) -> None:
+        about = route.fetch().json()
+        about["accuracy"]["valid"] |= {"value": 0.9, "low": 0.88, "high": 0.92}
+        route.fulfill(json=about)
+
+    page.route("**/api/about", better_on_valid)
+    page.reload()
+    expect(page.locator("#model")).to_contain_text("right for 50.0 % of 2,000 test pictures")
+    expect(page.locator("#model")).to_contain_text("48.0 % to 52.0 %")
+
+
+def test_a_service_that_would_be_asked_in_an_hour_is_asked_in_ten_seconds(page):
+    later = {"status": 503, "headers": {"retry-after": "3600"}, "json": {"error": "Too many.", "code": "busy"}}
+    page.route("**/api/predict", lambda route: route.fulfill(**later))
+    drop(page, "portrait.jpg")
+    said(page, "The service is busy; trying again in 10 s…")
+
+
+def test_a_fault_of_the_service_is_told_in_its_words_and_not_asked_for_again_by_itself(browser, server):
+    page, asked = browser.new_page(), []
+    fault = {"status": 500, "json": {"error": "The service failed at this.", "code": "fault"}}
+    page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(**fault)))
+    page.goto(server.url)
+    drop(page, "portrait.jpg")
+    said(page, "0 pictures read")
+    assert "The service failed at this." in page.text_content("#frame") and len(asked) == 1
+    page.close()
