@@ -340,3 +340,8 @@ def test_the_page_fits_a_phone_asks_for_nothing_and_sorts(report):
         browser.close()
     assert counts == sorted(counts, reverse=True) and len(counts) == 4
     assert len(asked) == 1 and not complaints
+
+
+def test_the_csvs_have_the_mark_by_which_excel_knows_utf_8(report):
+    out, _ = report
+    assert [(out / name).read_bytes()[:3] for name in ("faces.csv", "ads.csv")] == [b"\xef\xbb\xbf"] * 2

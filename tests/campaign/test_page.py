@@ -1,5 +1,7 @@
 """The page about a campaign: what its lists hold and its words say follows from the settings."""
 
+import re
+
 import numpy as np
 
 from pipeline.campaign.mix import FEWEST, SHOWN, Ad
@@ -66,3 +68,10 @@ def test_a_video_in_which_nobody_shows_anything_has_no_strongest_moment():
     neutral = np.eye(8, dtype=int)[SHOWN.index("neutral")]
     assert moment(Ad("a.mp4", "video", seen={0: 9 * neutral}), 5, 5) is None
     assert moment(Ad("a.mp4", "video", seen={0: 2 * np.eye(8, dtype=int)[0]}), 5, 5) is None
+
+
+def test_where_not_all_ads_are_shown_those_with_most_faces_are():
+    ads = [Ad(f"{size} faces.jpg", "picture", seen={0: np.eye(8, dtype=int)[0] * size}, frames=1) for size in (5, 1, 9)]
+    page = made(ads, ads_shown=2)
+    assert re.findall(r'data-faces="(\d+)"', page) == ["5", "9"]
+    assert "Shown are the 2 with most faces; 1 more are in ads.csv." in page

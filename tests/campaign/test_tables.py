@@ -88,3 +88,15 @@ def test_ads_have_shares_where_there_are_faces_and_notes_where_there_is_a_fault(
     )  # fmt: skip
     assert float(first["fear_low"]) < 0.75 < float(first["fear_high"])
     assert second["note"] == "No picture;'=1+1;" and not second["fear"]
+
+
+@pytest.mark.parametrize(("block_seconds", "told"), ((5, False), (2, True)))
+def test_a_video_has_intervals_where_its_faces_are_in_enough_blocks(tmp_path, block_seconds, told):
+    ad = Ad("a.mp4", "video", seconds=10)
+    for second in range(10):
+        ad.add(second, {"faces": [face(7), face(1)], "too_small": 0, "not_read": 0})
+    with (tmp_path / "ads.csv").open("w", newline="") as file:
+        write_ads(file, [ad], block_seconds, 0.95)
+    (row,) = csv.DictReader((tmp_path / "ads.csv").read_text().splitlines())
+    assert row["fear"] == "0.5"
+    assert [bool(row[end]) for end in ("fear_low", "fear_high")] == [told, told]

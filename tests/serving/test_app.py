@@ -385,3 +385,45 @@ def test_serving_imports_nothing_of_training():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+EVERYWHERE = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def test_every_answer_tells_browsers_what_they_may_not_do_and_how_long_it_holds(client):
+    refusals = send(client, b"no picture"), send(client, FACE, headers={"origin": "http://evil.example"})
+    assert [each.status_code for each in refusals] == [415, 403]
+    page, module, about = (client.get(at) for at in ("/", "/page/page.js", "/api/about"))
+    for answer in (page, module, about, *refusals):
+        assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE, answer.url
+    held = [each.headers["cache-control"] for each in (page, module, about, *refusals)]
+    assert held == ["no-cache"] * 2 + ["no-store"] * 3  # a new version of the page is taken at the next visit
+
+
+def test_a_named_origin_may_send_and_may_not_read_and_no_other_may(settings):
+    app = make_app(settings | {"origins": ["https://example.org"]})
+    with TestClient(app, base_url="http://localhost") as client:
+        named, other = (
+            send(client, FACE, headers={"origin": origin}) for origin in ("https://example.org", "https://example.com")
+        )
+    assert (named.status_code, other.status_code) == (200, 403)
+    assert not [name for each in (named, other) for name in each.headers if name.startswith("access-control")]
+
+
+def test_pictures_that_can_not_be_read_are_counted_by_reason(app, client):
+    def refused() -> float:
+        registry = app.state.service.metrics.registry
+        return registry.get_sample_value("emotion_pictures_refused_total", {"reason": "truncated"}) or 0
+
+    before = refused()
+    assert send(client, FACE[:2000]).json()["code"] == "truncated"
+    send(client, FACE, FACE[:2000], field="files")
+    assert refused() == before + 2

@@ -699,7 +699,7 @@ def test_what_the_page_says_of_the_model_is_its_figure_on_test(page):
 
     page.route("**/api/about", better_on_valid)
     page.reload()
-    expect(page.locator("#model")).to_contain_text("right for 50.0 % of 2,000 test pictures")
+    expect(page.locator("#model")).to_contain_text("right for 50.0 % of 2,000 test pictures", timeout=WAIT)
     expect(page.locator("#model")).to_contain_text("48.0 % to 52.0 %")
 
 

@@ -17,6 +17,7 @@ from pipeline.exporting import savedmodel
 from pipeline.labels import LABELS
 from pipeline.serving import tensorflow_api
 from pipeline.serving.app import make_app
+from pipeline.serving.model import Model
 from pipeline.serving.upload import Refusal
 from serving.known import gray_of
 
@@ -144,3 +145,13 @@ def test_row_35_json_that_would_take_much_memory_is_refused_unread(client, setti
     assert response.status_code == 413 and response.json()["code"] == "too_large"
     indented = json.dumps({"instances": [FACES[0]] * settings["limits"]["instances"]}, indent=4).encode()
     assert len(indented) < most and client.post(f"{AT}:predict", content=indented).status_code == 200
+
+
+def test_rows_are_the_models_own_whatever_temperature_it_is_calibrated_with(settings, export, tmp_path):
+    folder = export(tmp_path / "soft", temperature=4.0)
+    between = np.full((1, 48, 48, 3), 30, np.uint8)  # rather disgust than anger
+    model = Model(folder, [1], 1)
+    assert np.abs(model.raw(between) - model.predict(between)).max() > 0.05
+    with TestClient(make_app(settings | {"exported": str(folder)}), base_url="http://localhost") as client:
+        rows = ask(client, instances=between.tolist()).json()["predictions"]
+    assert np.allclose(rows, model.raw(between), atol=1e-6)

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from starlette.requests import Request
 
-from pipeline.serving.upload import files
+from pipeline.serving.metrics import Metrics
+from pipeline.serving.upload import Gate, Gone, Refusal, files, unless_gone
 
 FORM = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]})
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -67,3 +68,49 @@ def test_a_form_whose_client_leaves_while_it_waits_to_be_parsed_is_forgotten():
         return found
 
     assert asyncio.run(left()) == (False, 20)
+
+
+def test_uploads_that_come_in_hold_no_more_bytes_than_they_may_together():
+    async def crowd():
+        limits = {"upload_bytes": 100, "held_bytes": 200, "connections": 9, "body_seconds": 60}
+        gate, rest = Gate(limits, Metrics()), asyncio.Event()
+
+        async def upload() -> int:
+            parts = [{"type": "http.request", "body": b"x" * 100, "more_body": True}]
+
+            async def receive():
+                if parts:
+                    return parts.pop()
+                await rest.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async with gate.body(Request({"type": "http", "headers": []}, receive)) as body:
+                return len(body)
+
+        half_sent = [asyncio.ensure_future(upload()) for _ in range(3)]
+        await asyncio.sleep(0)
+        held = gate.held
+        rest.set()
+        *let_in, refused = await asyncio.gather(*half_sent, return_exceptions=True)
+        assert isinstance(refused, Refusal) and (refused.status, refused.code, refused.retry) == (503, "busy", 2)
+        return held, let_in, gate.held, await upload()
+
+    assert asyncio.run(crowd()) == (200, [100, 100], 0, 100)
+
+
+@pytest.mark.parametrize("left", (False, True), ids=("the time is up", "the client has left"))
+def test_work_that_nobody_waits_for_any_more_is_ended(left):
+    async def receive():
+        if not left:
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def ended() -> bool:
+        work = asyncio.ensure_future(asyncio.sleep(5))
+        with pytest.raises(Gone if left else Refusal) as why:
+            await unless_gone(Request({"type": "http"}, receive), work, 60 if left else 0.1)
+        assert left or (why.value.status, why.value.code, why.value.retry) == (503, "too_long", 5)
+        await asyncio.wait({work}, timeout=1)
+        return work.cancelled()
+
+    assert asyncio.run(ended())
