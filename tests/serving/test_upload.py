@@ -106,7 +106,7 @@ def test_work_that_nobody_waits_for_any_more_is_ended(left):
         return {"type": "http.disconnect"}
 
     async def ended() -> bool:
-        work = asyncio.ensure_future(asyncio.sleep(5))
+        work = asyncio.ensure_future(asyncio.sleep(30))
         with pytest.raises(Gone if left else Refusal) as why:
             await unless_gone(Request({"type": "http"}, receive), work, 60 if left else 0.1)
         assert left or (why.value.status, why.value.code, why.value.retry) == (503, "too_long", 5)
