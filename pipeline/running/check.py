@@ -1,14 +1,16 @@
-"""What the values of a step may be: each of the kind it has in conf/, and a number within its range below.
+"""What the values of a step may be: of a name that conf/ has, of the kind it has there, and a number within its range.
 
-Every step is checked before it begins, so that a mistake is one line and costs no work. What two values may not be
-together, and what only data can tell, is checked where it is known.
+Every step is checked before it begins, so that a mistake is one line and costs no work. What only data can tell is
+checked where it is known.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +163,49 @@ RANGES: dict[str, tuple | set[int]] = {
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
 MAY_BE_SEVERAL = "teacher"  # null in conf/, and a text or a list of them
+# What conf/ need not have: arguments, which what is called with them judges; units of an expression; names of files.
+MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
+OF_THE_IMAGES = ("model.build.size", "model.build.channels")
 
 
 def check(step: str, cfg: DictConfig) -> None:
     """UserError, naming the first, for a value of the step's config that cannot be."""
-    _group("", OmegaConf.to_container(cfg, resolve=False), _examples(step))
+    values, examples = OmegaConf.to_container(cfg, resolve=False), _examples(step)
+    known = _names(examples)
+    for name, value in _named(values):
+        if name in OF_THE_IMAGES:
+            raise UserError(f"{name}: a model is built for the size and the channels of its images; leave it out")
+        if name not in known and not any(fnmatch(name, pattern) for pattern in MAY_BE_ADDED):
+            raise UserError(unknown(step, name))
+        if name not in known and name.startswith("optimizer.build."):
+            _value(name, value, [0, True, None])  # over a text Keras would stumble in the middle of a training
+    _group("", values, examples)
+
+
+def unknown(step: str, name: str) -> str:
+    """What is said of a name that the step's config does not have, with those that are meant most likely."""
+    names = sorted(_names(_examples(step)))
+    near = get_close_matches(_last(name), sorted(set(map(_last, names))), 1)
+    meant = [each for each in names if _last(each) in near]
+    meant.sort(key=lambda each: -SequenceMatcher(None, name, each).ratio())
+    known = f"did you mean {' or '.join(meant[:3])}?" if meant else f"python -m pipeline.{step} --help shows all"
+    return f"{name}: there is no such value; {known}"
+
+
+def _names(examples: Mapping[str, list]) -> set[str]:
+    return {name for key, several in examples.items() for value in several for name, _ in _named({key: value})}
+
+
+def _named(values: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value by its path in the config, and each group before those in it."""
+    for key, value in values.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _named(value, f"{prefix}{key}.")
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def range_of(name: str) -> tuple | set[int] | None:
@@ -201,11 +241,17 @@ def _readable(files: Iterable[Path]) -> Iterator[dict]:
 
 
 def _file(name: str) -> dict:
-    return OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
+    return dict(_parsed((CONF / f"{name}.yaml").read_text()))
+
+
+@cache
+def _parsed(text: str) -> dict:
+    """A file's content as plain values; parsed once, as a sweep checks each of its points."""
+    return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
 
 
 def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:
-    """Refuse one of `values`, or that one of `examples` is missing; what is in `values` alone was added by somebody."""
+    """Refuse one of `values`, or that one of `examples` is missing."""
     for key, known in examples.items():
         if key in values:
             _value(f"{prefix}{key}", values[key], known)

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import sweep
-from pipeline.running.check import check, choices
+from pipeline.running.check import check, choices, unknown
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
@@ -92,6 +92,8 @@ def mistake_text(step: str, error: Exception) -> str:
         return f"{error.full_key or error.msg}: no value given{see}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not a valid override, {error.message.splitlines()[0]}{see}"
+    if found := re.search(r"Could not override '([^'@]+).*To append to your", str(error), re.DOTALL):
+        return unknown(step, found[1])  # not with Hydra's advice: what is added to the config is read by nobody
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
         text = f"{error}: {cause}" if isinstance(cause, OmegaConfBaseException) else str(error)

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import composed
+from conftest import TINY, composed
 from omegaconf import OmegaConf
 from shells import shell
 
@@ -86,6 +86,18 @@ def test_every_range_is_of_a_number_there_is():
         ("clean", "sheet.tile=300", "sheet.tile=300: expected a whole number, from 8 to 256"),
         ("suspect", "folds=1", "folds=1: expected a whole number, at least 2"),
         ("draw", "camera.noise=[0,loud]", "camera.noise=loud: expected a number"),
+        ("train", "+mixup=0.2", "mixup: there is no such value; did you mean augment.mixup?"),
+        ("train", "+label_smooting=0.1", "label_smooting: there is no such value; did you mean label_smoothing?"),
+        ("train", "+augment.rotaton=5", "augment.rotaton: there is no such value; did you mean augment.rotation?"),
+        ("train", "++augment.hue=0.1", "augment.hue: there is no such value; python -m pipeline.train --help shows"),
+        ("train", "+optimizer.learning_rate=1", "optimizer.learning_rate: there is no such value; did you mean opt"),
+        ("train", "+model.biuld={a: 1}", "model.biuld: there is no such value; did you mean model.build or opt"),
+        ("train", "+model.build.channels=1", "model.build.channels: a model is built for the size and the channels"),
+        ("train", "+model.build.size=64", "model.build.size: a model is built for the size and the channels"),
+        ("train", "+optimizer.build.clipvalue=x", "optimizer.build.clipvalue=x: expected a number or true or false"),
+        ("evaluate", "+data=own", "data: there is no such value; python -m pipeline.evaluate --help shows all"),
+        ("rank", "+topp=5", "topp: there is no such value; did you mean top?"),
+        ("analyze", "+faces.crop.fill=0.2", "faces.crop.fill: there is no such value; did you mean faces.crop.fills?"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
@@ -102,6 +114,9 @@ def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
         "output=some/where",
         "seed=${epochs}",
         "+optimizer.build.clipnorm=5",
+        "+optimizer.build.amsgrad=true",
+        "+model.build.widths=[1,2]",
+        "+experiment=champion",
         "augment.rotation=12.5",
         "data.deny=[]",
         "teacher=one/run",
@@ -128,6 +143,15 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line_when_chosen_and_else_in_n
     code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
     assert code == 2 and f"{own}, line 3: not valid YAML, expected" in err and len(err.splitlines()) == 1
     assert shell(monkeypatch, capfd, "balance")[0] == 0
+
+
+def test_a_misspelt_name_in_somebodys_own_experiment_is_refused(own, project, monkeypatch, capfd):
+    experiment = own.parents[1] / "experiment/mine.yaml"
+    experiment.write_text("# @package _global_\nepochs: 1\nlabel_smooting: 0.1\n")
+    code, _, err = shell(monkeypatch, capfd, "train", *TINY[:4], "+experiment=mine")
+    assert code == 2 and "label_smooting: there is no such value; did you mean label_smoothing?" in err
+    experiment.write_text(experiment.read_text().replace("smooting", "smoothing"))
+    assert shell(monkeypatch, capfd, "train", *TINY[:4], "+experiment=mine")[0] == 0
 
 
 def test_a_file_without_what_the_others_of_its_group_have_is_refused(own, project, monkeypatch, capfd):

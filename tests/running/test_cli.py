@@ -20,6 +20,9 @@ from pipeline.running.tracking import open_store
         (["model=compcat", "optimizer=sgd"], ["model/compcat", "compact", "model_2_best"]),
         (["optimizer=sgd"], ["model", "compact", "model_2_best"]),
         ([*TINY, "epoch=3"], ["epoch"]),
+        ([*TINY, "mixup=0.2"], ["mixup: there is no such value; did you mean augment.mixup?"]),
+        ([*TINY, "+mixup=0.2"], ["mixup: there is no such value; did you mean augment.mixup?"]),
+        ([*TINY, "chanels=rgb"], ["chanels: there is no such value; did you mean channels?"]),
         ([*TINY, "epochs=0"], ["epochs=0", "at least 1"]),
         ([*TINY, "optimizer.learning_rate=1"], ["learning_rate"]),
         ([*TINY, "epochs=[1"], ["epochs=[1"]),
@@ -33,7 +36,7 @@ def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monke
     assert code == 2
     assert all(word in err for word in named)
     assert len(err.strip().splitlines()) == 1
-    assert "Traceback" not in err
+    assert "Traceback" not in err and "To append" not in err
     assert not out and contents(project) == before
 
 
