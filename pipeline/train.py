@@ -21,7 +21,7 @@ from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.learning.fit import build_model, compiled_model, fit
-from pipeline.running import cli, tracking
+from pipeline.running import cli, sweep, tracking
 from pipeline.running.cleaned import require_current
 from pipeline.running.config import config_hash, flatten, identity, run_name
 from pipeline.running.errors import UserError
@@ -35,7 +35,7 @@ MARK = "run.json"  # what every train/ has
 EARLIER = ("initial_weights", "teacher")  # choices that name a model trained before
 
 
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> str | None:
     values = identity(cfg)
     digest = config_hash(values)
     name = run_name(values)
@@ -57,7 +57,7 @@ def main(cfg: DictConfig) -> None:
         if not cfg.rerun and (done := store.finished(point)):
             log.info("%s: finished already as MLflow run %s; rerun=true trains it again", name, done[0].info.run_id)
             _fetch(store, [run.info.run_id for run in done], output)
-            return
+            return sweep.SKIPPED
         check_place(output / "train", MARK)
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
         if cut_off:
@@ -92,6 +92,7 @@ def main(cfg: DictConfig) -> None:
         checkpoints.remove()
     best, epoch = figures["best_val_accuracy"], figures["best_epoch"]
     log.info("%s: best val_accuracy %.4f in epoch %d; see %s", name, best, epoch, output)
+    return None
 
 
 def summary(state: State) -> dict[str, float]:

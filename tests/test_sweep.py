@@ -14,7 +14,7 @@ import weakref
 from pathlib import Path
 
 import pytest
-from conftest import TINY, composed
+from conftest import TINY, composed, contents
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from shells import shell
@@ -33,12 +33,57 @@ def test_the_cores_are_shared_out_among_jobs_side_by_side(monkeypatch, n_jobs, t
         monkeypatch.setenv(name, "")  # so that what is set is undone
         monkeypatch.delenv(name)
     monkeypatch.setattr(sweep, "cores", lambda: 8)
-    monkeypatch.setattr(sweep, "count_jobs", lambda config: 1)
+    monkeypatch.setattr(sweep, "check_jobs", lambda config: 1)
     try:
         sweep.Overview().on_multirun_start(OmegaConf.create({"hydra": {"launcher": {"n_jobs": n_jobs}}}))
         assert [os.environ.get(name) for name in THREADS] == [threads] * 3
     finally:
         sweep.forget_log()
+
+
+def entry(job: int, state: str, hour: float, **more) -> dict:
+    return {"job": job, "state": state, "time": time.mktime((2026, 5, 4, 0, 0, 0, 0, 0, -1)) + hour * 3600} | more
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        # 50 of 60 had finished before the sweep was started again; an hour each is what the others take
+        (
+            [
+                *(entry(job, state, 0, skipped=True) for job in range(50) for state in ("running", "done")),
+                entry(50, "running", 0),
+                entry(50, "done", 1),
+            ],
+            "51 done, 0 running, 0 failed, 9 left, expected end 10:00",
+        ),
+        ([entry(0, "running", 0), entry(0, "done", 0, skipped=True)], "1 done, 0 running, 0 failed, 59 left"),
+        ([entry(0, "running", 0), entry(0, "failed", 0)], "0 done, 0 running, 1 failed, 59 left"),
+        (
+            [entry(0, "running", 0), entry(0, "done", 10)],
+            "1 done, 0 running, 0 failed, 59 left, expected end 2026-05-29 00:00",
+        ),
+        # four side by side, of which the first has ended and a fifth has not begun
+        (
+            [*(entry(job, "running", 0) for job in range(4)), entry(0, "done", 1)],
+            "1 done, 3 running, 0 failed, 56 left, expected end 15:00",
+        ),
+        # the last two of 60, side by side
+        (
+            [
+                *(entry(job, state, 0, skipped=True) for job in range(58) for state in ("running", "done")),
+                *(entry(job, "running", hour) for job, hour in ((58, 0), (59, 0.5))),
+                entry(58, "done", 1),
+            ],
+            "59 done, 1 running, 0 failed, 0 left, expected end 01:30",
+        ),
+    ],
+)
+def test_the_end_of_a_sweep_is_expected_from_the_jobs_that_trained(entries, said):
+    line = sweep.overview([{"jobs": 60, "time": entry(0, "", 0)["time"]}, *entries])
+    assert line.startswith(f"sweep: {said}") and (
+        "expected" in said or not line.endswith("left") or line.endswith(said)
+    )
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,6 +139,33 @@ def asked(query: str) -> int | str:
         except sqlite3.OperationalError:  # it is just being made
             row = None
     return row[0] if row else 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["batch_size=8,x"], "batch_size=x: expected a whole number, at least 1"),
+        (["augment=study,nothing"], "augment/nothing"),
+        (["mixup=0,0.1"], "mixup: there is no such value; did you mean augment.mixup?"),
+        (["seed=0,1", "output=runs/x"], "output=runs/x: 2 jobs of the sweep would write it"),
+        (["seed=0,1", "output=runs/x,runs/y/"], "output=runs/x: 2 jobs of the sweep would write it"),
+        (["seed=0,1", "output=runs/${batch_size}"], "output=runs/8: 2 jobs of the sweep would write it"),
+    ],
+)
+def test_what_cannot_be_of_a_sweep_is_refused_before_any_of_its_jobs(project, monkeypatch, capfd, arguments, said):
+    before = contents(project)
+    code, out, err = shell(monkeypatch, capfd, "train", "-m", *TINY, *arguments)
+    assert code == 2 and not out
+    assert said in err and len(err.strip().splitlines()) == 1
+    assert contents(project) == before
+
+
+def test_jobs_of_a_sweep_may_each_have_an_output_of_their_own(project, monkeypatch, capfd):
+    outputs = []
+    monkeypatch.setattr(train, "main", lambda cfg: outputs.append(cfg.output))
+    own = "output=runs/${seed}_${hydra:job.num}"
+    assert shell(monkeypatch, capfd, "train", "-m", *TINY, "seed=3,4", own)[0] == 0
+    assert outputs == ["runs/3_0", "runs/4_1"]
 
 
 def test_row_24_a_worker_and_then_the_sweep_are_killed_and_the_rest_is_run(start, monkeypatch, capfd):

@@ -171,6 +171,7 @@ OF_THE_IMAGES = ("model.build.size", "model.build.channels")
 def check(step: str, cfg: DictConfig) -> None:
     """UserError, naming the first, for a value of the step's config that cannot be."""
     values, examples = OmegaConf.to_container(cfg, resolve=False), _examples(step)
+    values.pop("hydra", None)
     known = _names(examples)
     for name, value in _named(values):
         if name in OF_THE_IMAGES:

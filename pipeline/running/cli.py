@@ -41,14 +41,15 @@ def run(step: str) -> None:
     main = importlib.import_module(f"pipeline.{step}").main
     mistakes: list[Exception] = []
 
-    def job(cfg: DictConfig) -> None:
+    def job(cfg: DictConfig) -> str | None:
         try:
             check(step, cfg)
-            main(cfg)
+            return main(cfg)
         except (UserError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise  # the sweep counts it and goes on
             mistakes.append(error)  # kept from Hydra, which would print more than its line
+            return None
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=step)(job)()
@@ -56,6 +57,8 @@ def run(step: str) -> None:
         then = "the same command goes on from what was finished" if step in GOES_ON else "no output is half written"
         print(f"pipeline.{step}: interrupted; {then}", file=sys.stderr)
         sys.exit(130)
+    except sweep.Refused as refusal:
+        mistakes.append(refusal.__cause__)
     except Exception as error:
         if jobs := sweep.read_log():
             _end_sweep(step, jobs, error)

@@ -1,4 +1,4 @@
-"""A sweep's overview: what is done, running, failed and left, and each failure at the end.
+"""A sweep's overview: what is done, running, failed and left, and each failure at the end; first, its jobs are checked.
 
 A Hydra callback of `python -m pipeline.train -m ...`. Jobs may run in processes of their own, so each appends its line
 to one file, whose path travels to them in the environment.
@@ -13,31 +13,45 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from pipeline.running.check import check
 from pipeline.running.cores import cores
+from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
 
 LOG_VARIABLE = "PIPELINE_SWEEP_LOG"
+SKIPPED = "finished before"  # what a job returns that had nothing to do
+
+
+class Refused(BaseException):
+    """Carries its cause out of a callback; of an Exception there Hydra makes a warning, and goes on."""
 
 
 class Overview(Callback):
-    """Counts the jobs of a multirun. Also shares the cores out among jobs that run side by side."""
+    """Checks and counts the jobs of a multirun. Also shares the cores out among jobs that run side by side."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            jobs = check_jobs(config)
+        except Exception as error:
+            raise Refused from error
         descriptor, path = tempfile.mkstemp(prefix="sweep-", suffix=".jsonl")
         os.close(descriptor)
         os.environ[LOG_VARIABLE] = path
-        _append({"jobs": count_jobs(config), "time": time.time(), "pid": os.getpid()})
+        _append({"jobs": jobs, "time": time.time(), "pid": os.getpid()})
         # Without this every one of N jobs on N cores starts N threads, and they fight.
         side_by_side = config.hydra.launcher.get("n_jobs", 1)
         if side_by_side != 1:
@@ -59,33 +73,69 @@ class Overview(Callback):
             error = job_return._return_value  # the public property raises it
             entry |= {"state": "failed", "error": one_line(error)}
             _let_go(error)
+        elif job_return.return_value == SKIPPED:
+            entry["skipped"] = True
         _append(entry)
         log.info("%s", overview(read_log()))
 
 
-def count_jobs(config: DictConfig) -> int:
-    """How many jobs the sweep of `config` has: those of its experiment file times those of the command line."""
+def check_jobs(config: DictConfig) -> int:
+    """How many jobs the sweep of `config` has: those of its experiment file times those of the command line.
+
+    UserError, before any of them begins, for one whose values cannot be, and where several have the same `output`.
+    """
+    loader = GlobalHydra.instance().config_loader()
     params = config.hydra.sweeper.get("params") or {}
-    arguments = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    parsed = OverridesParser.create().parse_overrides(arguments)
-    return sum(len(batch) for batch in BasicSweeper.split_arguments(parsed, None))
+    given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # ${...} is for each job to resolve
+    arguments = [f"{key}={value}" for key, value in params.items()] + given
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    outputs: Counter[Path] = Counter()
+    for number, overrides in enumerate(jobs):
+        job = loader.load_sweep_config(config, overrides)
+        with open_dict(job):
+            job.hydra.job.num = number  # as the launcher will; `output` may ask for it
+        HydraConfig.instance().set_config(job)
+        check(config.hydra.job.config_name, job)
+        if job.get("output"):
+            outputs[Path(job.output)] += 1
+    for output, count in outputs.items():
+        if count > 1:
+            raise UserError(
+                f"output={output}: {count} jobs of the sweep would write it, each over the one before; leave it out, "
+                "or say in it what differs, such as 'output=runs/${model.name}_${seed}'"
+            )
+    return len(jobs)
 
 
 def overview(entries: list[dict[str, Any]]) -> str:
     """One line from the log's entries: `sweep: 12 done, 2 running, 1 failed, 81 left, expected end 15:40`.
 
-    The end is estimated from the time since the start and the share of jobs that ended.
+    The end is estimated from how long the jobs took that trained to their end, and how many run side by side: what
+    had FINISHED before, or fails at once, says nothing of how long the others take.
     """
-    jobs, started = entries[0]["jobs"], entries[0]["time"]
-    states = {entry["job"]: entry["state"] for entry in entries[1:]}
-    count = {state: list(states.values()).count(state) for state in ("done", "running", "failed")}
-    ended = count["done"] + count["failed"]
-    line = "sweep: " + ", ".join(f"{number} {state}" for state, number in count.items())
-    line += f", {jobs - len(states)} left"
-    if 0 < ended < jobs:
-        end = started + (entries[-1]["time"] - started) * jobs / ended
-        line += f", expected end {time.strftime('%H:%M', time.localtime(end))}"
+    jobs, now = entries[0]["jobs"], entries[-1]["time"]
+    last = {entry["job"]: entry for entry in entries[1:]}
+    started = {entry["job"]: entry["time"] for entry in entries[1:] if entry["state"] == "running"}
+    states = [entry["state"] for entry in last.values()]
+    count = {state: states.count(state) for state in ("done", "running", "failed")}
+    left = jobs - len(states)
+    line = "sweep: " + ", ".join(f"{number} {state}" for state, number in count.items()) + f", {left} left"
+    trained = [job for job, entry in last.items() if entry["state"] == "done" and not entry.get("skipped")]
+    unfinished = left + count["running"]
+    if trained and unfinished:
+        mean = sum(last[job]["time"] - started[job] for job in trained) / len(trained)
+        spent = sum(now - started[job] for job, entry in last.items() if entry["state"] == "running")
+        lanes = min(count["running"] + 1, unfinished)  # the job that has just ended makes room for another
+        line += f", expected end {_when(now + max(0, mean * unfinished - spent) / lanes, now)}"
     return line
+
+
+def _when(moment: float, now: float) -> str:
+    """The time of day, and the date where it is not today's."""
+    day, today = (time.strftime("%Y-%m-%d", time.localtime(each)) for each in (moment, now))
+    clock = time.strftime("%H:%M", time.localtime(moment))
+    return clock if day == today else f"{day} {clock}"
 
 
 def failures(entries: list[dict[str, Any]], error: Exception) -> list[str]:

@@ -100,9 +100,10 @@ def test_a_sweep_trains_every_combination_and_says_how_far_it_is(project, monkey
     assert "sweep: 1 done, 0 running, 0 failed, 3 left, expected end" in err
     assert "sweep: 4 done, 0 running, 0 failed, 0 left" in err
     # a rerun finds each of them finished
-    assert (
-        shell(monkeypatch, capfd, "train", "-m", *TINY[:2], "optimizer=adam,sgd", "batch_size=8,16", "epochs=1")[0] == 0
+    code, _, err = shell(
+        monkeypatch, capfd, "train", "-m", *TINY[:2], "optimizer=adam,sgd", "batch_size=8,16", "epochs=1"
     )
+    assert code == 0 and "sweep: 3 done, 0 running, 0 failed, 1 left" in err and "expected end" not in err
     assert len(store.finished({})) == 4
     folders = [json.loads(file.read_text())["run_id"] for file in Path("multirun").glob("*/train/run.json")]
     assert sorted(folders) == sorted(run.info.run_id for run in finished)
