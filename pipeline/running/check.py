@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.running.config import CONF
@@ -181,6 +182,45 @@ def check(step: str, cfg: DictConfig) -> None:
         if name not in known and name.startswith("optimizer.build."):
             _value(name, value, [0, True, None])  # over a text Keras would stumble in the middle of a training
     _group("", values, examples)
+    _together(cfg, examples)
+    _experiment()
+
+
+def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
+    """Refuse values that are well each by itself."""
+    if OmegaConf.select(cfg, "balance.class_weight") and OmegaConf.select(cfg, "balance.even_sampling"):
+        raise UserError(
+            "balance.class_weight=true: with balance.even_sampling=true rare emotions would count twice, by their "
+            "number and by their weight; make one of the two false"
+        )
+    if "teacher" in cfg and not cfg.teacher and cfg.teacher_share not in (shares := examples["teacher_share"]):
+        raise UserError(
+            f"teacher_share={cfg.teacher_share}: without a teacher it changes nothing but the run's hash; name one in "
+            f"teacher, or leave it at {shares[0]}"
+        )
+
+
+def _experiment() -> None:
+    """Refuse another file of a group than the experiment chooses where it would get values meant for the one it does.
+
+    Such as the rate that is right for one optimizer; given on the command line, they are what is wanted.
+    """
+    hydra = HydraConfig.get()
+    chosen, overrides = hydra.runtime.choices, OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    name = chosen.get("experiment")
+    experiment = _file(f"experiment/{name}") if (CONF / f"experiment/{name}.yaml").is_file() else {}
+    for entry in experiment.get("defaults", []):
+        group, choice = next(iter(entry.items())) if isinstance(entry, Mapping) else (entry, None)
+        group = group.removeprefix("override /")
+        set_by_it = {each: value for each, value in _named(experiment) if each.startswith(f"{group}.")}
+        kept = [each for each, value in set_by_it.items() if _kind(value) != GROUP and each not in given]
+        if kept and chosen.get(group) != choice:
+            values = " ".join(f"{each}={_shown(set_by_it[each])}" for each in kept)
+            raise UserError(
+                f"{group}={chosen.get(group)}: {values} would stay, which experiment={name} means for {choice}; give "
+                f"what fits {chosen.get(group)}, such as {kept[0]}=..., or take it out, ~{kept[-1]}"
+            )
 
 
 def unknown(step: str, name: str) -> str:

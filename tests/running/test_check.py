@@ -107,6 +107,60 @@ def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
 
 
 @pytest.mark.parametrize(
+    ("step", "overrides", "said"),
+    [
+        (
+            "train",
+            ["balance=even_sampling", "balance.class_weight=true"],
+            "balance.class_weight=true: with balance.even",
+        ),
+        (
+            "balance",
+            ["balance=class_weight", "balance.even_sampling=true"],
+            "balance.class_weight=true: with balance.even",
+        ),
+        ("train", ["teacher_share=0.7"], "teacher_share=0.7: without a teacher it changes nothing but the run's hash"),
+        (
+            "train",
+            ["+experiment=finetune", "optimizer=adam"],
+            "optimizer=adam: optimizer.build.learning_rate=0.01 optimizer.build.ema_momentum=0.9 would stay, which "
+            "experiment=finetune means for sgd_cosine; give what fits adam, such as optimizer.build."
+            "learning_rate=..., or take it out, ~optimizer.build.ema_momentum",
+        ),
+        (
+            "train",
+            ["+experiment=champion_2", "optimizer=adam", "augment=none", "optimizer.build.learning_rate=0.001"],
+            "augment=none: augment.sharp=false augment.erase=0.1 augment.mixup=0 would stay, which "
+            "experiment=champion_2 means for strong",
+        ),
+    ],
+)
+def test_values_that_cannot_be_together_are_refused_by_name(step, overrides, said):
+    with pytest.raises(UserError) as refusal:
+        composed(step, *(() if "+" in overrides[0] else REQUIRED.get(step, ())), *overrides)
+    assert str(refusal.value).startswith(said) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["+experiment=finetune", "data=own", "optimizer=sgd_cosine", "optimizer.build.learning_rate=0.002"],
+        ["+experiment=finetune", "model=model_2_best", "channels=rgb"],
+        ["+experiment=champion_1", "optimizer=adam"],
+        [
+            "+experiment=finetune",
+            "optimizer=adam",
+            "optimizer.build.learning_rate=0.0005",
+            "~optimizer.build.ema_momentum",
+        ],
+        ["+experiment=champion", "teacher=null", "teacher_share=0.5"],
+    ],
+)
+def test_an_experiment_takes_another_choice_with_the_values_that_fit_it(overrides):
+    assert composed("train", *overrides)
+
+
+@pytest.mark.parametrize(
     "override",
     [
         "balance.per_class=null",
