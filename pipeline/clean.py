@@ -67,6 +67,8 @@ def main(cfg) -> None:
             for name, picture in pictures.items():
                 picture.save(folder / f"{name}.png")
     print(table(summary))
+    for link in raw.links():
+        print(f"  {link} is a link: dvc repro does not see changes behind it; use dvc repro -f or a .zip")
 
 
 def within_limit(ids: list[str], limit: int | str, seed: int) -> list[str]:

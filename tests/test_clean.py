@@ -38,6 +38,15 @@ def test_good_images_are_kept(tmp_path, raw):
     assert sum(count["images"] for count in summary["counts"]) == 42
 
 
+def test_a_folder_behind_a_link_where_dvc_sees_no_change_is_named(tmp_path, raw, capsys):
+    cleaned(tmp_path, raw)
+    assert "is a link" not in capsys.readouterr().out
+    (raw / "valid").rename(tmp_path / "valid")
+    (raw / "valid").symlink_to(tmp_path / "valid")
+    cleaned(tmp_path, raw)
+    assert f"{raw}/valid is a link: dvc repro does not see changes behind it; use " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("reason", "data"),
     [

@@ -77,6 +77,10 @@ class Source:
         """The bytes of an image. Raises OSError where they can't be read."""
         raise NotImplementedError
 
+    def links(self) -> list[str]:
+        """The links to folders inside it that images lie behind, sorted; a zip has none."""
+        return []
+
     def fingerprint(self) -> str:
         """SHA-256 hex over the ids and, without reading the images, over what tells that one was changed."""
         digest = hashlib.sha256()
@@ -88,10 +92,20 @@ class Source:
 class FolderSource(Source):
     """A folder."""
 
+    def links(self) -> list[str]:
+        """The links to folders inside it that images lie behind, sorted."""
+        folders = {PurePosixPath(self.root + id.rpartition("/")[0]) for id in self.ids()}
+        around = {each for folder in folders for each in (folder, *folder.parents) if each.name}
+        return [str(path) for path in sorted(Path(self.path, each) for each in around) if path.is_symlink()]
+
     def size(self, id: str) -> int:
-        return self._file(id).stat().st_size
+        found = self._file(id).stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe, which nobody may ever write to
+            raise OSError(f"{self.path}: {id}: not a file")
+        return found.st_size
 
     def read(self, id: str) -> bytes:
+        self.size(id)
         return self._file(id).read_bytes()
 
     def _file(self, id: str) -> Path:

@@ -130,6 +130,32 @@ def test_a_link_to_a_folder_is_followed_and_one_to_where_it_lies_is_not(tmp_path
     assert open_source(root).ids() == ids
 
 
+def test_a_pipe_is_an_image_that_cannot_be_read(tmp_path):
+    os.mkfifo(tree(tmp_path) / "train/sad/pipe.jpg")
+    source = open_source(tmp_path)
+    for look in (source.size, source.read):
+        with pytest.raises(OSError, match="not a file"):
+            look("train/sad/pipe.jpg")
+
+
+def test_links_to_folders_that_images_lie_behind_are_known(tmp_path):
+    root = tree(tmp_path / "tree")
+    assert open_source(zipped(root, tmp_path / "a.zip")).links() == []
+    (root / "deep").mkdir()
+    for split in ("train", "valid", "test"):
+        (root / split).rename(root / "deep" / split)
+    (root / "deep/train/sad/0.jpg").rename(tmp_path / "0.jpg")
+    (root / "deep/train/sad/0.jpg").symlink_to(tmp_path / "0.jpg")
+    (tmp_path / "link").symlink_to(root)
+    (root / "empty").symlink_to(tmp_path)
+    assert open_source(tmp_path / "link").links() == []
+    (root / "deep").rename(tmp_path / "deep")
+    (root / "deep").symlink_to(tmp_path / "deep")
+    (tmp_path / "deep/test/happy").rename(tmp_path / "happy")
+    (tmp_path / "deep/test/happy").symlink_to(tmp_path / "happy")
+    assert open_source(root).links() == [str(root / "deep"), str(root / "deep/test/happy")]
+
+
 def test_row_1_missing_source(tmp_path):
     assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
 
