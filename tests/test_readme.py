@@ -83,8 +83,11 @@ def test_make_with_another_python_runs_that_one_and_with_the_same_keeps_what_is_
     stand_in = """#!/bin/sh
 case "$*" in
   -VV) echo "$0" | grep -q venv && cat "$(dirname "$0")/version" || basename "$0" ;;
-  "-m venv --clear"*) rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; basename "$0" > .venv/bin/version ;;
-  "-m venv"*) printf '#!/bin/sh\n' > .venv/bin/pip; chmod +x .venv/bin/pip ;;
+  "-m venv"*)
+    [ "$3" != --clear ] || rm -rf .venv
+    mkdir -p .venv/bin
+    [ -e .venv/bin/python ] || { cp "$0" .venv/bin/python; basename "$0" > .venv/bin/version; }
+    echo > .venv/bin/pip; chmod +x .venv/bin/pip ;;
 esac
 """
     for name in ("older", "newer"):
