@@ -120,7 +120,7 @@ RANGES: dict[str, tuple | set[int]] = {
     "model.hidden": COUNT,
     "model.steps": COUNT,
     "model.batch_size": COUNT,
-    "model.learning_rate": AT_LEAST_0,
+    "model.learning_rate": (1e-9, None),
     "model.weight_decay": AT_LEAST_0,
     # promote, export, restore, report
     "margin": SHARE,
@@ -161,6 +161,10 @@ RANGES: dict[str, tuple | set[int]] = {
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
 MAY_BE_SEVERAL = "teacher"  # null in conf/, and a text or a list of them
+# Said here, since the file that a value is from would take its own mistake for an example: one that was emptied, which
+# is null, and a text where a list has to be.
+MAY_BE_NULL = {"optimizer.schedule", "balance.per_class", "initial_weights", "teacher", "output", "run"}
+LISTS = {"data.allow", "data.deny"}
 
 
 def check(step: str, cfg: DictConfig) -> None:
@@ -208,7 +212,7 @@ def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:
     """Refuse one of `values`, or that one of `examples` is missing; what is in `values` alone was added by somebody."""
     for key, known in examples.items():
         if key in values:
-            _value(f"{prefix}{key}", values[key], known)
+            _value(f"{prefix}{key}", values[key], [[]] if f"{prefix}{key}" in LISTS else known)
         elif not fnmatch(f"{prefix}{key}", MAY_BE_TAKEN_OUT):
             raise UserError(f"{prefix}{key}: missing, and it is needed")
 
@@ -218,7 +222,9 @@ def _value(name: str, value: Any, examples: list) -> None:
     if isinstance(value, str) and (value == "???" or value.startswith("${")):
         return  # missing, which is said when it is needed, or the same as another value
     kinds = dict.fromkeys(map(_kind, examples))
-    if kinds == {NULL: None}:
+    if name not in MAY_BE_NULL:
+        kinds.pop(NULL, None)
+    elif kinds == {NULL: None}:
         kinds |= {TEXT: None, LIST: None} if name == MAY_BE_SEVERAL else {TEXT: None}
     kind, bounds = _kind(value), range_of(name)
     if kind == GROUP and GROUP in kinds:
@@ -251,7 +257,7 @@ def _expected(name: str, value: Any, kinds: Iterable[str], examples: list) -> st
     if GROUP in kinds and NULL not in kinds:
         first = next(iter(next(example for example in examples if _kind(example) == GROUP)))
         return f"{name} is a group; give its values one by one, such as {name}.{first}=..."
-    said = f"expected {' or '.join(kinds)}"
+    said = f"expected {' or '.join(kinds) or 'a value'}"
     if TEXT in kinds and _kind(value) in (NUMBER, BOOL):
         return f"{said}; in quotes, {name}='\"{_shown(value)}\"', it is one"
     return f"{said}, such as {name}=[one,another]" if LIST in kinds else said
