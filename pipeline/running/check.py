@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.running.config import CONF
@@ -170,6 +171,16 @@ LISTS = {"data.allow", "data.deny"}
 def check(step: str, cfg: DictConfig) -> None:
     """UserError, naming the first, for a value of the step's config that cannot be."""
     _group("", OmegaConf.to_container(cfg, resolve=False), _examples(step))
+    for group, choice in HydraConfig.get().runtime.choices.items():
+        if group in choices():
+            _named_as_its_file(group, choice)
+
+
+def _named_as_its_file(group: str, choice: str) -> None:
+    """UserError for a file that was copied and kept its name: by it, what is made of one is told from the other's."""
+    name = _file(f"{group}/{choice}").get("name", choice)
+    if name != choice:
+        raise UserError(f"conf/{group}/{choice}.yaml: has name: {name}; expected name: {choice}, as its file is called")
 
 
 def range_of(name: str) -> tuple | set[int] | None:

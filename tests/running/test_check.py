@@ -158,3 +158,15 @@ def test_a_value_that_was_emptied_or_is_no_list_in_its_file_is_refused(
     changed.write_text(changed.read_text().replace(old, new, 1))
     code, _, err = shell(monkeypatch, capfd, "clean", "data=own", "source=faces")
     assert code == 2 and err.startswith(f"pipeline.clean: {said}") and len(err.splitlines()) == 1
+
+
+def test_a_copied_file_that_kept_its_name_is_refused_when_chosen_and_else_in_nobodys_way(
+    own, project, monkeypatch, capfd
+):
+    shutil.copy(own.with_name("class_weight.yaml"), own)
+    code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
+    said = "conf/balance/mine.yaml: has name: class_weight; expected name: mine, as its file is called"
+    assert (code, err) == (2, f"pipeline.balance: {said}\n")
+    assert shell(monkeypatch, capfd, "balance", "balance=class_weight")[0] == 0
+    own.write_text(own.read_text().replace("class_weight", "mine", 1))
+    assert shell(monkeypatch, capfd, "balance", "balance=mine")[0] == 0
