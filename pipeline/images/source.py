@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
+from pipeline.images.left import is_left
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running.errors import UserError
-from pipeline.running.files import is_left
 
 LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
 

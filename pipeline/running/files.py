@@ -18,11 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.images.left import is_left
 from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
-
-LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}  # in folders, by operating systems
 
 # Errors of the system for a place where nothing can be written, and words for those whose own say little.
 NO_PLACE = {
@@ -115,11 +114,6 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
         if place.is_file() or (place.is_dir() and not (place / mark).exists() and not _empty(place)):
             raise UserError(f"{path}: holds something else than this writes (no {mark}); empty it or name another")
         tempfile.TemporaryFile(dir=next(parent for parent in place.parents if parent.exists())).close()
-
-
-def is_left(name: str) -> bool:
-    """Whether a name is one that operating systems leave in folders by themselves."""
-    return name in LEFT or name.startswith("._")
 
 
 def _empty(folder: Path) -> bool:
