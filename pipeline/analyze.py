@@ -11,10 +11,13 @@ Writes to `out`, whole or not at all:
   faces, in a video each once for every look at it; too_small and not_read, faces that were left out; note, what was
   wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too few were seen.
 
+A file that is, byte for byte, the same as one before is not read again; its row's note names that one.
+
 In a CSV one of = + - @ ' at the start of a name, or after a ; in it, has a ' before it, as a spreadsheet would run what
 follows; not so in Parquet.
 """
 
+import hashlib
 import logging
 import math
 import os
@@ -25,7 +28,7 @@ from typing import Any, BinaryIO, TextIO
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.campaign import page, tables
-from pipeline.campaign.faults import FAULTS
+from pipeline.campaign.faults import FAULTS, Fault
 from pipeline.campaign.files import Files, open_files, shown
 from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
@@ -68,6 +71,7 @@ def main(cfg: DictConfig) -> None:
             tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
         made = page.make(title(source), [*ads.values()], kept.faces(), model.about, settings)
         (folder / "index.html").write_text(made, encoding="utf-8")
+        refuse_place(out, source)  # what somebody has put there since would be lost
     say([*ads.values()], out)
 
 
@@ -75,7 +79,11 @@ def refuse_place(out: Path, source: Path) -> None:
     """UserError for an output folder that holds something else than a report, or lies in the source."""
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"out={out}: lies in the source {source}; name another folder")
-    if out.exists() and not (out.is_dir() and may_be_replaced(out)):
+    try:
+        replaceable = not out.exists() or (out.is_dir() and may_be_replaced(out))
+    except OSError as error:  # a name that is too long, a folder without access
+        raise UserError(f"out={out}: can't be looked at ({error.strerror}); name another folder") from None
+    if not replaceable:
         raise UserError(f"out={out}: holds something else than such a report, which would be lost; name another folder")
 
 
@@ -108,18 +116,30 @@ def ad_of(files: Files, name: str) -> Ad:
 
 def shots(files: Files, ads: Mapping[str, Ad], settings: Mapping[str, Any]) -> Iterator[Shot]:
     """All pictures, then of all videos the frames, while showing how far they got."""
+    first: dict[bytes, str] = {}  # of each content the name
     pictures, videos = ([name for name, ad in ads.items() if ad.kind == kind] for kind in ("picture", "video"))
     for name in progress(pictures, len(pictures), "pictures"):
         try:
-            yield Shot(ads[name], content=files.picture(name, settings["limits"]["picture_bytes"]))
+            content = files.picture(name, settings["limits"]["picture_bytes"])
+            refuse_copy(hashlib.sha256(content).digest(), name, first)
+            yield Shot(ads[name], content=content)
         except FAULTS as fault:
             yield Shot(ads[name], fault=fault)
     for number, name in enumerate(videos, 1):
         try:
             with files.video(name) as file:
+                refuse_copy(hashlib.file_digest(file, "sha256").digest(), name, first)
+                file.seek(0)
                 yield from frames(file, ads[name], f"video {number} of {len(videos)}", settings)
         except FAULTS as fault:
             yield Shot(ads[name], fault=fault)
+
+
+def refuse_copy(digest: bytes, name: str, first: dict[bytes, str]) -> None:
+    """Fault for the content of a file before: it tells nothing new, and counted twice it would narrow the ranges."""
+    before = first.setdefault(digest, name)
+    if before != name:
+        raise Fault(f"The same file as {shown(before)}, and left out.")
 
 
 def frames(file: BinaryIO, ad: Ad, what: str, settings: Mapping[str, Any]) -> Iterator[Shot]:
@@ -157,7 +177,7 @@ def say(ads: list[Ad], out: Path) -> None:
     faults = sum(bool(ad.note) for ad in ads)
     log.info("%d of %d files read, %d faces", read, len(ads), faces)
     if faults:
-        log.info("%d with a fault, listed on the page and in ads.csv", faults)
+        log.info("%d with a fault or the same as another, listed on the page and in ads.csv", faults)
     log.info("open %s in a browser; the tables are beside it: ads.csv, faces.csv, faces.parquet", out / "index.html")
 
 

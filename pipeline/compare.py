@@ -5,8 +5,8 @@ runs are those that `rank` ranks: finished, validated on the same images, seeds 
 """
 
 import logging
-import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
     history = histories.read(store, [id for ids in table["run_ids"] for id in ids.split()])
-    history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["initial_run_id"] for row in rows}, store)
+    history["spent"] = cpu_seconds_spent(history, {row["run_id"]: row["earlier_run_ids"] for row in rows}, store)
     log.info("%s: %d entries, %d epochs", cfg.study, len(table), len(history))
 
     tables = compared(table, history, cfg.choices, cfg.confidence)
@@ -82,38 +82,60 @@ def compared(
     return tables
 
 
-def cpu_seconds_spent(history: pd.DataFrame, initial: dict[str, str], store: tracking.Store) -> pd.Series:
+def cpu_seconds_spent(history: pd.DataFrame, earlier: dict[str, str], store: tracking.Store) -> pd.Series:
     """Processor seconds, summed over cores, until the end of each row of `history`, those of earlier runs with them.
 
-    `initial` names the run that a run went on from, or "" for none; those of another experiment are asked for. NaN
-    where a run of the chain is not known or did not log its times.
+    `earlier` names the runs that a run went on from or learned from, separated by spaces; of runs of another experiment
+    the store is asked. Each of them, and of those before them, counts once, however often it was used. NaN where one of
+    them is not known or did not log its times.
     """
-    before = {"": 0.0, rank.UNKNOWN: math.nan}
+    earlier = {rank.UNKNOWN: ""} | earlier
 
-    def until_end(run_id: str) -> float:
-        if run_id not in before:
-            own = histories.read(store, [run_id], ["epoch_cpu_seconds"])["epoch_cpu_seconds"]
-            before[run_id] = until_end(went_on_from(run_id)) + own.sum(skipna=False, min_count=1)
-        return before[run_id]
+    @cache
+    def before(run_id: str) -> frozenset[str]:
+        run = None if run_id in earlier else store.run(run_id)
+        ids = (rank.earlier_runs(run) if run else earlier.get(run_id, "")).split()
+        return frozenset(ids).union(*map(before, ids))
 
-    def went_on_from(run_id: str) -> str:
-        run = None if run_id in initial else store.run(run_id)
-        return rank.initial_run(run) if run else initial.get(run_id, "")
+    @cache
+    def took(run_id: str) -> float:
+        own = histories.read(store, [run_id], ["epoch_cpu_seconds"])["epoch_cpu_seconds"]
+        return own.sum(skipna=False, min_count=1)
 
-    own = history.sort_values("epoch").groupby("run_id")["epoch_cpu_seconds"].cumsum()
-    return own + history["run_id"].map(lambda run_id: until_end(initial[run_id]))
+    own = history.sort_values("epoch").groupby("run_id")["epoch_cpu_seconds"].cumsum(skipna=False)
+    return own + history["run_id"].map(lambda run_id: sum(map(took, sorted(before(run_id)))))
 
 
 def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Each entry's highest accuracy and lowest loss on train and valid, over all epochs; of several seeds the mean."""
-    entry = {id: row.run_id for row in table.itertuples() for id in row.run_ids.split()}
+    """Each entry's highest accuracy and lowest loss on train and valid, over all epochs; of several seeds the mean.
+
+    `cpu_seconds` are those until its end, NaN where they are not known.
+    """
     grouped = history.groupby("run_id")
     columns = {
         f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
         for measure, kind in MEASURES.items()
     }
-    of_entry = pd.DataFrame(columns).groupby(entry).mean()
-    return table[["rank", "run", "label", "run_id", "model"]].join(of_entry, on="run_id")
+    of_entry = pd.DataFrame(columns).groupby(entries(table)).mean()
+    of_entry["cpu_seconds"] = grouped["spent"].max(skipna=False).groupby(entries(table)).mean(skipna=False)
+    return table[["rank", "run", "label", "run_id", "run_ids", "model"]].join(of_entry, on="run_id")
+
+
+def entries(table: pd.DataFrame) -> dict[str, str]:
+    """Of every run of a ranking the run that its entry goes by."""
+    return {id: row.run_id for row in table.itertuples() for id in row.run_ids.split()}
+
+
+def by_entry(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """A history with a row per entry and epoch, the mean of the entry's seeds, and what a table has of the entry.
+
+    `best` is the mean of their best accuracies so far; its last is the accuracy that the entry is ranked by.
+    """
+    of_runs = history.sort_values("epoch")
+    of_runs["best"] = of_runs.groupby("run_id")["val_accuracy"].cummax()
+    of_runs["run_id"] = of_runs["run_id"].map(entries(table))
+    means = of_runs.groupby(["run_id", "epoch"], as_index=False).mean(skipna=False)
+    return means.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")
 
 
 def extremes(best: pd.DataFrame) -> pd.DataFrame:
@@ -140,14 +162,14 @@ def extremes(best: pd.DataFrame) -> pd.DataFrame:
 
 def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.DataFrame], cfg: DictConfig):
     """Yield name and Figure, one at a time: a hundred at once would fill the memory."""
-    chosen = history.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")
+    means = by_entry(table, history)
     yield "top_and_bottom", curves.top_and_bottom(table, cfg.top, cfg.bottom)
     yield "histogram", curves.histogram(table["best_val_accuracy"], cfg.bins)
-    if len(history):
-        yield "heatmap", curves.heatmap(history, table)
+    if len(means):
+        yield "heatmap", curves.heatmap(means, table)
         yield "boxes", curves.boxes(tables["per_run"])
-    timed = chosen.dropna(subset="spent")
-    if len(timed):  # what was imported has no times
+    known = tables["per_run"].dropna(subset="cpu_seconds")["run_id"]  # what was imported has no times
+    if len(timed := means[means["run_id"].isin(known)]):
         yield "cost", curves.cost(timed)
     if len(tables["main_effects"]):
         yield "main_effects", curves.effects(tables["main_effects"])
@@ -157,7 +179,7 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
             "rgb_vs_grayscale",
             curves.differences(tables["rgb_vs_grayscale_pairs"], summary, "rgb", "grayscale"),
         )
-    yield from curves.learning_grids(chosen)
+    yield from curves.learning_grids(means)
 
 
 def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:

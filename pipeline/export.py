@@ -5,8 +5,8 @@ emotion/<version>/ (the SavedModel; the version is the time in seconds, since th
 serves), litert/<precision>.tflite, and manifest.json; `formats` leaves some out. Every format takes `image` uint8
 [N, size, size, channels] and returns `probabilities` float32 [N, 7] in the order of the manifest's `labels`, as the
 model's softmax gave them. The manifest's `temperature` T is for whoever serves to apply: p ** (1 / T), divided by their
-sum. An answer whose highest probability is then not above `threshold` is "not sure"; of the others, `precision` were
-right on valid.
+sum. An answer whose highest probability is then not above `threshold` is "not sure"; `precision` is how often the
+others were to be right when it was chosen on valid: an aim, not a measurement.
 """
 
 import logging

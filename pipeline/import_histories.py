@@ -7,8 +7,8 @@ value per epoch. All files are read and checked before the first run is made; wh
 import hashlib
 import json
 import logging
-import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def read_history(file: Path, content: bytes) -> dict[str, list[float]]:
     """The measures of a history, lists of equal length; an accuracy is 0..1. UserError for anything else."""
     try:
         history = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: is not JSON ({error}); take it out, or fetch it again") from None
     if not isinstance(history, dict) or not all(isinstance(history.get(measure), list) for measure in MEASURES):
         found = ", ".join(history) if isinstance(history, dict) else type(history).__name__
@@ -125,10 +125,11 @@ def read_history(file: Path, content: bytes) -> dict[str, list[float]]:
     if len(set(lengths.values())) > 1 or not lengths["loss"]:
         raise UserError(f"{file}: expected one value per epoch in every list, found {lengths}; take it out")
     for measure in MEASURES:
-        highest = 1.0 if "accuracy" in measure else math.inf
+        highest = 1.0 if "accuracy" in measure else sys.float_info.max
         for epoch, value in enumerate(history[measure], 1):
-            if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= highest:
-                raise UserError(f"{file}: {measure} in epoch {epoch} is {value}, not a possible value; take it out")
+            if type(value) not in (int, float) or not 0 <= value <= highest:
+                shown = f"{value!r:.50}"  # a whole number in JSON may have thousands of digits
+                raise UserError(f"{file}: {measure} in epoch {epoch} is {shown}, not a possible value; take it out")
     return {measure: history[measure] for measure in MEASURES}
 
 

@@ -23,7 +23,7 @@ from pipeline.running.files import whole_file, write_json
 
 log = logging.getLogger(__name__)
 
-UNKNOWN = "unknown"  # the run that a run went on from, where a model file alone was named
+UNKNOWN = "unknown"  # a run's earlier run, where a model file alone was named
 LONGEST = 50  # characters of what tells entries of one name apart; more is not read
 
 
@@ -92,14 +92,18 @@ def row(run: Run) -> dict[str, Any]:
         "apart": tags.get("apart", ""),
         "caution": tags.get("caution", ""),
         "command": tags["command"],
-        "initial_run_id": initial_run(run),
+        "earlier_run_ids": earlier_runs(run),
     }
 
 
-def initial_run(run: Run) -> str:
-    """The id of the run that this one went on from; "" when from none, UNKNOWN when from a model without its run."""
-    began_anew = run.data.params.get("initial_weights", "None") == "None"
-    return run.data.tags.get("initial_run_id", "" if began_anew else UNKNOWN)
+def earlier_runs(run: Run) -> str:
+    """The ids, separated by spaces, of the runs that this one went on from or learned from, which may be the same.
+
+    UNKNOWN stands for models that are of no run, and for the teachers of a training from before their runs were noted.
+    """
+    noted = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
+    named = (choice for choice in noted if run.data.params.get(choice, "None") not in ("None", "[]"))
+    return " ".join(run.data.tags.get(noted[choice], UNKNOWN) for choice in named)
 
 
 def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:

@@ -38,6 +38,7 @@ def main(cfg: DictConfig) -> None:
         "about": about,
         "tested_apart": apart,
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
+        "untimed": int(tables["per_run"]["cpu_seconds"].isna().sum()),
         "unpaired": int((table["compared_by"] == compare.UNPAIRED).sum()),
         "axis": axis(table),
         "tables": {name: each.to_dict("records") for name, each in tables.items()},
@@ -57,13 +58,13 @@ def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFram
     table = read_table(reports / "ranking.csv", again, keep_default_na=False, na_values=[""])
     tables = {file.stem: read_table(file, again) for file in sorted((reports / "tables").glob("*.csv"))}
     try:
-        compared = tables["per_run"]["run_id"].tolist()
+        compared = tables["per_run"]["run_ids"].tolist()
         next((reports / "figures").iterdir())
     except (FileNotFoundError, KeyError, StopIteration) as error:
         raise UserError(
             f"{reports}: {getattr(error, 'filename', None) or error or 'figures'} is not there; {again}"
         ) from None
-    if about["study"] != study or compared != table["run_id"].tolist():
+    if about["study"] != study or compared != table["run_ids"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
     return about, table, tables
 

@@ -68,8 +68,7 @@ def main(cfg: DictConfig) -> None:
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             store.tag(run_id, {"parameters": model.count_params(), **_images(arrays)})
-            if values["initial_weights"] and (initial := earlier.run_id(values["initial_weights"])):
-                store.tag(run_id, {"initial_run_id": initial})
+            store.tag(run_id, _earlier_runs(values))
             if state := checkpoints.restore(model):
                 log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
                 store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log
@@ -142,6 +141,16 @@ def _new_run(store: tracking.Store, name: str, params: dict, tags: dict) -> str:
     store.log_dataset(run_id, params["data.name"], tags["train_digest"], "training")
     store.log_dataset(run_id, params["data.name"], tags["valid_digest"], "validation")
     return run_id
+
+
+def _earlier_runs(values: Mapping[str, Any]) -> dict[str, str]:
+    """Which runs the models that this one goes on from, or learns from, are of; no tag where one is of none."""
+    tags = {}
+    for tag, paths in (("initial_run_id", values["initial_weights"]), ("teacher_run_ids", values["teacher"])):
+        ids = [earlier.run_id(path) for path in ([paths] if isinstance(paths, str) else paths or [])]
+        if ids and all(ids):
+            tags[tag] = " ".join(ids)
+    return tags
 
 
 def _images(arrays: Arrays) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The campaign report: from pictures and videos to tables and a page, without TensorFlow and without a network."""
 
 import csv
+import errno
 import html
 import re
 import subprocess
@@ -183,6 +184,27 @@ def test_a_zip_alone_is_read_and_what_is_damaged_in_it_is_told(exported, tmp_pat
     assert "can't be read" in bad["note"] and bad["note"] in page
 
 
+def test_a_copy_of_a_picture_or_video_is_named_and_changes_no_figure(exported, tmp_path):  # noqa: F811
+    (tmp_path / "in/old").mkdir(parents=True)
+    for seed, kind in enumerate(("happy", "sad", "surprise", "happy")):
+        (tmp_path / f"in/{seed}.jpg").write_bytes(encoded(portrait(kind, seed, 200)))
+    film(tmp_path / "in/a.mp4", [portrait(side=200)])
+    once = made(tmp_path / "in", tmp_path / "once", exported)
+    for copy, of in {"old/5.jpg": "0.jpg", "old/6.jpg": "0.jpg", "b.mp4": "a.mp4"}.items():
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / of).read_bytes())
+    twice = made(tmp_path / "in", tmp_path / "twice", exported)
+    assert (once / "faces.csv").read_bytes() == (twice / "faces.csv").read_bytes()
+    notes = {row["file"]: (row["note"], row["faces"]) for row in rows(twice / "ads.csv") if row["note"]}
+    same_picture, same_video = (f"The same file as {name}, and left out." for name in ("0.jpg", "a.mp4"))
+    assert notes == {"old/5.jpg": (same_picture, "0"), "old/6.jpg": (same_picture, "0"), "b.mp4": (same_video, "0")}
+    mixes = [
+        (folder / "index.html").read_text().partition('id="ads"')[0].partition('id="mix"')[2]
+        for folder in (once, twice)
+    ]
+    assert mixes[0] == mixes[1] and "whisker" in mixes[0]
+    assert same_video in (twice / "index.html").read_text()
+
+
 def test_a_slide_show_alone_is_read_and_its_slides_count_for_as_long_as_they_are_shown(
     exported,  # noqa: F811
     tmp_path,
@@ -243,8 +265,33 @@ def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, wher
     assert not (tmp_path / "campaign/report").exists()
 
 
+def test_what_somebody_puts_there_meanwhile_stays_as_it_is(exported, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "a.jpg").write_bytes(encoded(portrait(side=200)))
+    out, write_ads = made(tmp_path / "a.jpg", tmp_path / "out", exported), analyze.tables.write_ads
+    monkeypatch.setattr(
+        analyze.tables, "write_ads", lambda *given: ((out / "thesis.txt").write_text("years"), write_ads(*given))
+    )
+    with pytest.raises(UserError, match=r"out=.*out: holds something else"):
+        made(tmp_path / "a.jpg", out, exported)
+    assert {path.name for path in out.iterdir()} == analyze.WRITTEN | {"thesis.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "out"}
+
+
+@pytest.mark.parametrize("look", ("exists", "iterdir"))
+def test_a_place_that_cannot_be_looked_at_is_one_line(tmp_path, monkeypatch, look):
+    with pytest.raises(UserError, match=r"^out=.*x: can't be looked at \(File name too long\); name another folder$"):
+        analyze.refuse_place(tmp_path / ("x" * 300), Path("campaign"))
+
+    def closed(path):  # root may look everywhere
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, look, closed)
+    with pytest.raises(UserError, match=r"can't be looked at \(Permission denied\); name another folder$"):
+        analyze.refuse_place(tmp_path, tmp_path / "campaign.zip")
+
+
 def test_an_empty_folder_and_a_report_may_be_replaced_once_a_system_has_left_something_there_too(tmp_path):
-    for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db")):
+    for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db", ".~lock.faces.csv#")):
         for name in names:
             (tmp_path / name).touch()
         analyze.refuse_place(tmp_path, Path("campaign"))

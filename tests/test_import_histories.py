@@ -96,6 +96,8 @@ def test_an_import_that_was_killed_is_finished_by_the_next(folder, monkeypatch):
         ("model_1_concept_sgd_rgb_8_augment_history.json", "empty", "one value per epoch"),
         ("model_1_concept_sgd_rgb_8_augment_history.json", "nan", "loss in epoch 2 is nan"),
         ("model_1_concept_sgd_rgb_8_augment_history.json", "above", "val_accuracy in epoch 1 is 1.5"),
+        ("model_1_concept_sgd_rgb_8_augment_history.json", "huge", "loss in epoch 1 is 1000000.*0, not a possible"),
+        pytest.param("model_1_concept_sgd_rgb_8_augment_history.json", "[" * 100_000, "is not JSON", id="deep"),
         ("model_9_sgd_rgb_8_augment_history.json", "good", "unknown name"),
         ("model_1_concept_sgd_rgb_0_augment_history.json", "good", "unknown name"),
         ("notes.json", "good", "unknown name"),
@@ -108,6 +110,7 @@ def test_a_bad_file_is_named_and_nothing_is_imported(folder, name, content, expe
         "unequal": good | {"loss": [1.0]},
         "empty": {measure: [] for measure in good},
         "nan": good | {"loss": [0.5, float("nan")]},
+        "huge": good | {"loss": [10**400, 0.5]},
         "above": good | {"val_accuracy": [1.5, 0.5]},
     }
     (folder / name).write_text(json.dumps(variants[content]) if content in variants else content)

@@ -125,6 +125,8 @@ def test_compare_writes_every_figure_and_table(folder):
     extremes = pd.read_csv(folder / "reports/tables/extremes.csv").set_index("measure")
     assert extremes.loc["highest_val_accuracy", "max"] == pytest.approx(0.695), "the mean of its seeds, as ranked"
     assert extremes.loc["lowest_val_loss", "median"] == 1.2
+    per_run = pd.read_csv(folder / "reports/tables/per_run.csv")
+    assert per_run["cpu_seconds"].tolist() == [60] * 8 and len(per_run.loc[0, "run_ids"].split()) == 2
 
 
 def test_class_counts_before_and_after_cleaning(tmp_path):
@@ -190,6 +192,7 @@ def test_the_page_shows_the_best_runs_evaluation_and_worst_faces(page):
         assert expected in page
     assert len(re.findall(r"A face labelled \w+, taken for \w+", page)) == 5
     assert "The project drew them itself" in page
+    assert "Shown is seed 0, the best on valid of 2 seeds" in page
 
 
 def test_the_page_says_in_plain_words_what_it_does_not_show(page):
@@ -228,6 +231,12 @@ def test_a_page_of_other_runs_than_were_compared_is_refused(folder, tmp_path):
         report.read_reports(tmp_path, "sample")
     with pytest.raises(UserError, match="not of the same runs of other"):
         report.read_reports(folder / "reports", "other")
+    shutil.copytree(folder / "reports", tmp_path, dirs_exist_ok=True)
+    ranking = pd.read_csv(tmp_path / "ranking.csv")
+    ranking.loc[0, "run_ids"] += " one-that-was-trained-since"
+    ranking.to_csv(tmp_path / "ranking.csv", index=False)
+    with pytest.raises(UserError, match="not of the same runs of sample"):
+        report.read_reports(tmp_path, "sample")
 
 
 def test_runs_that_were_tested_on_different_images_are_told(folder, caplog):

@@ -162,7 +162,7 @@ def test_training_goes_on_from_an_earlier_run(project):
     run(*still, output="second")
     assert len(runs()) == 2, "the same run again is skipped"
     store = open_store("mlruns", "sample", create=False)
-    initial = {row["run_id"]: row["initial_run_id"] for row in map(rank.row, runs())}
+    initial = {row["run_id"]: row["earlier_run_ids"] for row in map(rank.row, runs())}
     (later, earlier) = (next(each for each in initial if bool(initial[each]) is goes_on) for goes_on in (True, False))
     assert initial[later] == earlier
     history = histories.read(store, [later, earlier])
@@ -176,7 +176,7 @@ def test_training_goes_on_from_an_earlier_run(project):
     shutil.copy(first / "model.keras", "alone.keras")
     for path, known in (("first/train/model.keras", earlier), ("alone.keras", rank.UNKNOWN)):
         run("epochs=1", f"initial_weights={path}", "seed=7", output=f"from_{known}")
-        assert rank.row(runs()[0])["initial_run_id"] == known
+        assert rank.row(runs()[0])["earlier_run_ids"] == known
     run("epochs=1", "seed=1", output="other")
     shutil.copytree("other/train", "first/train", dirs_exist_ok=True)
     run(*still, output="second")
@@ -192,6 +192,14 @@ def test_a_teacher_moves_the_training_towards_what_it_says(project):
     said = teacher.predict(np.asarray(valid), verbose=0)
     distances = [np.abs(pupil.predict(np.asarray(valid), verbose=0) - said).mean() for pupil in pupils]
     assert distances[0] < distances[1]
+    teacher_id, taught_id = (
+        json.loads((Path(each) / "run.json").read_text())["run_id"] for each in ("teacher/train", taught)
+    )
+    assert rank.row(runs()[1])["run_id"] == taught_id
+    assert rank.row(runs()[1])["earlier_run_ids"] == f"{teacher_id} {teacher_id}"
+    shutil.copy("teacher/train/model.keras", "alone.keras")
+    run("epochs=1", "teacher=[teacher,alone.keras]", "initial_weights=teacher", output="both")
+    assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {rank.UNKNOWN}"
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])

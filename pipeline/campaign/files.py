@@ -1,5 +1,6 @@
 """The files of a campaign where they lie: a folder, a .zip or a single file, read in place and never changed."""
 
+import math
 import shutil
 import tempfile
 import zipfile
@@ -31,6 +32,10 @@ class Files:
         """The file, open at its start. OSError where it can't be read."""
         raise NotImplementedError
 
+    def size(self, name: str) -> int:
+        """Bytes of the file, without reading it. OSError where it can't be looked at."""
+        raise NotImplementedError
+
     def kind(self, name: str) -> str:
         """What a file is by its content, "picture" or "video"; a fault for all else and for what can't be read."""
         with self.readable(name) as file:
@@ -49,8 +54,8 @@ class Files:
         """The bytes of a picture file of at most so many; Unreadable for more, Fault where they can't be read."""
         with self.readable(name) as file:
             data = file.read(most + 1)
-        if len(data) > most:
-            raise Unreadable("too_many_bytes")
+            if len(data) > most:
+                raise too_large(self.size(name), most, "make it smaller, {} at most")
         return data
 
     @contextmanager
@@ -82,6 +87,9 @@ class InFolder(Files):
             raise OSError("it is no ordinary file")
         return path.open("rb")
 
+    def size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
+
 
 class InZip(Files):
     """Files of a .zip."""
@@ -94,10 +102,14 @@ class InZip(Files):
     def open(self, name: str) -> BinaryIO:
         return self.zip.open(self.entries[name])
 
+    def size(self, name: str) -> int:
+        return self.entries[name].file_size
+
     @contextmanager
     def video(self, name: str) -> Iterator[BinaryIO]:
-        if self.entries[name].file_size > self.largest_video:
-            raise Unreadable("too_many_bytes")
+        if self.size(name) > self.largest_video:
+            advice = "one of over {} is read from a folder only: unpack the zip and give its folder"
+            raise too_large(self.size(name), self.largest_video, advice)
         with tempfile.TemporaryFile() as unpacked, self.readable(name) as file:
             shutil.copyfileobj(file, unpacked, 1 << 20)
             unpacked.seek(0)
@@ -106,7 +118,11 @@ class InZip(Files):
 
 def open_files(where: Path, largest_video: int) -> Files:
     """What lies under a folder, in a .zip or is one file; UserError when it is missing or there is nothing in it."""
-    if not where.exists():
+    try:
+        there = where.exists()
+    except OSError as error:  # a name that is too long, a folder around it without access
+        raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
+    if not there:
         raise UserError(f"{where}: not there; expected a folder or a .zip of {WANTED}, or one of them")
     if where.is_dir():
         files = InFolder(where, walk(where)[0], largest_video)
@@ -127,6 +143,12 @@ def _is_zip(where: Path) -> bool:
             return file.read(4) == b"PK\3\4"
     except OSError as error:
         raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
+
+
+def too_large(size: int, most: int, advice: str) -> Unreadable:
+    """What is said of a file of more bytes than it may have; in `advice` {} stands for how many that are."""
+    mb = math.ceil(10 * size / 2**20) / 10  # rounded up, so that what is over a limit is so in words as well
+    return Unreadable("too_many_bytes", f"The file is too large, {mb:,g} MB; {advice.format(f'{most / 2**20:g} MB')}.")
 
 
 def shown(name: str) -> str:

@@ -13,6 +13,10 @@ from pipeline.serving.pictures import too_many_pixels
 
 FORMATS = ("MP4", "MOV", "MKV", "WebM", "AVI")  # that `is_video` knows
 
+# What FFmpeg may take a file for, by its own names: `is_video` looks at a few bytes, and what has them can be something
+# else further on, as a description of a stream (SDP), for which FFmpeg opens ports and waits.
+_DEMUXERS = "mov,mp4,matroska,webm,avi"
+
 # Brands of the box that MP4 and MOV begin with too (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6; Canon's CR3)
 _STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 
@@ -29,7 +33,8 @@ _NO_PICTURE = "The video has no picture in it."
 def is_video(head: bytes) -> bool:
     """Whether a file's first bytes are those of MP4 or MOV, Matroska or WebM, or AVI.
 
-    Nothing else is given to FFmpeg: it would also take lists that name other files and addresses.
+    Nothing else is given to FFmpeg, which would also take lists that name other files and addresses, and it is held to
+    these formats where it tells them by more of the file.
     """
     boxes = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
     if is_still(head):
@@ -48,6 +53,7 @@ class Video:
     def __init__(self, file: BinaryIO, pixels: int):
         """Fault for one that can't be opened, Unreadable for larger frames; `file` has to stay open."""
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said by its fault
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{_DEMUXERS}"  # whatever else was set
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
             self.capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [])

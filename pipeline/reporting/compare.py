@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 UNPAIRED = "two proportions"  # the test when it is not known which images both got right
+ROUNDING = np.finfo(np.float32).eps  # of an accuracy, as Keras gives it
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -75,13 +76,15 @@ def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float) 
 
 
 def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, confidence: float) -> pd.DataFrame:
-    """How far each value of each choice lies from the mean of all, with the other choices held equal.
+    """How far each value of each choice lies from the mean of the choice's values, with the other choices held equal.
 
-    Least squares on deviation-coded choices (Montgomery, "Design and Analysis of Experiments", ch. 5 and 15: a grid
-    with holes, as when two batch sizes were run in one channel mode only, needs the fit rather than plain means). Rows:
-    choice, value, runs, mean, effect, low, high. The interval is Student's t from the scatter that the choices leave
-    unexplained, so interactions widen it. When the grid cannot separate two choices, or leaves no run over to judge the
-    scatter by, `effect` is the plain difference from the mean and the interval is NaN.
+    In that mean each value counts alike, however many runs it has. Least squares on deviation-coded choices
+    (Montgomery, "Design and Analysis of Experiments", ch. 5 and 15: a grid with holes, as when two batch sizes were run
+    in one channel mode only, needs the fit rather than plain means). Rows: choice, value, runs, mean, effect, low,
+    high, p_value. The interval is Student's t from the scatter that the choices leave unexplained, so interactions
+    widen it, and is for one value alone; the p-value of the same t is adjusted for asking about all of them (Holm).
+    Both are NaN when the grid cannot separate two choices, and then `effect` is of plain means; when it leaves no run
+    over to judge the scatter by; and when nothing scatters, as where all runs collapsed to one answer.
     """
     choices = [choice for choice in choices if table[choice].nunique() > 1]
     coded = {choice: _deviations(table[choice]) for choice in choices}
@@ -92,22 +95,27 @@ def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, conf
     if separable:
         inverse = np.linalg.inv(design.T @ design)
         coefficients = inverse @ design.T @ y
-        variance = ((y - design @ coefficients) ** 2).sum() / freedom
-        t = stats.t.ppf((1 + confidence) / 2, freedom)
+        residuals = y - design @ coefficients
+        scatters = np.abs(residuals).max() > ROUNDING * np.abs(y).max()
+        variance = (residuals**2).sum() / freedom if scatters else np.nan
     rows, position = [], 1
     for choice, (values, columns) in coded.items():
         width = columns.shape[1]
-        for number, value in enumerate(values):
-            chosen = table[choice] == value
-            row = {"choice": choice, "value": value, "runs": int(chosen.sum()), "mean": float(y[chosen].mean())}
-            effect, half = float(y[chosen].mean() - y.mean()), np.nan
+        means = [float(y[table[choice] == value].mean()) for value in values]
+        for number, (value, mean) in enumerate(zip(values, means, strict=True)):
+            effect, error = mean - np.mean(means), np.nan
             if separable:
                 weights = np.zeros(design.shape[1])
                 weights[position : position + width] = np.eye(width)[number] if number < width else -1
-                effect, half = float(weights @ coefficients), float(t * np.sqrt(variance * weights @ inverse @ weights))
-            rows.append(row | {"effect": effect, "low": effect - half, "high": effect + half})
+                effect, error = weights @ coefficients, np.sqrt(variance * weights @ inverse @ weights)
+            runs = int((table[choice] == value).sum())
+            rows.append((choice, value, runs, mean, float(effect), float(error)))
         position += width
-    return pd.DataFrame(rows, columns=["choice", "value", "runs", "mean", "effect", "low", "high"])
+    found = pd.DataFrame(rows, columns=["choice", "value", "runs", "mean", "effect", "error"])
+    effect, error = found["effect"].to_numpy(float), found.pop("error").to_numpy(float)
+    half = stats.t.ppf((1 + confidence) / 2, freedom) * error
+    p_values = 2 * stats.t.sf(np.abs(effect) / error, freedom)
+    return found.assign(low=effect - half, high=effect + half, p_value=holm(p_values))
 
 
 def _deviations(column: pd.Series) -> tuple[list, np.ndarray]:

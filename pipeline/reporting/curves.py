@@ -39,16 +39,17 @@ def top_and_bottom(table: pd.DataFrame, top: int, bottom: int) -> Figure:
 
 
 def learning_grids(history: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
-    """Per model and channel mode: accuracy and loss on valid by epoch, a column per optimizer, a line per batch size.
+    """Per model and channel mode: accuracy and loss on valid by epoch, a column per optimizer, a line per entry.
 
-    `history` has a row per run and epoch with the run's choices. Yields a name and a figure.
+    A batch size has its colour. `history` has a row per entry and epoch with the entry's choices. Yields a name and a
+    figure.
     """
     sizes = sorted(history["batch_size"].unique())
     colours = dict(zip(sizes, seaborn.color_palette("colorblind", len(sizes)), strict=True))
     limits = {
         "val_accuracy": _limits(history["val_accuracy"], history["val_accuracy"].max()),
         # One diverged epoch must not flatten every curve; twice the loss of guessing says enough.
-        "val_loss": _limits(history["val_loss"], min(history["val_loss"].quantile(0.99), 2 * np.log(len(LABELS)))),
+        "val_loss": _limits(history["val_loss"], min(history["val_loss"].max(), 2 * np.log(len(LABELS)))),
     }
     for (model, channels), part in history.groupby(["model", "channels"]):
         optimizers = sorted(part["optimizer"].unique())
@@ -56,8 +57,9 @@ def learning_grids(history: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
         grid = figure.subplots(2, len(optimizers), squeeze=False, sharex=True, sharey="row")
         for column, optimizer in enumerate(optimizers):
             for _, run in part[part["optimizer"] == optimizer].groupby("run_id", sort=False):
+                look = {"color": colours[run["batch_size"].iloc[0]], "linewidth": 1.2, "marker": _marker(run)}
                 for axes, measure in zip(grid[:, column], limits, strict=True):
-                    axes.plot(run["epoch"], run[measure], color=colours[run["batch_size"].iloc[0]], linewidth=1.2)
+                    axes.plot(run["epoch"], run[measure], **look)
             grid[0, column].set_title(optimizer)
             grid[1, column].set_xlabel("epoch")
         for axes, measure, label in zip(grid, limits, ("accuracy on valid", "loss on valid"), strict=True):
@@ -91,7 +93,7 @@ def histogram(accuracy: pd.Series, bins: int) -> Figure:
 
 
 def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
-    """Accuracy on valid by entry, in order of the ranking, and epoch."""
+    """Accuracy on valid by entry, in order of the ranking, and epoch; `history` has a row per entry and epoch."""
     wide = history.pivot(index="run_id", columns="epoch", values="val_accuracy").reindex(table["run_id"])
     names = [f"{row.rank}  {row.label}" for row in table.itertuples()]
     height = min(1.5 + 0.17 * len(wide), TALLEST)
@@ -112,17 +114,16 @@ def heatmap(history: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 
 def cost(history: pd.DataFrame) -> Figure:
-    """Best accuracy on valid so far against the processor time spent until then, a line per run, a colour per model.
+    """Best accuracy on valid so far against the processor time spent until then, a line per entry, a colour per model.
 
-    `history` has a row per run and epoch with the run's model, val_accuracy and spent, in seconds summed over cores.
+    `history` has a row per entry and epoch: its model, `best` and `spent`, in seconds summed over cores.
     """
     models = sorted(history["model"].unique())
     colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for (model, _), run in history.sort_values("epoch").groupby(["model", "run_id"], sort=False):
-        spent, best = run["spent"] / 60, run["val_accuracy"].cummax()
-        axes.plot(spent, best, color=colours[model], linewidth=1.2, alpha=0.8, marker="." if len(run) < 20 else None)
+        axes.plot(run["spent"] / 60, run["best"], color=colours[model], linewidth=1.2, alpha=0.8, marker=_marker(run))
     axes.set(xlabel="processor time of the training, minutes (summed over cores)", ylabel="best accuracy on valid")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a short range has no power of ten in it
@@ -175,7 +176,7 @@ def differences(pairs: pd.DataFrame, figures: dict, first: str, second: str) -> 
 
 
 def effects(table: pd.DataFrame) -> Figure:
-    """How far each value of each choice lies from the mean, in percentage points, with its interval."""
+    """How far each value of each choice lies from the mean of the values, in percentage points, with its interval."""
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
     place = np.arange(len(table))
@@ -188,7 +189,8 @@ def effects(table: pd.DataFrame) -> Figure:
         axes.axhline(start - 0.5, color=QUIET, linewidth=0.6)
     axes.set_yticks(place, [f"{row.choice} = {row.value}  ({row.runs})" for row in table.itertuples()])
     axes.invert_yaxis()
-    axes.set(xlabel="accuracy on valid, percentage points from the mean", title="Effect of each choice (entries)")
+    axes.set_xlabel("accuracy on valid, percentage points from the mean of the values, each counted alike")
+    axes.set_title("Effect of each choice (entries)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -210,8 +212,12 @@ def _point(colour: str) -> dict:
     return {"fmt": "o", "color": colour, "capsize": 3, "markersize": 5}
 
 
+def _marker(run: pd.DataFrame) -> str | None:
+    return "." if len(run) < 20 else None  # a line of one epoch could not be seen without
+
+
 def _limits(values: pd.Series, high: float) -> tuple[float, float]:
-    """An axis from nearly the lowest value to `high`, with a margin."""
-    low = min(values.quantile(0.01), high)
+    """An axis from the lowest value, which may be a whole training of one epoch, to `high`, with a margin."""
+    low = min(values.min(), high)
     margin = 0.05 * (high - low) or 0.05
     return (low - margin, high + margin) if np.isfinite(low) else (0.0, 1.0)

@@ -13,6 +13,8 @@ from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 from pipeline.labels import LABELS
 from pipeline.reporting.calibration import area
 
+NONE = "–"  # in place of a figure that is not defined
+
 
 def learning_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     """Accuracy and loss by epoch on train and valid, the best epoch marked; `history` is a run's history.csv."""
@@ -29,7 +31,10 @@ def learning_curves(history: pd.DataFrame, title: str, path: Path) -> None:
 
 
 def confusion(matrix: np.ndarray, title: str, path: Path) -> None:
-    """Confusion matrix [7, 7] (rows: true) as shares of each true class, the number of images in the title."""
+    """Confusion matrix [7, 7] (rows: true) as shares of each true class, the number of images in the title.
+
+    An emotion without images has no shares, which are not 0.
+    """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
@@ -37,17 +42,24 @@ def confusion(matrix: np.ndarray, title: str, path: Path) -> None:
     display.plot(
         ax=axes, cmap="Blues", values_format=".2f", colorbar=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1}
     )
+    for text in display.text_[matrix.sum(1) == 0].ravel():
+        text.set_text(NONE)
     axes.set(title=f"{title}: share of each true emotion, {int(matrix.sum()):,} images")
     figure.savefig(path, dpi=110)
 
 
 def classification(per_class: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
-    """Precision, recall and F1 of each emotion as a heatmap; the emotion's number of images beside its name."""
+    """Precision, recall and F1 of each emotion as a heatmap; the emotion's number of images beside its name.
+
+    An emotion without images has none of them.
+    """
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
-    table = pd.DataFrame(per_class).T[["precision", "recall", "f1-score"]].astype(float)
+    table = pd.DataFrame(per_class).T[["precision", "recall", "f1-score", "support"]].astype(float)
+    there = table.pop("support") > 0
+    said = table.map("{:.2f}".format).where(there, NONE, axis=0)
     table.index = [f"{label} ({per_class[label]['support']:.0f})" for label in table.index]
-    seaborn.heatmap(table, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axes)
+    seaborn.heatmap(table, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axes)
     axes.set(title=f"{title}: by emotion (images)")
     figure.savefig(path, dpi=110)
 

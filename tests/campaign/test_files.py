@@ -1,5 +1,6 @@
 """What lies in a source: folders, zips, single files, and what is refused or set aside."""
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_a_source_that_is_none_is_one_line(tmp_path, name, said):
         open_files(tmp_path / name, 100)
 
 
+def test_a_source_that_cannot_be_looked_at_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"xx\.zip: can't be read \(File name too long\); grant access to it, or mend"):
+        open_files(tmp_path / ("x" * 300 + ".zip"), 100)
+
+    def closed(path):  # root may look everywhere
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    with pytest.raises(UserError, match=r"can't be read \(Permission denied\); grant access"):
+        open_files(tmp_path, 100)
+
+
 @pytest.mark.parametrize("entry", ("./c:/a.jpg", "../a.jpg", "/a.jpg", "b\\..\\a.jpg", "\\a.jpg", "c:\\a.jpg"))
 def test_a_zip_that_leads_out_is_refused_by_name(tmp_path, entry):
     with pytest.raises(UserError, match="leads out of the zip"):
@@ -77,11 +90,19 @@ def test_a_zip_that_leads_out_is_refused_by_name(tmp_path, entry):
 
 
 def test_a_zip_that_unpacks_to_more_than_is_allowed_is_not_unpacked(tmp_path):
-    files = open_files(zipped(tmp_path / "a.zip", {"a.jpg": JPEG + bytes(10**6), "b.mp4": MP4 + bytes(10**6)}), 10**5)
-    with pytest.raises(Unreadable, match="too large"):
-        files.picture("a.jpg", 10**5)
-    with pytest.raises(Unreadable, match="too large"), files.video("b.mp4"):
+    large = {"a.jpg": JPEG + bytes(2**20), "b.mp4": MP4 + bytes(2**20)}
+    files = open_files(zipped(tmp_path / "a.zip", large), 2**19)
+    with pytest.raises(Unreadable, match=r"too large, 1\.1 MB; make it smaller, 0\.5 MB at most\.$"):
+        files.picture("a.jpg", 2**19)
+    said = r"too large, 1\.1 MB; one of over 0\.5 MB is read from a folder only: unpack the zip and give its folder\.$"
+    with pytest.raises(Unreadable, match=said), files.video("b.mp4"):
         pass
+
+
+def test_of_a_picture_in_a_folder_that_is_too_large_it_is_said_how_large_it_may_be(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG + bytes(3 * 2**20))
+    with pytest.raises(Unreadable, match=r"too large, 3\.1 MB; make it smaller, 2 MB at most\.$"):
+        open_files(tmp_path, 100).picture("a.jpg", 2 * 2**20)
 
 
 @pytest.mark.parametrize("method", (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2))

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import socket
 import struct
+import time
 from pathlib import Path
 
 import cv2
@@ -146,6 +148,21 @@ def test_a_video_that_cannot_be_played_says_so(tmp_path):
     for broken in (data[:200], data[: len(data) // 2], data[:16] + bytes(2000), b"\x1aE\xdf\xa3" + b"x" * 500):
         with pytest.raises(Fault, match=r"can't be played|no picture"):
             [*Video(io.BytesIO(broken), 10**6).frames(2)]
+
+
+def test_a_description_of_a_stream_that_begins_as_webm_does_opens_no_port_and_is_not_waited_for(monkeypatch):
+    """The length of the header that it says is behind the end of what FFmpeg looks at to tell the format."""
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "format_whitelist;sdp")  # of the user's own
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sdp = f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 26\n"
+    data = b"\x1aE\xdf\xa3\x10AAA\n" + sdp.encode()
+    assert is_video(data[:16])
+    begun = time.monotonic()
+    with pytest.raises(Fault, match="can't be played"):
+        [*Video(io.BytesIO(data), 10**6).frames(2)]
+    assert time.monotonic() - begun < 5  # FFmpeg waits ten seconds and more for a stream
 
 
 def test_a_video_that_ends_early_gives_what_is_there_and_says_so(tmp_path):

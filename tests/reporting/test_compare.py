@@ -78,12 +78,53 @@ def test_main_effects_interval_covers_as_often_as_it_says():
     assert 0.84 <= hits / 150 <= 0.96
 
 
+def test_where_no_choice_matters_a_p_value_seldom_says_one_does():
+    generator = np.random.default_rng(0)
+    choices = {"model": "abcd", "optimizer": "xyz", "batch_size": (32, 64, 128)}
+    table = pd.DataFrame(itertools.product(*choices.values()), columns=list(choices))
+    alone = named = 0
+    for _ in range(100):
+        table["accuracy"] = 0.5 + generator.normal(0, 0.02, len(table))
+        effects = compare.main_effects(table, list(choices), "accuracy", 0.95)
+        alone += (effects["low"] * effects["high"] > 0).any()
+        named += (effects["p_value"] < 0.05).any()
+    assert named <= 10 < 20 < alone, "intervals one by one would name a choice far too often"
+
+
 def test_effects_that_the_grid_cannot_separate_have_no_interval():
     table = pd.DataFrame({"model": ["a", "b"], "channels": ["rgb", "gray"], "accuracy": [0.4, 0.6]})
     effects = compare.main_effects(table, ["model", "channels"], "accuracy", 0.95)
     assert effects["effect"].tolist() == pytest.approx([-0.1, 0.1, 0.1, -0.1])
-    assert effects["low"].isna().all()
+    assert effects[["low", "high", "p_value"]].isna().all(axis=None)
     assert compare.main_effects(table.head(1), ["model"], "accuracy", 0.95).empty
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_in_the_mean_that_effects_are_from_each_value_counts_alike(separable):
+    table = pd.DataFrame({"model": list("aaab"), "accuracy": [0.4, 0.41, 0.39, 0.6]})
+    choices = ["model"] if separable else ["model", "copy"]
+    effects = compare.main_effects(table.assign(copy=table["model"]), choices, "accuracy", 0.95)
+    assert effects["effect"].tolist()[:2] == pytest.approx([-0.1, 0.1])
+    assert effects["low"].notna().all() == separable
+
+
+@pytest.mark.parametrize("accuracy", [[0.262] * 4, [0.5, 0.48, 0.6, 0.58]], ids=("collapsed", "perfect"))
+def test_effects_without_any_scatter_have_no_interval(accuracy):
+    table = pd.DataFrame({"model": list("aabb"), "optimizer": list("xyxy")})
+    table["accuracy"] = np.float32(accuracy)  # as Keras gives it, whose rounding is no scatter
+    effects = compare.main_effects(table, ["model", "optimizer"], "accuracy", 0.95)
+    difference = (accuracy[2] - accuracy[0]) / 2
+    assert effects["effect"].tolist()[:2] == pytest.approx([-difference, difference], abs=1e-7)
+    assert effects[["low", "high", "p_value"]].isna().all(axis=None)
+    table["accuracy"] += [1e-4, 0, 0, 0]
+    assert compare.main_effects(table, ["model", "optimizer"], "accuracy", 0.95)["low"].notna().all()
+
+
+def test_the_p_value_of_an_effect_is_that_of_its_t_after_holm():
+    table = pd.DataFrame({"model": list("aaabbb"), "accuracy": [0.5, 0.52, 0.51, 0.56, 0.54, 0.58]})
+    effects = compare.main_effects(table, ["model"], "accuracy", 0.95)
+    alone = stats.ttest_ind(table["accuracy"][:3], table["accuracy"][3:]).pvalue
+    assert effects["p_value"].tolist() == pytest.approx([2 * alone] * 2)
 
 
 def test_pairs_leave_out_what_has_no_partner():

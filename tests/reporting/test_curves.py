@@ -22,11 +22,23 @@ def test_top_and_bottom_says_of_how_many_it_shows_which(top, bottom, title):
 
 
 def test_cost_is_the_best_so_far_against_the_minutes_spent_until_then():
-    rows = [("a", "compact", 1, 0.4, 60), ("a", "compact", 2, 0.3, 120), ("a", "compact", 3, 0.5, 240)]
+    rows = [("a", "compact", 1, 0.4, 60), ("a", "compact", 2, 0.4, 120), ("a", "compact", 3, 0.5, 240)]
     rows += [("b", "model_2_best", 2, 0.2, 600), ("b", "model_2_best", 1, 0.1, 300)]
-    history = pd.DataFrame(rows, columns=["run_id", "model", "epoch", "val_accuracy", "spent"])
+    history = pd.DataFrame(rows, columns=["run_id", "model", "epoch", "best", "spent"])
     (axes,) = curves.cost(history).axes
     lines = {tuple(line.get_xdata()): list(line.get_ydata()) for line in axes.lines if len(line.get_xdata())}
     assert lines == {(1, 2, 4): pytest.approx([0.4, 0.4, 0.5]), (5, 10): pytest.approx([0.1, 0.2])}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["compact", "model_2_best"]
     assert len({line.get_color() for line in axes.lines}) == 2
+
+
+def test_a_training_of_one_epoch_can_be_seen_beside_a_long_one():
+    long = pd.DataFrame({"run_id": "a", "epoch": range(1, 201), "val_accuracy": 0.6, "val_loss": 1.2})
+    short = pd.DataFrame({"run_id": "b", "epoch": [1], "val_accuracy": [0.2], "val_loss": [1.9]})
+    history = pd.concat([long, short]).assign(model="m", optimizer="sgd", channels="rgb", batch_size=8)
+    ((_, figure),) = curves.learning_grids(history)
+    for axes, value in zip(figure.axes, (0.2, 1.9), strict=True):
+        lines = {len(line.get_xdata()): line for line in axes.lines}
+        assert (lines[1].get_marker(), lines[200].get_marker()) == (".", "None")
+        low, high = axes.get_ylim()
+        assert low < value < high

@@ -21,47 +21,72 @@ def row(**own) -> dict:
     return row | {"command": "train", "published": None} | own
 
 
-def effects(*bounds: tuple[float, float], confidence: float = 0.95) -> list[dict]:
+def effects(*found: tuple[float, float], confidence: float = 0.95) -> list[dict]:
+    """Rows of main_effects, each an effect, whose interval is a point to either side, and its p-value."""
     return [
-        {"choice": "model", "value": f"v{number}", "effect": (low + high) / 2, "low": low, "high": high}
-        | {"confidence": confidence}
-        for number, (low, high) in enumerate(bounds)
+        {"choice": "model", "value": f"v{number}", "effect": effect, "low": effect - 0.01, "high": effect + 0.01}
+        | {"p_value": p_value, "confidence": confidence}
+        for number, (effect, p_value) in enumerate(found)
     ]
 
 
-def page(rows: list[dict], report: dict | None = None, **tables) -> str:
-    """The words of the page, without its tags."""
+def page(rows: list[dict], report: dict | None = None, untimed: int | None = None, **tables) -> str:
+    """The words of the page, without its tags; with the picture of the costs where `untimed` says how many it lacks."""
     about = {"study": "s", "confidence": 0.95, "runs": len(rows), "valid_images": 100, "valid_digest": "d", "mean": 0.5}
     about |= {"median": 0.5, "cautions": [], "apart": [], "left_out": 0}
     best = {"run": "m", "command": "train", "curves": None, "pictures": defaultdict(str), "report": report, "faces": []}
     figures = {"main_effects": "data:"} if "main_effects" in tables else {}
+    figures |= {} if untimed is None else {"cost": "data:"}
     context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
     unpaired = sum(each["compared_by"] == compare.UNPAIRED for each in rows[1:])
-    text = template.page(PAGE, context | {"tested_apart": "", "unpaired": unpaired, "data": "sample", "best": best})
+    text = template.page(
+        PAGE, context | {"tested_apart": "", "unpaired": unpaired, "untimed": untimed, "data": "sample", "best": best}
+    )
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
 def test_the_effect_in_short_has_its_interval():
-    text = page([row(), row()], main_effects=effects((0.01, 0.03), (-0.01, 0.012), (-0.04, -0.02), confidence=0.9))
-    assert "most accuracy is model = v0 (+2.0 points from the mean of all, 90 % interval +1.0 to +3.0)" in text
-    assert "with the least model = v2 (-3.0 points from the mean of all, 90 % interval -4.0 to -2.0)" in text
-    assert "count as repeats" in text
+    found = effects((0.02, 0.06), (0.001, 0.9), (-0.03, 0.01), confidence=0.9)
+    text = page([row(), row()], main_effects=found)
+    assert "most accuracy is model = v0 (+2.0 points, 90 % interval +1.0 to +3.0)" in text
+    assert "with the least model = v2 (-3.0 points, 90 % interval -4.0 to -2.0)" in text
+    assert "Points are from the mean of the values, each counted alike." in text
+    assert "asking about all 3 values at once (Holm)" in text and "count as repeats" in text
 
 
 @pytest.mark.parametrize(
-    ("bounds", "says"),
+    ("found", "says"),
     [
-        ([(-0.01, 0.03), (-0.03, 0.01)], "No choice is told apart from the mean of all: every interval of an effect"),
-        ([(-0.01, 0.05), (-0.05, 0.01), (0.01, 0.02)], "most accuracy is model = v2 (+1.5"),
-        ([(-0.01, 0.05), (-0.02, -0.01)], "least accuracy is model = v1 (-1.5"),
-        ([(np.nan, np.nan)], "What a choice does cannot be told"),
+        (
+            [(0.02, 0.06), (-0.02, 0.06)],
+            "No choice is told apart from the mean of the values, each counted alike, when",
+        ),
+        ([(0.02, 0.06), (-0.02, 0.06), (0.015, 0.04)], "most accuracy is model = v2 (+1.5"),
+        ([(0.02, 0.06), (-0.015, 0.04)], "least accuracy is model = v1 (-1.5"),
+        ([(0.02, np.nan)], "What a choice does cannot be told"),
     ],
     ids=("none", "one above", "one below", "not known"),
 )
-def test_an_effect_whose_interval_holds_0_is_not_led_with(bounds, says):
-    text = page([row(), row()], main_effects=effects(*bounds))
+def test_an_effect_that_is_not_told_apart_is_not_led_with(found, says):
+    text = page([row(), row()], main_effects=effects(*found))
     assert says in text
     assert "v0 (" not in text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "says"),
+    [
+        ([1, 1], "Every entry is one seed: how much another seed would change them is not known"),
+        ([2, 1, 1], "2 of 3 entries are one seed: how much another seed would change them is not known"),
+        ([2, 1], "1 of 2 entries is one seed: how much another seed would change it is not known"),
+    ],
+)
+def test_the_page_says_how_many_entries_are_one_seed(seeds, says):
+    assert says in page([row(seeds=each, seed=0) for each in seeds])
+
+
+def test_nothing_is_said_of_one_seed_where_every_entry_has_more():
+    assert "one seed" not in page([row(seeds=2, seed=0)] * 2)
 
 
 def test_the_ranking_shows_labels_and_how_many_were_compared_without_predictions():
@@ -71,7 +96,23 @@ def test_the_ranking_shows_labels_and_how_many_were_compared_without_predictions
     assert "without predictions, which tells less apart" not in page([row(), row(compared_by="t")])
 
 
-def test_the_interval_of_the_evaluation_is_named_by_its_own_confidence():
+def test_the_evaluation_has_its_own_confidence_and_figures_of_what_there_is():
     split = {"images": 5, "scores": {"accuracy": 0.5, "f1_macro": 0.4}, "intervals": {"accuracy": [0.2, 0.8]}}
-    report = {"confidence": 0.8, "valid": split, "test": split | {"per_class": {}}}
-    assert "accuracy 80 % interval macro F1" in page([row()], report)
+    per_class = {"fear": {"precision": 0, "recall": 0, "f1-score": 0, "support": 0}}
+    per_class["anger"] = {"precision": 0.5, "recall": 0.25, "f1-score": 1 / 3, "support": 5}
+    text = page([row()], {"confidence": 0.8, "valid": split, "test": split | {"per_class": per_class}})
+    assert "accuracy 80 % interval macro F1" in text
+    assert "test has no part in either" in text and "read once" not in text, "it may have been evaluated again"
+    assert "fear – – – 0 anger 0.50 0.25 0.33 5" in text, "figures of no image are not 0"
+
+
+def test_what_the_picture_of_the_costs_lacks_is_told():
+    told = "Not drawn, because the time of the entry or of a run before it is not known: 2 of 3 entries."
+    assert told in page([row()] * 3, untimed=2)
+    assert "Not drawn" not in page([row()] * 3, untimed=0)
+
+
+def test_of_several_seeds_the_page_says_which_is_shown():
+    text = page([row(seed=7, seeds=3, spread=0.01), row()])
+    assert "Shown is seed 7, the best on valid of 3 seeds: its figures" in text
+    assert "Shown is seed" not in page([row(), row(seed=7, seeds=3, spread=0.01)])

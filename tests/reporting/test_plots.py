@@ -70,7 +70,7 @@ def test_confusion_shows_shares_of_each_true_emotion(tmp_path, figures):
     assert_picture(tmp_path / "confusion.png")
     (axes,) = figures[0].axes
     assert [text.get_text() for text in axes.texts[:7]] == ["0.25", "0.00", "0.00", "0.00", "0.00", "0.00", "0.75"]
-    assert [text.get_text() for text in axes.texts[-7:]] == ["0.00"] * 7  # no image of the class, and no NaN
+    assert [text.get_text() for text in axes.texts[-7:]] == ["–"] * 7  # no image of the class
     assert [label.get_text() for label in axes.get_yticklabels()] == list(LABELS)
     assert "240 images" in axes.get_title()
 
@@ -83,6 +83,9 @@ def test_classification_shows_each_emotion_with_its_images(tmp_path, figures, ab
     assert_picture(tmp_path / "classification.png")
     names = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
     assert names == [f"{label} ({0 if index == absent else 20})" for index, label in enumerate(LABELS)]
+    said = np.array([text.get_text() for text in figures[0].axes[0].texts]).reshape(7, 3)
+    assert ((said == "–").all(1) == (np.arange(7) == absent)).all()
+    assert said[0, 1] == f"{report['per_class'][LABELS[0]]['recall']:.2f}"
 
 
 @pytest.mark.parametrize("absent", [None, 1])

@@ -22,7 +22,15 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 CHROMIUM = CHROMIUM or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
 WAIT = 60_000  # ms
-LOGGED = (" 415 ", " 503 ", "ERR_FILE_NOT_FOUND", "ERR_CONNECTION_REFUSED")  # by the browser, of what tests make fail
+LOGGED = (
+    " 408 ",
+    " 415 ",
+    " 429 ",
+    " 500 ",
+    " 503 ",
+    "ERR_FILE_NOT_FOUND",
+    "ERR_CONNECTION_REFUSED",
+)  # by the browser, of what tests make fail
 FLAGS = ["--no-sandbox", "--disable-gpu"]
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a drawn one, allowed unasked
 
@@ -376,6 +384,68 @@ def test_a_request_that_is_never_answered_is_given_up_later_than_the_service_wou
     assert "took too long" in page.text_content("#frame")
     limits = settings["limits"]
     assert page.evaluate("() => asked / 1000") >= limits["body_seconds"] + limits["answer_seconds"] + 10
+
+
+def test_uploads_that_were_too_slow_together_are_sent_one_by_one(page):
+    page.clock.install()
+    held = hold(page, 2, "portrait.jpg", "three.jpg", "empty.jpg")
+    slow = {"status": 408, "json": {"error": "The upload was not complete after 30 s.", "code": "too_slow"}}
+    for request in held:
+        request.fulfill(**slow)
+    said(page, "The upload took too long; trying again in 1 s…")
+    for number in (3, 4, 5):
+        wait_for(page, lambda number=number: page.clock.run_for(1_000) or len(held) == number)
+        page.clock.run_for(5_000)
+        assert len(held) == number, "the next is sent before this one is answered"
+        held[-1].fulfill(**slow if number == 4 else {"json": answer_of("fear")})
+    said(page, "2 pictures read, 2 faces found. 1 picture got no answer; “Try again” asks for what is missing.")
+    assert page.locator("#again").is_visible() and len(held) == 5
+
+
+@pytest.mark.parametrize(("status", "times"), ((429, 6), (500, 1)))
+def test_what_is_no_fault_of_the_picture_can_be_tried_again(page, status, times):
+    page.clock.install()
+    asked = []
+    page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(status=status, body="<html>")))
+    drop(page, "portrait.jpg")
+    wait_for(page, lambda: page.clock.run_for(1_000) or page.locator("#again").is_visible())
+    said(page, "1 picture got no answer; “Try again” asks for what is missing.")
+    assert len(asked) == times and f"status {status}" in page.text_content("#frame")
+
+
+def test_a_picture_that_is_forgotten_while_it_is_opened_is_not_sent(page):
+    page.evaluate(
+        """() => {
+            const read = Blob.prototype.arrayBuffer;
+            Blob.prototype.arrayBuffer = async function () {
+                await new Promise((open) => { window.open = open });
+                return read.call(this);
+            };
+        }"""
+    )
+    sent = []
+    page.route("**/api/predict", lambda route: (sent.append(route), route.fulfill(json=answer_of("fear"))))
+    drop(page, "portrait.jpg")
+    said(page, "Reading picture 1 of 1…")
+    page.click("#clear")
+    page.evaluate("() => open()")
+    page.wait_for_timeout(200)
+    assert not sent
+
+
+def test_the_model_is_named_once_there_is_one(page):
+    from playwright.sync_api import expect
+
+    none_yet = {"error": "There is no model to answer with yet; try again in 5 s.", "code": "no_model"}
+    refusal = {"status": 503, "headers": {"retry-after": "5"}, "json": none_yet}
+    page.route("**/api/about", lambda route: route.fulfill(**refusal), times=2)
+    page.clock.install()
+    page.reload()
+    for _ in range(2):
+        expect(page.locator("#model")).to_have_text(none_yet["error"])
+        page.clock.run_for(5_000)
+    expect(page.locator("#model")).to_contain_text("tiny, version 1")
+    assert page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
 
 
 def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):

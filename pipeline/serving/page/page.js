@@ -154,6 +154,7 @@ async function tell() {
     at("limits").textContent = `up to ${Math.round(bytes / 2 ** 20)} MB and ${+(pixels / 1e6).toPrecision(3)} million pixels each`;
   } catch (error) {
     at("model").textContent = error.message;
+    if (error.seconds) setTimeout(tell, 1000 * error.seconds); // until there is a model
   }
 }
 
