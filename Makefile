@@ -40,6 +40,8 @@ $(INSTALLED_SERVE): WANTED = serve
 $(INSTALLED) $(INSTALLED_SERVE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@test "$$($(@D)/bin/python -VV 2>&1)" = "$$($(PYTHON) -VV 2>&1)" || \
+	  $(PYTHON) -m venv --clear --without-pip $(@D)  # else one of another Python would go on with that
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(WANTED)]'
 	@rm -f $(filter-out $(@D)/installed-$(NAMED)%,$(wildcard $(@D)/installed*)) && touch $@  # of another Python

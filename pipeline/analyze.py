@@ -34,10 +34,11 @@ from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
+from pipeline.images.left import is_left
 from pipeline.running import cli
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
-from pipeline.running.files import is_left, whole_folder
+from pipeline.running.files import whole_folder
 from pipeline.running.progress import progress
 from pipeline.serving.model import Model, check_batch_sizes
 from pipeline.serving.pictures import ANIMATED

@@ -23,7 +23,7 @@ def main(cfg) -> None:
         manifest = judge(known, prints, cfg.blank_spread, near, allow=[], deny=[])
         pictures = manifest.sha256.notna().to_numpy() & (manifest.reason != "blank").to_numpy()
         found = leaks(manifest[pictures], prints, near, search=0)
-    print(table({"name": str(cfg.source)} | summarize(manifest)))
+    print(table({"name": str(cfg.source), "root": raw.root} | summarize(manifest)))
     for leak in found.itertuples():
         if leak.Index < cfg.show:
             print(f"  leak: {leak.id} shows the same as {leak.of} ({leak.kind}, {leak.similarity:.3f})")

@@ -8,6 +8,8 @@ data/clean/: manifest.parquet, summary.json, report.html and a contact sheet for
 import hashlib
 import json
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
+from PIL import Image
 
 from pipeline.images import survey
-from pipeline.images.decode import decode
+from pipeline.images.decode import Decoded, decode
 from pipeline.images.duplicates import duplicates, near_duplicates
 from pipeline.images.leaks import leaks
 from pipeline.images.page import page, sheets, summarize, table
-from pipeline.images.source import folder_of, open_source, split_of
+from pipeline.images.source import CHANGED, Source, folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
 from pipeline.running import cleaned, cli
 from pipeline.running.errors import UserError
@@ -56,10 +59,10 @@ def main(cfg) -> None:
         refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
         manifest = gate(manifest, prints, near, cfg.data.allow, cfg.source)
         refuse_empty(manifest, cfg.source)
-        summary = {"name": cfg.data.name, "source": str(cfg.source), "limit": cfg.limit}
+        summary = {"name": cfg.data.name, "source": str(cfg.source), "root": raw.root, "limit": cfg.limit}
         summary |= {"allow": list(cfg.data.allow), "deny": list(cfg.data.deny), "digest": cleaned.digest(manifest)}
         summary |= summarize(manifest)
-        pictures = sheets(manifest, lambda id: decode(raw.read(id), looks["max_pixels"]).image, **cfg.sheet)
+        pictures = sheets(manifest, partial(shown, raw, looks["max_pixels"]), **cfg.sheet)
         with whole_folder(cfg.paths.clean, "manifest.parquet") as folder:
             write_manifest(folder / "manifest.parquet", manifest, cfg.data.name)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -67,6 +70,8 @@ def main(cfg) -> None:
             for name, picture in pictures.items():
                 picture.save(folder / f"{name}.png")
     print(table(summary))
+    for link in raw.links():
+        print(f"  {link} is a link: dvc repro does not see changes behind it; use dvc repro -f or a .zip")
 
 
 def within_limit(ids: list[str], limit: int | str, seed: int) -> list[str]:
@@ -176,6 +181,15 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
         f"{path}: {found.index[0]!r} and others of train are nearly the same as images of valid or test, and each of "
         f"{search} searches finds more of them; raise near.tables_held_out, now {near['tables_held_out']}"
     )
+
+
+def shown(raw: Source, max_pixels: int, id: str) -> Image.Image:
+    """An image that could be decoded before; UserError if it can't be now."""
+    with suppress(OSError):
+        found = decode(raw.read(id), max_pixels)
+        if isinstance(found, Decoded):
+            return found.image
+    raise UserError(CHANGED.format(path=raw.path, id=id))
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame, name: str) -> None:

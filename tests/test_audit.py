@@ -19,7 +19,7 @@ def test_a_source_without_leaks_passes(tmp_path, capsys):
     audited(raw, tmp_path / "cache")
     assert "42 of 44 images kept" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "raw"]
-    assert not [path for path in (tmp_path / "cache").rglob("*.*") if path.suffix != ".lock"]
+    assert list((tmp_path / "cache/clean").iterdir()) == []
 
 
 @pytest.mark.parametrize(("quality", "kind"), [(None, "1 exactly, 0 nearly"), (40, "0 exactly, 1 nearly")])

@@ -38,6 +38,43 @@ def test_good_images_are_kept(tmp_path, raw):
     assert sum(count["images"] for count in summary["counts"]) == 42
 
 
+@pytest.mark.parametrize("now", [None, b""])
+def test_an_image_that_changes_while_it_is_cleaned_is_one_line(tmp_path, raw, monkeypatch, now):
+    write(raw, "train/happy/blank.png", encoded(Image.new("RGB", (48, 48)), "PNG"))
+    judge = clean.judge
+
+    def judge_and_change(*arguments):
+        (raw / "train/happy/blank.png").unlink()
+        if now is not None:
+            write(raw, "train/happy/blank.png", now)
+        return judge(*arguments)
+
+    monkeypatch.setattr(clean, "judge", judge_and_change)
+    with pytest.raises(UserError, match=f"^{raw}: train/happy/blank.png has changed since it was looked at; run "):
+        cleaned(tmp_path, raw)
+    assert not (tmp_path / "clean").exists()
+
+
+def test_where_the_data_set_lies_is_told_unless_it_is_the_top(tmp_path, raw, capsys):
+    cleaned(tmp_path, raw)
+    assert "own: 42 of 42 images kept\n" in capsys.readouterr().out
+    raw.rename(tmp_path / "faces")
+    raw.mkdir()
+    (tmp_path / "faces").rename(raw / "faces")
+    _, summary = cleaned(tmp_path, raw)
+    assert "own: 42 of 42 images kept (below faces/)\n" in capsys.readouterr().out
+    assert summary["root"] == "faces/" and f"{raw}, below faces/" in (tmp_path / "clean/report.html").read_text()
+
+
+def test_a_folder_behind_a_link_where_dvc_sees_no_change_is_named(tmp_path, raw, capsys):
+    cleaned(tmp_path, raw)
+    assert "is a link" not in capsys.readouterr().out
+    (raw / "valid").rename(tmp_path / "valid")
+    (raw / "valid").symlink_to(tmp_path / "valid")
+    cleaned(tmp_path, raw)
+    assert f"{raw}/valid is a link: dvc repro does not see changes behind it; use " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("reason", "data"),
     [

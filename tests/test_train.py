@@ -277,12 +277,14 @@ def test_row_22_cut_off_under_other_code_it_begins_anew_and_says_so(project, mon
     assert not list(project.glob("checkpoints/*/"))
 
 
-def test_killed_after_the_end_a_rerun_begins_anew(project):
-    run(*CUT[1:])
+def test_killed_after_the_end_a_rerun_begins_anew(project, monkeypatch):
+    roots = []
+    with monkeypatch.context() as watched:
+        watched.setattr(Checkpoints, "remove", lambda self: roots.append(self.root))
+        run(*CUT[1:])
     (finished,) = runs()
-    checkpoints = Checkpoints(
-        next(project.glob("checkpoints/*.lock")).with_suffix(""), finished.data.tags["config_hash"]
-    )
+    checkpoints = Checkpoints(roots[0], finished.data.tags["config_hash"])
+    checkpoints.remove()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd")
     checkpoints.save(model, State(2, [], []), finished.info.run_id)

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "BMP": b"BM"}
 
@@ -28,6 +28,10 @@ _TURNS = {
 
 # Where Pillow keeps what may hold an orientation; most face crops have none of them and are spared the search.
 _ORIENTED = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+
+
+# What texts in a PNG may unpack to, in bytes: an editor's history of a picture is more than Pillow's megabyte.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,31 @@ def _ends(data: bytes, format: str) -> bool:
     if format == "PNG":
         return b"IEND\xaeB`\x82" in data
     if format == "GIF":
-        return data.rstrip(b"\0").endswith(b";")
+        return _gif_ends(data)
     start = 4 if format == "WEBP" else 2  # both state their own size
     stated = int.from_bytes(data[start : start + 4], "little") + (8 if format == "WEBP" else 0)
     return len(data) >= stated
+
+
+def _gif_ends(data: bytes) -> bool:
+    """Whether a GIF's blocks lead to its trailer, whatever follows; a byte of none is skipped, as Pillow does."""
+    place = 13 + _colours(data, 10)
+    while place < len(data):
+        block = data[place : place + 1]
+        if block == b";":
+            return True
+        place += 1
+        if block in (b"!", b","):
+            place += 1 if block == b"!" else 10 + _colours(data, place + 8)
+            while data[place : place + 1] > b"\0":
+                place += 1 + data[place]
+    return False
+
+
+def _colours(data: bytes, flags: int) -> int:
+    """Bytes of the colour table that the flags of a GIF's screen or image announce."""
+    told = int.from_bytes(data[flags : flags + 1])
+    return 3 << (told & 7) + 1 if told & 0x80 else 0
 
 
 def _pixels_of_webp(data: bytes) -> int:

@@ -62,7 +62,8 @@ def summarize(manifest: pd.DataFrame) -> dict:
 
 def table(summary: dict) -> str:
     """The summary as lines to print."""
-    lines = [f"{summary['name']}: {summary['kept']:,} of {summary['images']:,} images kept"]
+    below = f" (below {summary['root']})" if summary["root"] else ""
+    lines = [f"{summary['name']}: {summary['kept']:,} of {summary['images']:,} images kept{below}"]
     lines += [f"  {split:6} {n['kept']:8,} of {n['images']:8,}" for split, n in summary["splits"].items()]
     lines += [f"  removed: {count:8,} {reason}" for reason, count in summary["reasons"].items()]
     lines += [f"  stays:   {count:8,} {note}" for note, count in summary["notes"].items()]
@@ -97,7 +98,8 @@ def sheets(
 def page(summary: dict, manifest: pd.DataFrame, pictures: dict[str, Image.Image]) -> str:
     """A page of HTML that needs no other file: the counts, and each reason with its sheet and its first ids."""
     parts = [f"<h1>{html.escape(summary['name'])}: {summary['kept']:,} of {summary['images']:,} images kept</h1>"]
-    parts.append(f"<p>Source: {html.escape(summary['source'])}; limit: {summary['limit']}</p>")
+    below = f", below {summary['root']}" if summary["root"] else ""
+    parts.append(f"<p>Source: {html.escape(summary['source'] + below)}; limit: {summary['limit']}</p>")
     counts = pd.DataFrame(summary["counts"])
     counts["reason"] = counts.reason.replace("", "kept")
     wide = counts.pivot_table("images", ["split", "label", "colour"], "reason", "sum", 0)

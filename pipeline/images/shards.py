@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +28,8 @@ def shards(work: Work, parts: list[Sequence], folder: Path, suffix: str, what: s
     """Do `work` on each of `parts`; yields an iterator over the result files, in the order of the parts.
 
     `work` must be picklable and a pure function of the items. Files already in `folder` are taken as they are; `folder`
-    is removed when the block ends well. Another process with the same folder waits until the block has ended.
-    UserError if a worker process is killed or the disk is full.
+    is removed when the block ends well, and those of other digests beside it. Another process with the same folder
+    waits until the block has ended. UserError if a worker process is killed or the disk is full.
     """
     paths = [folder / f"{number:06d}{suffix}" for number in range(len(parts))]
     with locked(Path(f"{folder}.lock"), f"{what}: another command is at the same images; waiting until it has ended"):
@@ -40,6 +40,14 @@ def shards(work: Work, parts: list[Sequence], folder: Path, suffix: str, what: s
         with in_processes(partial(_write, work), missing, cores() if len(missing) > _FEW else 1) as done:
             yield _in_order(said, missing, done)
         shutil.rmtree(folder, ignore_errors=True)
+    _forget_others(folder)
+
+
+def _forget_others(folder: Path) -> None:
+    """Remove what commands left that were cut off over another source, config or code, but where one is at work."""
+    for other in folder.parent.glob("[0-9a-f]" * 16):
+        with suppress(BlockingIOError), locked(Path(f"{other}.lock"), waiting=None):
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def slices(items: Sequence, size: int) -> list[Sequence]:

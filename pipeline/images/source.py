@@ -14,15 +14,18 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
+from pipeline.images.left import is_left
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running.errors import UserError
-from pipeline.running.files import is_left
 
 LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
+
+CHANGED = "{path}: {id} has changed since it was looked at; run the same command again when nothing changes there"
 
 # What reading an entry may raise; ValueError: its name is not text, or it would lie where no file can reach.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
@@ -31,6 +34,8 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeErro
 def open_source(path: str | os.PathLike) -> "Source":
     """The images under `path`, a folder or a .zip. UserError names what is missing, refused or not in the layout."""
     where = Path(path)
+    if not _is_text(str(path)):
+        raise UserError(f"{str(path)!r}: not valid UTF-8; rename it")
     try:
         there = where.exists()
     except OSError as error:  # a name that is too long, a folder around it without access
@@ -77,6 +82,10 @@ class Source:
         """The bytes of an image. Raises OSError where they can't be read."""
         raise NotImplementedError
 
+    def links(self) -> list[str]:
+        """The links to folders inside it that images lie behind, sorted; a zip has none."""
+        return []
+
     def fingerprint(self) -> str:
         """SHA-256 hex over the ids and, without reading the images, over what tells that one was changed."""
         digest = hashlib.sha256()
@@ -88,10 +97,20 @@ class Source:
 class FolderSource(Source):
     """A folder."""
 
+    def links(self) -> list[str]:
+        """The links to folders inside it that images lie behind, sorted."""
+        folders = {PurePosixPath(self.root + id.rpartition("/")[0]) for id in self.ids()}
+        around = {each for folder in folders for each in (folder, *folder.parents) if each.name}
+        return [str(path) for path in sorted(Path(self.path, each) for each in around) if path.is_symlink()]
+
     def size(self, id: str) -> int:
-        return self._file(id).stat().st_size
+        found = self._file(id).stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe, which nobody may ever write to
+            raise OSError(f"{self.path}: {id}: not a file")
+        return found.st_size
 
     def read(self, id: str) -> bytes:
+        self.size(id)
         return self._file(id).read_bytes()
 
     def _file(self, id: str) -> Path:
@@ -119,10 +138,13 @@ class ZipSource(Source):
             raise OSError(f"{self.path}: {id}: {error}") from error
 
     def _entry(self, id: str) -> zipfile.ZipInfo:
-        if self._zip is None:
-            self._zip = zipfile.ZipFile(self.path)
-            self._entries = files_in(self._zip)
-        return self._entries[self.root + id]
+        try:
+            if self._zip is None:
+                self._zip = zipfile.ZipFile(self.path)
+                self._entries = files_in(self._zip)
+            return self._entries[self.root + id]
+        except (OSError, KeyError, NotImplementedError, *DAMAGED):  # it was there and whole when its ids were listed
+            raise UserError(CHANGED.format(path=self.path, id=id)) from None
 
     def _version(self, id: str) -> str:
         entry = self._entry(id)
@@ -208,7 +230,11 @@ def zip_entries(where: Path, layout: str) -> tuple[list[str], set[str]]:
 
 
 def _path_of(entry: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(entry.filename.replace("\\", "/"))
+    name = entry.filename
+    if not entry.flag_bits & 0x800:  # read as the DOS code page, and macOS writes UTF-8 without saying so
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _is_folder(entry: zipfile.ZipInfo) -> bool:
@@ -232,7 +258,22 @@ def _root_of(files: list[str], folders: set[str], path: str) -> str:
     if len(roots) > 1:
         first, second = sorted(roots)[:2]
         raise UserError(f"{path}: two data sets in it, {first!r} and {second!r}; give the path of one as source")
+    if most == len(SPLITS):
+        _refuse_incomplete(splits.keys() - roots, folders, roots[0], path)
     return roots[0] + "/" if roots[0] else ""
+
+
+def _refuse_incomplete(others: Iterable[str], folders: set[str], root: str, path: str) -> None:
+    """UserError for a data set without all splits that is no deeper than `root`: it may be the one that is meant."""
+    for other in sorted(others):
+        prefix = other + "/" if other else ""
+        here = [split for split in SPLITS if any(f"{prefix}{split}/{folder}" in folders for folder in FOLDERS)]
+        if here and prefix.count("/") <= root.count("/") + bool(root):
+            missing = next(split for split in SPLITS if prefix + split not in folders)
+            raise UserError(
+                f"{path}: split {prefix + missing!r} is missing beside {prefix + here[0]!r}, and a whole data set lies "
+                f"in {root!r}; rename a folder to the missing one, or make a source of the one that you mean alone"
+            )
 
 
 def _ids_of(files: list[str], folders: set[str], root: str, path: str) -> list[str]:
@@ -245,7 +286,9 @@ def _ids_of(files: list[str], folders: set[str], root: str, path: str) -> list[s
             raise UserError(f"{path}: unknown class folder {root + folder!r}; {expected}; rename or remove it")
     ids = sorted(file[len(root) :] for file in files if file.startswith(root))
     ids = [id for id in ids if split_of(id) in SPLITS and id.count("/") >= 2]
-    _refuse_undecodable_names(ids, path)
+    undecodable = next((id for id in ids if not _is_text(id)), None)
+    if undecodable:
+        raise UserError(f"{path}: the name of {undecodable!r} is not valid UTF-8; rename the file")
     found = Counter(tuple(id.split("/", 2)[:2]) for id in ids)
     for split in SPLITS:
         missing = [folder for folder in sorted(FOLDERS) if not found[split, folder]]
@@ -256,9 +299,9 @@ def _ids_of(files: list[str], folders: set[str], root: str, path: str) -> list[s
     return ids
 
 
-def _refuse_undecodable_names(ids: Iterable[str], path: str) -> None:
-    for id in ids:
-        try:
-            id.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{path}: the name of {id!r} is not valid UTF-8; rename the file") from None
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

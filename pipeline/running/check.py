@@ -123,7 +123,7 @@ RANGES: dict[str, tuple | set[int]] = {
     "model.hidden": COUNT,
     "model.steps": COUNT,
     "model.batch_size": COUNT,
-    "model.learning_rate": AT_LEAST_0,
+    "model.learning_rate": (1e-9, None),
     "model.weight_decay": AT_LEAST_0,
     # promote, export, restore, report
     "margin": SHARE,
@@ -167,6 +167,10 @@ MAY_BE_SEVERAL = "teacher"  # null in conf/, and a text or a list of them
 # What conf/ need not have: arguments, which what is called with them judges; units of an expression; names of files.
 MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
 OF_THE_IMAGES = ("model.build.size", "model.build.channels")
+# Said here, since the file that a value is from would take its own mistake for an example: one that was emptied, which
+# is null, and a text where a list has to be.
+MAY_BE_NULL = {"optimizer.schedule", "balance.per_class", "initial_weights", "teacher", "output", "run"}
+LISTS = {"data.allow", "data.deny"}
 
 
 def check(step: str, cfg: DictConfig) -> None:
@@ -180,10 +184,13 @@ def check(step: str, cfg: DictConfig) -> None:
         if name not in known and not any(fnmatch(name, pattern) for pattern in MAY_BE_ADDED):
             raise UserError(unknown(step, name))
         if name not in known and name.startswith("optimizer.build."):
-            _value(name, value, [0, True, None])  # over a text Keras would stumble in the middle of a training
+            _value(name, value, [0, True])  # over a text Keras would stumble in the middle of a training
     _group("", values, examples)
     _together(cfg, examples)
     _experiment()
+    for group, choice in HydraConfig.get().runtime.choices.items():
+        if group in choices():
+            _named_as_its_file(group, choice)
 
 
 def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
@@ -249,6 +256,13 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def _named_as_its_file(group: str, choice: str) -> None:
+    """UserError for a file that was copied and kept its name: by it, what is made of one is told from the other's."""
+    name = _file(f"{group}/{choice}").get("name", choice)
+    if name != choice:
+        raise UserError(f"conf/{group}/{choice}.yaml: has name: {name}; expected name: {choice}, as its file is called")
+
+
 def range_of(name: str) -> tuple | set[int] | None:
     """The entry of RANGES for a value's path, such as `faces.crop.hint`."""
     return next((bounds for pattern, bounds in RANGES.items() if fnmatch(name, pattern)), None)
@@ -295,7 +309,7 @@ def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:
     """Refuse one of `values`, or that one of `examples` is missing."""
     for key, known in examples.items():
         if key in values:
-            _value(f"{prefix}{key}", values[key], known)
+            _value(f"{prefix}{key}", values[key], [[]] if f"{prefix}{key}" in LISTS else known)
         elif not fnmatch(f"{prefix}{key}", MAY_BE_TAKEN_OUT):
             raise UserError(f"{prefix}{key}: missing, and it is needed")
 
@@ -305,7 +319,9 @@ def _value(name: str, value: Any, examples: list) -> None:
     if isinstance(value, str) and (value == "???" or value.startswith("${")):
         return  # missing, which is said when it is needed, or the same as another value
     kinds = dict.fromkeys(map(_kind, examples))
-    if kinds == {NULL: None}:
+    if name not in MAY_BE_NULL:
+        kinds.pop(NULL, None)
+    elif kinds == {NULL: None}:
         kinds |= {TEXT: None, LIST: None} if name == MAY_BE_SEVERAL else {TEXT: None}
     kind, bounds = _kind(value), range_of(name)
     if kind == GROUP and GROUP in kinds:
@@ -338,7 +354,7 @@ def _expected(name: str, value: Any, kinds: Iterable[str], examples: list) -> st
     if GROUP in kinds and NULL not in kinds:
         first = next(iter(next(example for example in examples if _kind(example) == GROUP)))
         return f"{name} is a group; give its values one by one, such as {name}.{first}=..."
-    said = f"expected {' or '.join(kinds)}"
+    said = f"expected {' or '.join(kinds) or 'a value'}"
     if TEXT in kinds and _kind(value) in (NUMBER, BOOL):
         return f"{said}; in quotes, {name}='\"{_shown(value)}\"', it is one"
     return f"{said}, such as {name}=[one,another]" if LIST in kinds else said

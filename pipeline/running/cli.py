@@ -70,12 +70,25 @@ def run(step: str) -> None:
 
 
 def quoted(argument: str) -> str:
-    """`key=value` as Hydra can read it: the value in quotes where it is a path with é, (1) or = in it, say."""
+    """`key=value` as Hydra can read it: the value in quotes where it is a path with é, (1) or = in it, say.
+
+    What it could read as several values or a list, as a,b and [a], is quoted where there is a path of that name.
+    """
     key, equals, value = argument.partition("=")
-    if not equals or value[:1] in ("[", "{", "'", '"') or _parses(argument):
+    if not equals or value[:1] in ("'", '"'):
+        return argument
+    listed = value[:1] in ("[", "{")
+    if (listed or _parses(argument)) and not ((listed or "," in value) and _is_path(value)):
         return argument
     escaped = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), value)
     return again if _parses(again := f"{key}='{escaped}'") else argument
+
+
+def _is_path(value: str) -> bool:
+    try:
+        return Path(value).exists()
+    except OSError:  # too long for one
+        return False
 
 
 def _parses(argument: str) -> bool:
@@ -94,7 +107,8 @@ def mistake_text(step: str, error: Exception) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key or error.msg}: no value given{see}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not a valid override, {error.message.splitlines()[0]}{see}"
+        quotes = "; put each text of a list in quotes, \"key=['a','b']\"" if "=[" in error.override else ""
+        return f"{error.override}: not a valid override, {error.message.splitlines()[0]}{quotes}{see}"
     if found := re.search(r"Could not override '([^'@]+).*To append to your", str(error), re.DOTALL):
         return unknown(step, found[1])  # not with Hydra's advice: what is added to the config is read by nobody
     if isinstance(error, HydraException | OmegaConfBaseException):

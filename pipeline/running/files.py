@@ -14,15 +14,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from pipeline.images.left import is_left
 from pipeline.running.errors import UserError
 
 log = logging.getLogger(__name__)
-
-LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}  # in folders, by operating systems
 
 # Errors of the system for a place where nothing can be written, and words for those whose own say little.
 NO_PLACE = {
@@ -72,29 +71,32 @@ def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
     if mark:
         check_place(given, mark)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    exchange = path.with_name(f".{path.name}.lock")  # held while it is, since two commands may end at once
     with _named_place_errors(given):
         path.parent.mkdir(parents=True, exist_ok=True)
         _forget_the_dead(path.parent, path.name, ".partial")
-        if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
-            os.rename(old[0], path)  # killed between the two renames below: what was there before is still there
-        _forget_the_dead(path.parent, path.name, ".old")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
     try:
+        with locked(exchange):
+            if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
+                os.rename(old[0], path)  # killed between the two renames below: what was there before is still there
+            _forget_the_dead(path.parent, path.name, ".old")
         with _named_disk_errors(given):
             yield beside
             for entry in (*beside.rglob("*"), beside):
                 _fsync(entry)
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             shutil.rmtree(old, ignore_errors=True)  # of a killed process that had the same id, as in a container
-            if path.exists():
-                os.rename(path, old)
-            try:
-                os.rename(beside, path)
-            except BaseException:
-                if old.exists():
-                    os.rename(old, path)
-                raise
+            with locked(exchange):
+                if path.exists():
+                    os.rename(path, old)
+                try:
+                    os.rename(beside, path)
+                except BaseException:
+                    if old.exists():
+                        os.rename(old, path)
+                    raise
             _fsync(path.parent)
             shutil.rmtree(old, ignore_errors=True)
     finally:
@@ -117,29 +119,43 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
         tempfile.TemporaryFile(dir=next(parent for parent in place.parents if parent.exists())).close()
 
 
-def is_left(name: str) -> bool:
-    """Whether a name is one that systems leave in folders by themselves, or LibreOffice while a file there is open."""
-    return name in LEFT or name.startswith("._") or (name.startswith(".~lock.") and name.endswith("#"))
-
-
 def _empty(folder: Path) -> bool:
     return all(is_left(entry.name) for entry in folder.iterdir())
 
 
 @contextmanager
-def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold the lock file `path`, which is made and stays, against other processes; logs `waiting` while one has it."""
-    with _named_place_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
+def locked(path: Path, waiting: str | None = "") -> Iterator[None]:
+    """Hold the lock file `path` against other processes; it is made, and goes when the block ends.
+
+    Logs `waiting` while another process has it; where `waiting` is None, BlockingIOError is raised instead.
+    """
+    with _lock(path, waiting):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a folder in which nothing may be removed
+                path.unlink()
+
+
+def _lock(path: Path, waiting: str | None) -> IO:
+    """The lock file, open and locked; closing it lets go of it."""
+    while True:
+        with _named_place_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if waiting is None:
+                file.close()
+                raise
             if waiting:
                 log.info(waiting)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # of one that has been removed meanwhile, which holds off nobody
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -90,6 +90,27 @@ def test_bytes_after_a_jpeg_are_no_fault():
     assert np.array_equal(pixels(data + b"\n<!-- served by a proxy -->" * 999), pixels(data))
 
 
+@pytest.mark.parametrize("tail", [b"\0", b"\n", b"\r\n", b"<!-- served by a proxy -->"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_bytes_after_any_image_are_no_fault(format, tail):
+    data = encoded(picture(3), format)
+    assert np.array_equal(pixels(data + tail), pixels(data))
+    frames = [picture(seed) for seed in (3, 4)]
+    moving = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"a;b", duration=9, loop=0)
+    assert np.array_equal(pixels(moving + tail), pixels(moving))
+    assert isinstance(decode(moving[:-1], CAP), Rejected) and isinstance(decode(moving[:-1] + b"\n", CAP), Rejected)
+
+
+def test_a_png_with_a_long_text_is_read_and_one_whose_text_is_a_bomb_is_not():
+    def with_text(length: int) -> bytes:
+        text = chunk(b"zTXt", b"history\0\0" + zlib.compress(bytes(length), 1))
+        data = encoded(picture(3), "PNG")
+        return data[:33] + text + data[33:]
+
+    assert np.array_equal(pixels(with_text(9 << 20)), pixels(encoded(picture(3), "PNG")))
+    assert decode(with_text(65 << 20), CAP) == Rejected("corrupt")
+
+
 def test_row_6_cmyk_jpeg():
     wanted = np.asarray(picture(4, colour=True))
     found = pixels(encoded(Image.fromarray(wanted).convert("CMYK"), "JPEG", quality=100))

@@ -3,7 +3,10 @@
 import logging
 import threading
 
+import pytest
+
 from pipeline.images.shards import shards
+from pipeline.running.files import locked
 
 
 def write(part, path):
@@ -28,4 +31,21 @@ def test_a_second_command_at_the_same_folder_waits_and_says_so(tmp_path, caplog)
     other.join()
     assert first == second == ["[1]", "[2]", "[3]"]
     assert "write: another command is at the same images; waiting until it has ended" in caplog.text
-    assert not (tmp_path / "cache").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_cut_off_over_other_images_goes_when_the_step_ends_well_unless_a_command_is_at_it(tmp_path):
+    done, left, at_work, own = (tmp_path / name for name in ("0" * 16, "1" * 16, "2" * 16, "report"))
+    for folder in (left, at_work, own):
+        write([1], folder.parent / f"{folder.name}.lock")
+        folder.mkdir()
+        write([1], folder / "000000.txt")
+    with locked(tmp_path / f"{at_work.name}.lock"):
+        with pytest.raises(OSError, match="cut off"), shards(write, [[1], [2]], done, ".txt", "write") as files:
+            next(files)
+            raise OSError("cut off")
+        assert left.exists() and done.exists()
+        with shards(write, [[1], [2]], done, ".txt", "write") as files:
+            list(files)
+        kept = {at_work, own, tmp_path / f"{at_work.name}.lock", tmp_path / "report.lock"}
+        assert set(tmp_path.iterdir()) == kept

@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -86,6 +87,8 @@ def test_files_beside_the_layout_are_ignored(tmp_path):
         write(root, beside, b"x")
     for beside in ("../__MACOSX/train/angry/._1.jpg", "train/.ipynb_checkpoints/1.jpg", "other/folder/1.jpg"):
         write(root, beside, b"x")
+    for beside in ("train/angry/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg", "test/sad/thumbs.db"):
+        write(root, beside, b"x")
     assert open_source(tmp_path).ids() == ids
     assert open_source(zipped(tmp_path, tmp_path.with_suffix(".zip"), "")).ids() == ids
 
@@ -128,6 +131,32 @@ def test_a_link_to_a_folder_is_followed_and_one_to_where_it_lies_is_not(tmp_path
     assert open_source(root).ids() == ids
     (tmp_path / "elsewhere/back").symlink_to(root / "test")
     assert open_source(root).ids() == ids
+
+
+def test_a_pipe_is_an_image_that_cannot_be_read(tmp_path):
+    os.mkfifo(tree(tmp_path) / "train/sad/pipe.jpg")
+    source = open_source(tmp_path)
+    for look in (source.size, source.read):
+        with pytest.raises(OSError, match="not a file"):
+            look("train/sad/pipe.jpg")
+
+
+def test_links_to_folders_that_images_lie_behind_are_known(tmp_path):
+    root = tree(tmp_path / "tree")
+    assert open_source(zipped(root, tmp_path / "a.zip")).links() == []
+    (root / "deep").mkdir()
+    for split in ("train", "valid", "test"):
+        (root / split).rename(root / "deep" / split)
+    (root / "deep/train/sad/0.jpg").rename(tmp_path / "0.jpg")
+    (root / "deep/train/sad/0.jpg").symlink_to(tmp_path / "0.jpg")
+    (tmp_path / "link").symlink_to(root)
+    (root / "empty").symlink_to(tmp_path)
+    assert open_source(tmp_path / "link").links() == []
+    (root / "deep").rename(tmp_path / "deep")
+    (root / "deep").symlink_to(tmp_path / "deep")
+    (tmp_path / "deep/test/happy").rename(tmp_path / "happy")
+    (tmp_path / "deep/test/happy").symlink_to(tmp_path / "happy")
+    assert open_source(root).links() == [str(root / "deep"), str(root / "deep/test/happy")]
 
 
 def test_row_1_missing_source(tmp_path):
@@ -252,3 +281,53 @@ def test_row_3_split_without_images(tmp_path):
     tree(tmp_path)
     (tmp_path / "valid").rename(tmp_path / "val")
     assert "split 'valid' is missing or empty" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "new"])
+def test_a_whole_data_set_is_not_taken_for_one_no_deeper_that_lacks_a_split(tmp_path, place):
+    tree(tmp_path / "old")
+    tree(tmp_path / place)
+    (tmp_path / place / "valid").rename(tmp_path / place / "val")
+    prefix = place + "/" if place else ""
+    for message in (refusal(tmp_path), refusal(zipped(tmp_path, tmp_path / "a.zip", ""))):
+        assert f"split '{prefix}valid' is missing beside '{prefix}train', and a whole data set lies in 'old'" in message
+
+
+def test_folders_named_as_splits_that_hold_no_classes_and_deeper_ones_are_no_data_set(tmp_path):
+    ids = open_source(tree(tmp_path / "faces")).ids()
+    write(tmp_path, "test/notes.txt", b"x")
+    write(tmp_path, "faces/backup/train/happy/1.jpg", b"x")
+    source = open_source(tmp_path)
+    assert (source.ids(), source.root) == (ids, "faces/")
+
+
+def test_row_1_a_path_that_is_no_text(tmp_path):
+    root = tree(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(UserError, match="not valid UTF-8; rename it"):
+        open_source(root)
+
+
+def test_names_that_a_mac_zipped_without_saying_that_they_are_utf_8(tmp_path):
+    root = tree(tmp_path / "tree")
+    (root / "train/happy/0.jpg").rename(root / "train/happy/Zoë.jpg")
+    data = bytearray(zipped(root, tmp_path / "a.zip", "").read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        for found in re.finditer(re.escape(signature), bytes(data)):
+            data[found.start() + flags] &= ~0x08
+    (tmp_path / "a.zip").write_bytes(data)
+    archive, id = open_source(tmp_path / "a.zip"), "train/happy/Zoë.jpg"
+    assert archive.ids() == open_source(root).ids()
+    assert archive.read(id) == (root / id).read_bytes()
+
+
+def test_a_zip_that_has_changed_since_it_was_listed_is_one_line(tmp_path):
+    path = zipped(tree(tmp_path / "tree"), tmp_path / "a.zip")
+    whole = path.read_bytes()
+    for now in (whole[: len(whole) // 2], zipped(tree(tmp_path / "tree", seed=9), tmp_path / "b.zip", "").read_bytes()):
+        path.write_bytes(whole)
+        source = open_source(path)
+        path.write_bytes(now)
+        with pytest.raises(
+            UserError, match=r"a\.zip: test/angry/0\.jpg has changed since it was looked at; run the same command"
+        ):
+            source.fingerprint()

@@ -85,6 +85,7 @@ def test_every_range_is_of_a_number_there_is():
         ("clean", "near.flips=17", "near.flips=17: expected a whole number, from 0 to 16"),
         ("clean", "sheet.tile=300", "sheet.tile=300: expected a whole number, from 8 to 256"),
         ("suspect", "folds=1", "folds=1: expected a whole number, at least 2"),
+        ("suspect", "model.learning_rate=0", "model.learning_rate=0: expected a number, at least 1e-09"),
         ("draw", "camera.noise=[0,loud]", "camera.noise=loud: expected a number"),
         ("train", "+mixup=0.2", "mixup: there is no such value; did you mean augment.mixup?"),
         ("train", "+label_smooting=0.1", "label_smooting: there is no such value; did you mean label_smoothing?"),
@@ -213,4 +214,37 @@ def test_a_file_without_what_the_others_of_its_group_have_is_refused(own, projec
     code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
     assert code == 2 and "balance.class_weight: missing, and it is needed" in err
     own.write_text(own.read_text() + "class_weight: false\nnote: my own\n")
+    assert shell(monkeypatch, capfd, "balance", "balance=mine")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("data/own", "deny: []", "deny:", "data.deny=null: expected a list in brackets"),
+        ("data/own", "deny: []", "deny: train/happy/0.jpg", "data.deny=train/happy/0.jpg: expected a list in brackets"),
+        ("clean", "crops: [0.02, 0.04]", "crops:", "looks.crops=null: expected a number, from 0 to 0.45"),
+        ("clean", "shard: 1000", "shard:", "shard=null: expected a whole number, at least 1"),
+        ("clean", "sheet:", "sheet:\nother:", "sheet=null: expected a value"),
+        ("paths", "cache: .cache", "cache:", "paths.cache=null: expected a value"),
+    ],
+)
+def test_a_value_that_was_emptied_or_is_no_list_in_its_file_is_refused(
+    own, project, monkeypatch, capfd, file, old, new, said
+):
+    changed = own.parents[1] / f"{file}.yaml"
+    assert old in changed.read_text()
+    changed.write_text(changed.read_text().replace(old, new, 1))
+    code, _, err = shell(monkeypatch, capfd, "clean", "data=own", "source=faces")
+    assert code == 2 and err.startswith(f"pipeline.clean: {said}") and len(err.splitlines()) == 1
+
+
+def test_a_copied_file_that_kept_its_name_is_refused_when_chosen_and_else_in_nobodys_way(
+    own, project, monkeypatch, capfd
+):
+    shutil.copy(own.with_name("class_weight.yaml"), own)
+    code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
+    said = "conf/balance/mine.yaml: has name: class_weight; expected name: mine, as its file is called"
+    assert (code, err) == (2, f"pipeline.balance: {said}\n")
+    assert shell(monkeypatch, capfd, "balance", "balance=class_weight")[0] == 0
+    own.write_text(own.read_text().replace("class_weight", "mine", 1))
     assert shell(monkeypatch, capfd, "balance", "balance=mine")[0] == 0

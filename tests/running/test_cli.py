@@ -57,11 +57,39 @@ def test_a_single_value_for_a_group_is_one_line(project, monkeypatch, capfd, ste
 
 
 @pytest.mark.parametrize(
-    "name", ["Frühling.zip", "ads (1).zip", "a=b.zip", "it's.zip", "x\\", "📷 é.zip", "a:b;c.zip", "50%.zip", "#3.zip"]
+    "name",
+    [
+        "Frühling.zip",
+        "ads (1).zip",
+        "a=b.zip",
+        "it's.zip",
+        "x\\",
+        "📷 é.zip",
+        "a:b;c.zip",
+        "50%.zip",
+        "#3.zip",
+        "é, b.zip",
+    ],
 )
 def test_a_path_of_any_name_needs_no_quotes_of_its_own(project, monkeypatch, capfd, name):
     code, _, err = shell(monkeypatch, capfd, "clean", "data=own", f"source={name}")
     assert code == 2 and err.startswith(f"pipeline.clean: {name}: no such folder")
+
+
+@pytest.mark.parametrize(
+    "name", ["a,b", "faces, cropped", "[old] faces", "[old]", "{a: b}", "{new", "a,b (1)", "it's,x"]
+)
+def test_a_path_that_could_be_several_values_is_one_where_it_is_there(project, monkeypatch, capfd, name):
+    Path(name).mkdir()
+    code, _, err = shell(monkeypatch, capfd, "clean", "data=own", f"source={name}")
+    assert code == 2 and err.startswith(f"pipeline.clean: {name}: empty; expected")
+
+
+def test_a_list_of_names_that_want_quotes_is_one_line_that_says_how(project, monkeypatch, capfd):
+    code, _, err = shell(monkeypatch, capfd, "clean", "data=own", "source=x", "data.deny=[train/happy/Zoë.jpg]")
+    assert code == 2 and "put each text of a list in quotes, \"key=['a','b']\"" in err and len(err.splitlines()) == 1
+    code, _, err = shell(monkeypatch, capfd, "clean", "data=own", "source=x", "data.deny=['train/happy/Zoë.jpg']")
+    assert code == 2 and err.startswith("pipeline.clean: x: no such folder")
 
 
 @pytest.mark.parametrize(

@@ -306,3 +306,37 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     with whole_file(tmp_path / "table.csv") as file:
         file.write_text("x")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f".out.{living}.partial", "out", "table.csv"]
+
+
+def together(script: str, folder: Path) -> list[str]:
+    """What four processes say that run the same script at once."""
+    command = [sys.executable, "-c", f"from pathlib import Path\nplace = Path({str(folder)!r})\n{script}"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
+    return [process.communicate(timeout=120)[0] for process in started]
+
+
+def test_a_lock_is_held_by_one_process_at_a_time_and_its_file_goes(tmp_path):
+    script = """
+import time
+from pipeline.running.files import locked
+for _ in range(60):
+    with locked(place / "lock"):
+        (place / "held").mkdir()  # fails if it is there
+        time.sleep(0.0005)
+        (place / "held").rmdir()
+"""
+    assert together(script, tmp_path) == [""] * 4
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path / "lock"), pytest.raises(BlockingIOError), locked(tmp_path / "lock", waiting=None):
+        pytest.fail("held twice")
+
+
+def test_two_commands_that_finish_one_folder_at_once_do_not_disturb_each_other(tmp_path):
+    script = """
+from pipeline.running.files import whole_folder
+for _ in range(60):
+    with whole_folder(place / "out") as folder:
+        (folder / "file").touch()
+"""
+    assert together(script, tmp_path) == [""] * 4
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "out"]

@@ -118,7 +118,7 @@ def project(line, tmp_path) -> Path:
 
 
 def waiting(folder: str = "mlruns/unsent") -> list[Path]:
-    return [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+    return [path for path in Path(folder).rglob("*") if path.is_file()]
 
 
 def steps(store: Store, run_id: str, metric: str = "val_accuracy") -> list[int]:
