@@ -99,6 +99,12 @@ def test_a_finished_run_is_skipped_and_rerun_trains_it_again(project):
     assert len(runs()) == 2
 
 
+def test_a_number_that_is_written_whole_trains_and_is_the_same_run(project):
+    for momentum in ("0", "0.0"):
+        run("epochs=1", f"optimizer.build.momentum={momentum}", "optimizer.build.nesterov=false")
+    assert len(runs()) == 1 and not runs("FAILED")
+
+
 def test_the_files_of_a_finished_run_are_fetched_to_where_they_are_asked_for(project):
     folder = run()
     trained = {file.name: file.read_bytes() for file in folder.iterdir()}
