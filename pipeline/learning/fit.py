@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -26,6 +27,12 @@ def build_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     """The architecture that `values["model"]` describes, for images of the arrays' size and channels, untrained."""
     shape = {"size": arrays.size, "channels": arrays.channels}
     return _instantiated("model", values["model"], **shape, _convert_="all")
+
+
+def architecture(values: Mapping[str, Any]) -> Path:
+    """The source file of the function that builds `values["model"]`; UserError when there is no such function."""
+    build = _instantiated("model", values["model"], _partial_=True).func
+    return Path(sys.modules[build.__module__].__file__)
 
 
 def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras.optimizers.Optimizer:
