@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     if unknown := [choice for choice in cfg.choices if choice not in CHOICES]:
         raise UserError(f"choices={unknown[0]}: no choice of a run; expected some of {', '.join(CHOICES)}")
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-    rows = [row for row in map(rank.row, store.finished({})) if not row["apart"]]
+    rows = [row for row in map(rank.row, rank.finished(store)) if not row["apart"]]
     table, _ = rank.ranking(rows)
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")

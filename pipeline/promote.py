@@ -2,9 +2,10 @@
 
 The champion is the version of a registered MLflow model that bears the alias `champion`. The best is the FINISHED and
 evaluated run with the highest accuracy on valid, of those that were validated on the same images as the newest one. It
-is promoted when there is no champion yet, or when the interval of their difference, paired over the images of valid,
-begins at -margin or above: a tie leaves the champion where it is. The best was picked for being highest, so its lead is
-a little too large. Test plays no part. The same command again changes nothing.
+is promoted when there is no champion yet, unless runs on other images were left out; or when the interval of their
+difference, paired over the images of valid, begins at -margin or above: a tie leaves the champion where it is. The best
+was picked for being highest, so its lead is a little too large. Test plays no part. The same command again changes
+nothing.
 """
 
 import logging
@@ -36,16 +37,24 @@ def main(cfg: DictConfig) -> None:
         raise UserError(f"registered_model={name}: expected letters, digits, spaces and . _ - only")
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     champion = reigning(store, name)
-    best = best_run(store.finished({}), champion.run_id if champion else "")
+    best = best_run(rank.finished(store), champion.run_id if champion else "")
     if best is None:
         raise UserError(
             f"study={cfg.study}: no finished run is evaluated; python -m pipeline.evaluate run=<its folder>"
+        )
+    if best["left_out"] and not champion and not cfg.replace:
+        raise UserError(
+            f"study={cfg.study}: {best['left_out']} evaluated runs were validated on other images than {title(best)}, "
+            "and no champion says which count; delete the runs on the wrong images in MLflow, or replace=true makes "
+            "this one the champion"
         )
     with store.asked():
         files = {file.path for file in store.client.list_artifacts(best["run_id"], "train")}
     if MODEL not in files:
         raise UserError(f"{title(best)}: is the best on valid, but its {MODEL} is gone from MLflow; train it again")
     print(f"The best of {best['candidates']} evaluated runs: {title(best)}, {best['accuracy']:.2%} on valid.")
+    if best["left_out"]:
+        print(f"{best['left_out']} evaluated runs were validated on other images and did not stand.")
     if champion and champion.run_id == best["run_id"]:
         print(f"It is the champion of {name} already, version {champion.version}. Nothing changed.")
         return
@@ -67,15 +76,16 @@ def best_run(runs: Sequence[Run], champion: str) -> dict[str, Any] | None:
     """The run with the highest accuracy on valid, as `rank.row` shows it, with `accuracy` and how many `candidates`.
 
     `runs` are FINISHED ones, newest first; those not evaluated, set apart, or validated on other images than the newest
-    evaluated one do not stand. Of equals the one with the id `champion` wins, then the newest. None when none stands.
+    evaluated one do not stand, and `left_out` counts the last of these. Of equals the one with the id `champion` wins,
+    then the newest. None when none stands.
     """
-    stands = [rank.row(run) | {"accuracy": run.data.metrics[ACCURACY]} for run in runs if ACCURACY in run.data.metrics]
-    stands = [row for row in stands if not row["apart"]]
-    stands = [row for row in stands if row["valid_digest"] == stands[0]["valid_digest"]]
+    evaluated = [run for run in runs if ACCURACY in run.data.metrics and not run.data.tags.get("apart")]
+    rows = [rank.row(run) | {"accuracy": run.data.metrics[ACCURACY]} for run in evaluated]
+    stands = [row for row in rows if row["valid_digest"] == rows[0]["valid_digest"]]
     if not stands:
         return None
     best = max(stands, key=lambda row: (row["accuracy"], row["run_id"] == champion, row["ended"]))
-    return best | {"candidates": len(stands)}
+    return best | {"candidates": len(stands), "left_out": len(rows) - len(stands)}
 
 
 def reigning(store: tracking.Store, name: str) -> ModelVersion | None:
@@ -94,8 +104,8 @@ def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, 
     """
     which = f"version {champion.version} of {champion.name}, the champion"
     otherwise = "replace=true makes the best run champion without comparing them"
-    if store.status(champion.run_id) is None:
-        raise UserError(f"{which}: its run {champion.run_id} is not in this experiment; {otherwise}")
+    if not champion.run_id or store.status(champion.run_id) is None:  # registered by hand, it may have none
+        raise UserError(f"{which}: it has no run in this experiment; {otherwise}")
     reigns = rank.row(store.run(champion.run_id))
     if reigns["valid_digest"] != best["valid_digest"]:
         raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")

@@ -30,7 +30,7 @@ LONGEST = 50  # characters of what tells entries of one name apart; more is not 
 def main(cfg: DictConfig) -> None:
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     store.reap()
-    rows = [row(run) for run in store.finished({})]
+    rows = [row(run) for run in finished(store)]
     table, left_out = ranking([each for each in rows if not each["apart"]])
     apart = [each for each in rows if each["apart"]]
     if table.empty:
@@ -55,6 +55,17 @@ def main(cfg: DictConfig) -> None:
     for caution in about["cautions"]:
         print(f"Caution: {caution}.")
     log.info("%d entries ranked; see %s", len(table), reports / "ranking.csv")
+
+
+def finished(store: tracking.Store) -> list[Run]:
+    """The experiment's FINISHED runs, newest first, without those that something else than this project logged."""
+    runs = store.finished({})
+    own = [run for run in runs if "config_hash" in run.data.tags]
+    if len(own) < len(runs):
+        log.info(
+            "%d finished runs without the tag config_hash are not this project's and are left out", len(runs) - len(own)
+        )
+    return own
 
 
 def row(run: Run) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
-from pipeline.learning.fit import build_model, compiled_model, fit
+from pipeline.learning.fit import architecture, build_model, compiled_model, fit
 from pipeline.running import cli, sweep, tracking
 from pipeline.running.cleaned import require_current
 from pipeline.running.config import config_hash, flatten, identity, run_name
@@ -47,7 +47,8 @@ def main(cfg: DictConfig) -> str | None:
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in EARLIER if values[key]}
-    checkpoints = Checkpoints(Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}", digest)
+    place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
+    checkpoints = Checkpoints(place, digest, architecture(values))
 
     # Of two processes at one point of a sweep, the second waits and then finds it finished.
     waiting = f"{name}: another process trains the same run; waiting for it"
@@ -63,7 +64,7 @@ def main(cfg: DictConfig) -> str | None:
         if cut_off:
             store.resume(cut_off)
         elif checkpoints.of_other_code():
-            log.info("%s: was cut off under another version of pipeline/learning; begins anew", name)
+            log.info("%s: was cut off under other code, Keras or TensorFlow; begins anew", name)
         run_id = cut_off or _new_run(store, name, flatten(values), point | {"command": command()})
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)

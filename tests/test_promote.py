@@ -140,6 +140,43 @@ def test_an_equal_run_does_not_replace_the_champion(store, tmp_path, capsys):
     assert champion(store) == (1, old)
 
 
+def test_a_trial_on_other_images_is_no_first_champion_unless_asked_for(store, tmp_path, capsys):
+    best = trained(store, tmp_path, "full", 380)
+    trained(store, tmp_path, "second", 300)
+    trial = trained(store, tmp_path, "trial", 120, valid="a few")
+    refused = rf"study=test_\w+: 2 evaluated runs were validated on other images than trial \({trial[:8]}\), .*; delete"
+    with pytest.raises(UserError, match=refused):
+        promoted(store, capsys)
+    assert champion(store) is None
+    said = promoted(store, capsys, "replace=true")
+    assert "2 evaluated runs were validated on other images and did not stand." in said
+    assert champion(store) == (1, trial)
+    store.client.delete_run(trial)
+    said = promoted(store, capsys, "replace=true")
+    assert champion(store) == (2, best) and "other images" not in said
+
+
+def test_a_run_that_something_else_logged_does_not_stand_even_with_an_accuracy(store, tmp_path, capsys):
+    own = trained(store, tmp_path, "own", 200)
+    foreign = store.start("foreign", {}, {})
+    store.log_metrics(foreign, {"valid.accuracy": 0.99})
+    store.end(foreign, "FINISHED")
+    promoted(store, capsys)
+    assert champion(store) == (1, own)
+
+
+def test_a_champion_that_was_registered_without_a_run_is_replaced_only_on_request(store, tmp_path, capsys):
+    name = f"facial-emotion-{study(store)}"
+    store.client.create_registered_model(name)
+    version = store.client.create_model_version(name, str(tmp_path))
+    store.client.set_registered_model_alias(name, "champion", version.version)
+    new = trained(store, tmp_path, "new", 200)
+    with pytest.raises(UserError, match=r"the champion: it has no run in this experiment; replace=true"):
+        promoted(store, capsys)
+    promoted(store, capsys, "replace=true")
+    assert champion(store) == (2, new)
+
+
 class Poisoned(dict):
     """Metrics that cannot be looked at as a whole, nor any of test."""
 
@@ -215,7 +252,7 @@ def test_a_champion_that_cannot_be_compared_is_replaced_only_on_request(store, t
     with pytest.raises(UserError, match=r"validated on other images than new .*; replace=true makes the best run"):
         promoted(store, capsys)
     store.client.delete_run(champion(store)[1])
-    with pytest.raises(UserError, match=r"its run .* is not in this experiment; replace=true"):
+    with pytest.raises(UserError, match=r"the champion: it has no run in this experiment; replace=true"):
         promoted(store, capsys)
     assert "in place of version 1" in promoted(store, capsys, "replace=true")
     assert champion(store) == (2, new)

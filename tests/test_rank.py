@@ -7,7 +7,7 @@ import pytest
 from conftest import TINY, composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
-from pipeline import rank, train
+from pipeline import compare, rank, train
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
@@ -74,6 +74,25 @@ def test_runs_from_the_same_path_with_other_weights_are_not_the_same_run(project
     assert sorted(table["seeds"]) == [1, 1, 2]
     # what train tells equal runs by
     assert {tag for tag in runs[0].data.tags if tag.endswith(("_digest", "_hash"))} == set(tracking.TRAINING_OF)
+
+
+def test_a_run_that_something_else_logged_is_left_out_and_counted(project, caplog):
+    caplog.set_level("INFO")
+    store = tracking.open_store("mlruns", "sample", create=True)
+    params = {"optimizer.build.learning_rate": "0.1"} | PARAMS
+    own = store.start("own", params, tags("point"))
+    history = [{"epoch": 1, "val_accuracy": 0.5, "accuracy": 0.5, "loss": 1.0, "val_loss": 1.0, "learning_rate": 0.1}]
+    store.log_history(own, history)
+    store.log_metrics(own, {"best_val_accuracy": 0.5, "best_epoch": 1, "val_loss_at_best": 1.0})
+    foreign = store.start("foreign", {"alpha": 1}, {})
+    for run_id in (own, foreign):
+        store.end(run_id, "FINISHED")
+    for step in (rank, compare):
+        caplog.clear()
+        step.main(composed(step.__name__.rpartition(".")[2]))
+        assert "1 finished runs without the tag config_hash" in caplog.text
+    assert pd.read_csv("reports/ranking.csv")["run"].tolist() == ["own"]
+    assert pd.read_csv("reports/tables/per_run.csv")["run"].tolist() == ["own"]
 
 
 def test_runs_validated_on_other_images_than_the_newest_are_left_out_and_counted():

@@ -99,6 +99,12 @@ def test_a_finished_run_is_skipped_and_rerun_trains_it_again(project):
     assert len(runs()) == 2
 
 
+def test_a_number_that_is_written_whole_trains_and_is_the_same_run(project):
+    for momentum in ("0", "0.0"):
+        run("epochs=1", f"optimizer.build.momentum={momentum}", "optimizer.build.nesterov=false")
+    assert len(runs()) == 1 and not runs("FAILED")
+
+
 def test_the_files_of_a_finished_run_are_fetched_to_where_they_are_asked_for(project):
     folder = run()
     trained = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -266,15 +272,53 @@ def test_row_15_and_row_30_a_killed_training_resumes_and_ends_with_the_uninterru
 
 def test_row_22_cut_off_under_other_code_it_begins_anew_and_says_so(project, monkeypatch, caplog):
     with monkeypatch.context() as other:
-        other.setattr(checkpoint, "code", lambda: "of another version")
+        other.setattr(checkpoint, "code", lambda _: "of another version")
         other.setattr(Checkpoints, "remove", lambda self: sys.exit(143))  # cut off when all epochs are done
         with pytest.raises(SystemExit):
             run()
     caplog.set_level("INFO")
     run("rerun=true")
-    assert "was cut off under another version of pipeline/learning; begins anew" in caplog.text
+    assert "was cut off under other code, Keras or TensorFlow; begins anew" in caplog.text
     assert "resumed after" not in caplog.text
     assert not list(project.glob("checkpoints/*/"))
+
+
+OWN = """
+import keras
+
+def net(size, channels, **others):
+    image = keras.Input((size, size, channels))
+    x = keras.layers.Conv2D(4, 3, activation="ACTIVATION")(image)
+    return keras.Model(image, keras.layers.Dense(7, "softmax")(keras.layers.Flatten()(x)))
+"""
+
+
+def test_row_22_cut_off_and_its_own_architecture_edited_it_begins_anew(project, monkeypatch, caplog):
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which may be as old as the edit
+    caplog.set_level("INFO")
+
+    def with_own(activation: str) -> None:
+        Path("nets_of_mine.py").write_text(OWN.replace("ACTIVATION", activation))
+        sys.modules.pop("nets_of_mine", None)
+        run("epochs=1", "model.build._target_=nets_of_mine.net")
+
+    with monkeypatch.context() as other:
+        other.setattr(Checkpoints, "remove", lambda self: sys.exit(143))  # cut off when all epochs are done
+        with pytest.raises(SystemExit):
+            with_own("relu")
+    open_store("mlruns", "sample", create=True).client.set_terminated(runs()[0].info.run_id, "KILLED")
+    with_own("tanh")  # of the same shapes
+    assert "begins anew" in caplog.text and "resumed after" not in caplog.text
+    saved = keras.saving.load_model("out/train/model.keras")
+    assert saved.layers[1].activation is keras.activations.tanh
+    sys.modules.pop("nets_of_mine")
+
+
+def test_an_architecture_that_is_not_there_is_named_before_any_work(project):
+    with pytest.raises(UserError, match=r"^model=model_2_best: Error locating target 'nets_of_mine.net'"):
+        run("model.build._target_=nets_of_mine.net")
+    assert not runs("FAILED")
 
 
 def test_killed_after_the_end_a_rerun_begins_anew(project, monkeypatch):
@@ -283,7 +327,7 @@ def test_killed_after_the_end_a_rerun_begins_anew(project, monkeypatch):
         watched.setattr(Checkpoints, "remove", lambda self: roots.append(self.root))
         run(*CUT[1:])
     (finished,) = runs()
-    checkpoints = Checkpoints(roots[0], finished.data.tags["config_hash"])
+    checkpoints = Checkpoints(roots[0], finished.data.tags["config_hash"], Path(models.__file__))
     checkpoints.remove()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pipeline.running.files import sha256, whole_folder
 
@@ -24,16 +25,17 @@ class State:
 class Checkpoints:
     """The checkpoints of one run, `root`/<code>/epoch_00007 and the one before it; `run_id` is its MLflow run.
 
-    <code> stands for the modules of this package: a training does not go on under other ones than it began under.
+    <code> stands for what decides what a training does besides its config: it does not go on under another one than it
+    began under. `architecture` is the source file of the function that builds the model.
     """
 
-    def __init__(self, root: str | Path, config_hash: str):
+    def __init__(self, root: str | Path, config_hash: str, architecture: Path):
         self.root = Path(root)
-        self.folder = self.root / code()[:8]
+        self.folder = self.root / code(architecture)[:8]
         self.config_hash = config_hash
 
     def of_other_code(self) -> bool:
-        """Whether the run was cut off under other modules, so that what it had is of no use."""
+        """Whether the run was cut off under other code, so that what it had is of no use."""
         return any(path.parent != self.folder for path in self.root.glob("*/epoch_*"))
 
     def save(self, model: keras.Model, state: State, run_id: str) -> None:
@@ -93,10 +95,10 @@ class Checkpoints:
         return about if sound else None
 
 
-def code() -> str:
-    """SHA-256 in hex of the modules that decide what a training does: those of pipeline/learning."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+def code(architecture: Path) -> str:
+    """SHA-256 in hex of this package's modules, the file `architecture` and the versions of Keras and TensorFlow."""
+    digest = hashlib.sha256(f"{keras.__version__} {tf.__version__}".encode())
+    for file in [*sorted(Path(__file__).parent.glob("*.py")), architecture]:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -5,6 +5,7 @@ of the same kind it softens labels that people disagree about (Furlanello et al.
 from several it makes one model of what they know together (Hinton et al. 2015, "Distilling the Knowledge").
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from pipeline.learning.arrays import Arrays, Split
 from pipeline.running.errors import UserError
 from pipeline.running.files import sha256
 from pipeline.running.outputs import read_json
+
+log = logging.getLogger(__name__)
 
 BATCH = 256  # images per step of a teacher; changes nothing but speed
 MEASURED = 2048  # images that batch normalisations are measured on
@@ -63,27 +66,44 @@ def measure_norms(model: keras.Model, images: np.ndarray) -> None:
 
     What the model says stays as it was, and a training step, which normalises by its own batch, now begins with nearly
     the same. Without it a model of `pipeline.restore`, whose normalisations are folded into the kernels beside them, or
-    one of another data set is worse after its first steps than the model it began with.
+    one of another data set is worse after its first steps than the model it began with. One without scale or centre
+    stays as it was, which is logged.
     """
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    if not norms:
-        return
-    inputs = keras.Model(model.inputs, [layer.input for layer in norms])
-    sums = [np.zeros((2, layer.gamma.shape[0])) for layer in norms]
-    values = np.zeros(len(norms))
-    for start in range(0, len(images), BATCH):
-        said = inputs.predict_on_batch(images[start : start + BATCH])
-        for place, reached in enumerate(said if len(norms) > 1 else [said]):  # Keras unpacks a single output
-            reached = reached.reshape(-1, reached.shape[-1]).astype(np.float64)
-            sums[place] += reached.sum(0), (reached**2).sum(0)
-            values[place] += len(reached)
-    for layer, (total, squares), count in zip(norms, sums, values, strict=True):
-        gamma, beta, mean, variance = (weight.astype(np.float64) for weight in layer.get_weights())
-        slope = gamma / np.sqrt(variance + layer.epsilon)
-        measured = total / count
-        spread = np.maximum(squares / count - measured**2, 0)
+    every = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    # The others have nothing that could make up for another mean and variance.
+    norms = [_Measured(layer) for layer in every if layer.scale and layer.center and not layer.renorm]
+    for start in range(0, len(images) if norms else 0, BATCH):
+        model(images[start : start + BATCH], training=False)
+    for norm in norms:
+        norm.end()
+    if left := [layer.name for layer in every if layer not in {norm.layer for norm in norms if norm.count}]:
+        log.warning("initial_weights: not measured on the new images: %s", ", ".join(left))
+
+
+class _Measured:
+    """A batch normalisation that sums up what reaches it, wherever it is in a model, until `end` makes use of that."""
+
+    def __init__(self, layer: keras.layers.BatchNormalization):
+        self.layer, self.call, layer.call = layer, layer.call, self
+        self.sums, self.count = np.zeros((2, layer.moving_mean.shape[0])), 0
+
+    def __call__(self, inputs, *args, **options):
+        reached = np.moveaxis(np.asarray(inputs), self.layer.axis, -1)
+        reached = reached.reshape(-1, reached.shape[-1]).astype(np.float64)
+        self.sums += reached.sum(0), (reached**2).sum(0)
+        self.count += len(reached)
+        return self.call(inputs, *args, **options)
+
+    def end(self) -> None:
+        del self.layer.call  # of this object; the class has its own
+        if not self.count:
+            return
+        gamma, beta, mean, variance = (weight.astype(np.float64) for weight in self.layer.get_weights())
+        slope = gamma / np.sqrt(variance + self.layer.epsilon)
+        measured, squares = self.sums / self.count
+        spread = np.maximum(squares - measured**2, 0)
         beta += slope * (measured - mean)
-        layer.set_weights([slope * np.sqrt(spread + layer.epsilon), beta, measured, spread])
+        self.layer.set_weights([slope * np.sqrt(spread + self.layer.epsilon), beta, measured, spread])
 
 
 def softened_labels(split: Split, paths: str | Sequence[str], share: float, arrays: Arrays) -> np.ndarray:

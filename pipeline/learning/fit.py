@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
 from pipeline.learning.checkpoint import State
 from pipeline.learning.earlier import begin_with, softened_labels
+from pipeline.running.check import range_of
 from pipeline.running.errors import UserError
 
 VALID_BATCH = 256  # images per step on valid; changes nothing but speed
@@ -23,26 +25,49 @@ VALID_BATCH = 256  # images per step on valid; changes nothing but speed
 
 def build_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     """The architecture that `values["model"]` describes, for images of the arrays' size and channels, untrained."""
-    try:
-        return instantiate(values["model"]["build"], size=arrays.size, channels=arrays.channels, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise UserError(f"model={values['model']['name']}: {error}") from error
+    shape = {"size": arrays.size, "channels": arrays.channels}
+    return _instantiated("model", values["model"], **shape, _convert_="all")
+
+
+def architecture(values: Mapping[str, Any]) -> Path:
+    """The source file of the function that builds `values["model"]`; UserError when there is no such function."""
+    build = _instantiated("model", values["model"], _partial_=True).func
+    return Path(sys.modules[build.__module__].__file__)
 
 
 def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras.optimizers.Optimizer:
     """A file of conf/optimizer/ as an optimizer; with a schedule, its rate warms up and then falls as a cosine to 0."""
-    rate = choice["build"]["learning_rate"]
+    numbers = _floats(choice["build"])
+    rate = numbers["learning_rate"]
     if choice["schedule"]:
         warmup = min(choice["schedule"]["warmup_epochs"], epochs - 1) * steps
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, decay_steps=epochs * steps - warmup, warmup_target=rate, warmup_steps=warmup
         )
-    optimizer = instantiate(choice["build"], learning_rate=rate)
+    optimizer = _instantiated("optimizer", choice, **numbers | {"learning_rate": rate})
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _floats(build: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of an optimizer whose range is of floats, as floats: Keras refuses 0 or 1 for some of them."""
+    ranges = {key: range_of(f"optimizer.build.{key}") for key in build}
+    return {
+        key: float(value)
+        for key, value in build.items()
+        if ranges[key] and isinstance(ranges[key][0], float) and value is not None
+    }
+
+
+def _instantiated(group: str, choice: Mapping[str, Any], **more: Any) -> Any:
+    """What the `build` of a file of conf/<group>/ makes, given `more` too; UserError, naming the file, when nothing."""
+    try:
+        return instantiate(choice["build"], **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"{group}={choice['name']}: {error}") from error
 
 
 def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:

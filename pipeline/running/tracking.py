@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Param, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
@@ -80,10 +80,14 @@ class Store:
                 raise
 
     def resume(self, run_id: str) -> None:
-        """Set a run that was cut off RUNNING again, under this process; why it failed before is no longer so."""
+        """Set a run that was cut off RUNNING again, under this process; why it failed before is no longer so.
+
+        The process is told first, and not by way of `unsent`: RUNNING under the dead one it would be reaped by another.
+        """
+        tags = [RunTag(key, value) for key, value in (_process_tags() | {"error": ""}).items()]
         with self.asked():
+            self.client.log_batch(run_id, tags=tags)
             self.client.update_run(run_id, status="RUNNING")
-        self.tag(run_id, _process_tags() | {"error": ""})
 
     def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
         self._tell(run_id, {"tags": {key: str(value) for key, value in tags.items()}})

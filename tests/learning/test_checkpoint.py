@@ -1,10 +1,15 @@
 """A checkpoint is used only when it is whole and of the same config; else the one before it."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.learning.checkpoint import Checkpoints, State
+
+OWN = Path(__file__)  # stands for the file of an architecture
 
 
 def model() -> keras.Model:
@@ -22,7 +27,7 @@ def trained(epochs: int) -> keras.Model:
 
 @pytest.fixture
 def saved(tmp_path) -> Checkpoints:
-    checkpoints = Checkpoints(tmp_path / "run", "hash")
+    checkpoints = Checkpoints(tmp_path / "run", "hash", OWN)
     for epoch in (1, 2, 3):
         state = State(epoch, [{"epoch": e} for e in range(1, epoch + 1)], [np.full(3, epoch)])
         checkpoints.save(trained(epoch), state, "run id")
@@ -30,7 +35,7 @@ def saved(tmp_path) -> Checkpoints:
 
 
 def test_everything_is_restored_optimizer_and_dropout_seed_too(tmp_path):
-    checkpoints, before, after = Checkpoints(tmp_path / "run", "hash"), trained(2), model()
+    checkpoints, before, after = Checkpoints(tmp_path / "run", "hash", OWN), trained(2), model()
     checkpoints.save(before, State(2, [{"epoch": 1}, {"epoch": 2}], before.get_weights()), "run id")
     state = checkpoints.restore(after)
     assert (state.epoch, checkpoints.run_id(), len(state.history)) == (2, "run id", 2)
@@ -57,8 +62,23 @@ def test_row_16_a_checkpoint_killed_while_it_was_written_is_not_seen(saved):
 
 
 def test_row_22_a_checkpoint_of_another_config_is_refused(saved):
-    assert Checkpoints(saved.folder, "another hash").restore(model()) is None
+    assert Checkpoints(saved.root, "another hash", OWN).restore(model()) is None
 
 
 def test_without_a_checkpoint_nothing_is_restored(tmp_path):
-    assert Checkpoints(tmp_path / "none", "hash").restore(model()) is None
+    assert Checkpoints(tmp_path / "none", "hash", OWN).restore(model()) is None
+
+
+@pytest.mark.parametrize("changed", [keras, tf, None])
+def test_row_22_a_checkpoint_of_another_keras_tensorflow_or_architecture_is_not_used(
+    saved, tmp_path, monkeypatch, changed
+):
+    if changed:
+        monkeypatch.setattr(changed, "__version__", "0.0.1")
+    edited = tmp_path / "edited.py"
+    edited.write_text(OWN.read_text() + ("" if changed else "#"))
+    later = Checkpoints(saved.root, "hash", edited)
+    assert later.restore(model()) is None and later.of_other_code()
+    monkeypatch.undo()
+    edited.write_text(OWN.read_text())
+    assert Checkpoints(saved.root, "hash", edited).restore(model()).epoch == 3

@@ -70,6 +70,33 @@ def test_a_model_with_a_single_normalisation_begins_with_the_weights_too(tmp_pat
     assert later.layers[1].moving_mean.numpy().any(), "measured"
 
 
+def own_net(**norm):
+    """A net with a normalisation first and, in a model of its own within it, one made with `norm`."""
+    keras.utils.set_random_seed(1)
+    inner = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(name="inner", **norm)])
+    layers = [keras.Input((48, 48, 1), dtype="uint8"), keras.layers.Rescaling(1 / 9)]
+    layers += [keras.layers.BatchNormalization(), inner, keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential([*layers, keras.layers.Dense(7)]), inner.layers[1]
+
+
+@pytest.mark.parametrize(
+    ("norm", "measured"), [({}, True), ({"axis": 1}, True), ({"scale": False}, False), ({"center": False}, False)]
+)
+def test_a_normalisation_in_a_nested_model_is_measured_too_and_one_that_cannot_be_is_named(
+    tmp_path, train, caplog, norm, measured
+):
+    earlier, _ = own_net(**norm)
+    models.save(earlier, tmp_path / "own.keras")
+    later, inner = own_net(**norm)
+    begin_with(later, str(tmp_path / "own.keras"), train, seed=0)
+    said = earlier.predict(train.images, verbose=0)
+    assert later.predict(train.images, verbose=0) == pytest.approx(said, abs=1e-3)
+    assert inner.moving_mean.numpy().any() == measured
+    assert ("not measured on the new images: inner" in caplog.text) is not measured
+    if measured:
+        assert later(train.images, training=True).numpy() == pytest.approx(said, abs=1e-2)
+
+
 def test_weights_of_another_architecture_or_channels_are_refused(saved):
     for other in (compact(stem=4), compact(channels=3)):
         with pytest.raises(UserError, match=r"initial_weights=.*run: its weights do not fit model=compact \(one of"):

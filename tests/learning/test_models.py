@@ -176,6 +176,32 @@ def test_the_optimizer_that_is_named_is_the_one_that_is_built(name):
     assert not optimizer.use_ema
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("sgd", {"learning_rate": 1, "momentum": 0, "nesterov": False}),
+        ("adam", {"learning_rate": 1, "beta_1": 0, "beta_2": 0}),
+        ("rmsprop", {"learning_rate": 1, "rho": 0}),
+        ("sgd_cosine", {"learning_rate": 1, "momentum": 1, "weight_decay": 0, "ema_momentum": 1}),
+    ],
+)
+def test_a_whole_number_is_a_number_to_an_optimizer_too(name, numbers):
+    chosen = choice("optimizer", name)
+    chosen["build"] |= numbers | {"gradient_accumulation_steps": 2}
+    found = build_optimizer(chosen, steps=10, epochs=5).get_config()
+    if name == "sgd_cosine":
+        numbers["learning_rate"] = found["learning_rate"]  # the schedule
+    assert {key: found[key] for key in numbers} == numbers
+    assert type(found["gradient_accumulation_steps"]) is int
+
+
+def test_an_optimizer_that_cannot_be_built_is_named():
+    chosen = choice("optimizer", "sgd")
+    chosen["build"]["nestrov"] = True
+    with pytest.raises(UserError, match=r"(?s)optimizer=sgd: .*not recognized: {'nestrov': True}"):
+        build_optimizer(chosen, steps=10, epochs=5)
+
+
 def test_every_optimizer_file_builds_the_class_of_its_name():
     for path in (CONF / "optimizer").glob("*.yaml"):
         optimizer = build_optimizer(choice("optimizer", path.stem), steps=10, epochs=5)

@@ -152,6 +152,27 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     assert store.status("0" * 32) is None
 
 
+def test_row_30_another_job_does_not_reap_a_run_in_the_middle_of_its_resuming(tmp_path):
+    store, other = (open_store(tmp_path, "sample", create=True) for _ in range(2))
+    run_id = store.start("a", {}, {})
+    store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
+    store.end(run_id, "KILLED")
+    reaped = []
+
+    def then_reaped(step):
+        def both(*args, **options):
+            step(*args, **options)
+            reaped.append(other.reap())
+
+        return both
+
+    for step in ("update_run", "log_batch"):  # whichever comes first
+        setattr(store.client, step, then_reaped(getattr(store.client, step)))
+    store.resume(run_id)
+    assert reaped == [0, 0]
+    assert status(store, run_id) == "RUNNING"
+
+
 def test_the_commit_of_the_working_tree_is_told_and_that_it_has_changes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("1")

@@ -179,6 +179,17 @@ def test_row_28_a_server_that_stays_away_is_told_by_the_next_command_which_train
     assert not waiting() and not list(Path("checkpoints").glob("*/"))
 
 
+def test_a_run_that_is_resumed_is_this_process_s_at_once_even_in_the_pause_after_a_cut(line, tmp_path):
+    store = open_store("mlruns", tmp_path.name, create=True)
+    run_id = store.start("a", {}, {})
+    store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
+    store.end(run_id, "KILLED")
+    store.unsent.ask_again = time.monotonic() + 1000
+    store.resume(run_id)
+    assert store.reap() == 0
+    assert store.status(run_id) == "RUNNING"
+
+
 def test_row_28_a_server_away_at_the_start_is_refused_before_any_work(project, line, monkeypatch):
     line.cut()
     for variable in PATIENCE:
