@@ -1,10 +1,11 @@
 """From the bytes of one image file to upright pixels, or to the reason why not. Pure: no files, no state.
 
 The format is decided by content: JPEG, PNG, WEBP, GIF or BMP, whatever the file is called. The header is read first and
-an image of too many pixels is refused before any is decoded.
+an image of too many pixels, or of too many parts, is refused before any is decoded.
 """
 
 import io
+import re
 import struct
 import warnings
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from PIL import ExifTags, Image
 _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GIF8", "BMP": b"BM"}
 
 _END_IGNORED = {"PNG", "GIF"}  # their decoders are content once the pixels are there; the others ask for the end
+
+# Each scan of a JPEG takes a pass over all pixels, however few bytes it has: 3 to 11 ms at 25 million of them. Baseline
+# pictures have one to three, progressive ones ten to about twenty. Each segment takes Pillow 2 us of Python.
+_MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
+
+# What begins a segment with a length, or ends the picture. Left out are the marks inside of a scan (a stuffed FF, a
+# restart) and reserved ones, which libjpeg passes over where it looks for a restart and refuses elsewhere.
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,7 +65,8 @@ class Decoded:
 class Rejected:
     """An image that could not be decoded.
 
-    reason: zero_bytes, not_an_image, truncated, corrupt or too_many_pixels; see pipeline.images.page.MEANINGS.
+    reason: zero_bytes, not_an_image, truncated, corrupt, too_many_pixels or too_many_parts; see MEANINGS in
+    pipeline.images.page.
     """
 
     reason: str
@@ -75,6 +85,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
         with warnings.catch_warnings(action="ignore"):  # a damaged EXIF block, an image half-way to the pixel cap
             if _pixels_of_webp(data) > max_pixels:
                 return Rejected("too_many_pixels")
+            if format == "JPEG" and _too_many_parts(data):
+                return Rejected("too_many_parts")
             image = Image.open(io.BytesIO(data), formats=[format])
             if image.width * image.height > max_pixels:
                 return Rejected("too_many_pixels")
@@ -118,6 +130,23 @@ def _ends(data: bytes, format: str) -> bool:
     start = 4 if format == "WEBP" else 2  # both state their own size
     stated = int.from_bytes(data[start : start + 4], "little") + (8 if format == "WEBP" else 0)
     return len(data) >= stated
+
+
+def _too_many_parts(data: bytes) -> bool:
+    """Whether a JPEG has more scans or segments than any camera or program writes, up to where its first picture ends.
+
+    What a segment holds (a small picture, a comment) and what follows the picture (a second view, a video) don't count.
+    """
+    at = scans = 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None or found[0] == b"\xff\xd9":
+            return False
+        scans += found[0] == b"\xff\xda"
+        if scans > _MOST_SCANS:
+            return True
+        at = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2]))
+    return True
 
 
 def _pixels_of_webp(data: bytes) -> int:
