@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
             if self.lifespan.should_exit:  # a fault in the service's own start
                 raise
             raise UserError(f"host={host} port={port}: can't listen there; name another port with port=") from None
-        log.info("http://%s:%s (end with Ctrl-C)", host, port)
+        log.info("http://%s:%s (end with Ctrl-C)", f"[{host}]" if ":" in host else host, port)
 
 
 def check(settings: Mapping[str, Any]) -> None:
