@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import h11
 import uvicorn
 from omegaconf import DictConfig, OmegaConf
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.running import cli
 from pipeline.running.errors import UserError
+from pipeline.serving import connections
 from pipeline.serving.app import make_app
 from pipeline.serving.model import check_batch_sizes
 
@@ -26,17 +25,20 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     settings = OmegaConf.to_container(cfg, resolve=True)
     check(settings)
-    limits = settings["limits"]
+    limits, most = settings["limits"], connections.most()
+    if most < limits["connections"]:
+        log.warning("limits.connections=%s: %s here, a quarter of what ulimit -n says", limits["connections"], most)
     server = Server(
         uvicorn.Config(
             make_app(settings),
             host=settings["host"],
             port=settings["port"],
-            http=protocol(limits["header_seconds"]),
+            http=connections.protocol(limits["header_seconds"], limits["body_seconds"], most),
             ws="none",
             log_config=None,
             access_log=False,  # it would keep the addresses of those who ask
             server_header=False,
+            backlog=min(100, most // 4),  # accepted in one go, thrice before the first can be closed as one too many
             timeout_graceful_shutdown=limits["stop_seconds"],
         )
     )
@@ -57,7 +59,7 @@ class Server(uvicorn.Server):
             if self.lifespan.should_exit:  # a fault in the service's own start
                 raise
             raise UserError(f"host={host} port={port}: can't listen there; name another port with port=") from None
-        log.info("http://%s:%s (end with Ctrl-C)", host, port)
+        log.info("http://%s:%s (end with Ctrl-C)", f"[{host}]" if ":" in host else host, port)
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -72,43 +74,6 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError(
             f"limits.upload_bytes={limits['upload_bytes']}: at most limits.held_bytes={limits['held_bytes']}"
         )
-
-
-def protocol(seconds: float) -> type[H11Protocol]:
-    """uvicorn's HTTP/1.1 with a deadline for each request's head: its own ends with the first byte of one."""
-
-    class Impatient(H11Protocol):
-        deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self.watch()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self.watch()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self.watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            self.forget()
-
-        def watch(self) -> None:
-            """Start the deadline where a head, or what is left of a body already answered, is waited for."""
-            if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
-                self.forget()
-            elif self.deadline is None and not self.transport.is_closing():
-                self.deadline = self.loop.call_later(seconds, self.transport.close)
-
-        def forget(self) -> None:
-            if self.deadline is not None:
-                self.deadline.cancel()
-                self.deadline = None
-
-    return Impatient
 
 
 if __name__ == "__main__":

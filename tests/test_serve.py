@@ -77,3 +77,16 @@ def test_a_start_that_fails_for_another_reason_is_not_put_down_to_the_port():
 
     with pytest.raises(SystemExit):
         asyncio.run(serve.Server(uvicorn.Config(app, log_config=None)).serve())
+
+
+def test_the_address_of_ipv6_is_one_that_a_browser_opens(caplog):
+    async def start():
+        server = serve.Server(uvicorn.Config(lambda *_: None, host="::1", port=0, lifespan="off", log_config=None))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup()
+        await server.shutdown()
+
+    with caplog.at_level("INFO", "pipeline.serve"):
+        asyncio.run(start())
+    assert "http://[::1]:0 " in caplog.text

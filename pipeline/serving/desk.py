@@ -35,7 +35,7 @@ class Desk:
         self.workers, self.waiting, self.pixels, self.metrics = workers, waiting, pixels, metrics
         self.detectors, self.largest_batch = Detectors(faces), largest_batch
         self.inside = 0
-        self._seconds = 0.1  # that a picture takes, as lately seen
+        self._looking, self._reading = 0.1, 0.0  # seconds that a picture lately took a thread, and took the model
         self._lookers = ThreadPoolExecutor(workers, "look")
         self._model_thread = ThreadPoolExecutor(1, "model")
         self._crops: asyncio.Queue = asyncio.Queue()
@@ -56,15 +56,15 @@ class Desk:
     def admit(self, count: int) -> "Places":
         """Places for so many pictures, to be used with `with`; Busy when there are not as many."""
         if self.inside + count > self.waiting:
-            raise Busy(max(1, math.ceil(self.inside * self._seconds / self.workers)))
+            each = self._looking / self.workers + self._reading
+            raise Busy(max(1, math.ceil(self.inside * each)))
         return Places(self, count)
 
     async def answer(self, data: bytes, model: Model) -> dict[str, Any]:
         """What `pictures.describe` says of a picture, all of it by `model`; Unreadable when it is none."""
-        started = time.perf_counter()
-        seen = await self.in_thread(self._look, data, model.shape)
+        seen, seconds = await self.in_thread(_timed, self._look, data, model.shape)
+        self._looking += 0.1 * (seconds - self._looking)
         probabilities = await self.predict(seen.crops, model.predict)
-        self._seconds += 0.1 * (time.perf_counter() - started - self._seconds)
         self.metrics.faces.inc(len(seen.faces))
         return pictures.describe(seen, probabilities, model)
 
@@ -105,17 +105,25 @@ class Desk:
         crops = np.concatenate([each[1] for each in batch])
         self.metrics.batch.observe(len(crops))
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._model_thread, how, crops)
+            loop = asyncio.get_running_loop()
+            result, seconds = await loop.run_in_executor(self._model_thread, _timed, how, crops)
         except Exception as error:
             for *_, done in batch:
                 if not done.done():
                     done.set_exception(error)
             return
+        self._reading += 0.1 * (seconds / len(batch) - self._reading)
         start = 0
         for _, own, done in batch:
             if not done.done():  # else its client has left
                 done.set_result(result[start : start + len(own)])
             start += len(own)
+
+
+def _timed(job: Callable, *arguments: Any) -> tuple[Any, float]:
+    """What `job` gives and the seconds that it took, its wait for a thread not among them."""
+    started = time.perf_counter()
+    return job(*arguments), time.perf_counter() - started
 
 
 class Places:

@@ -229,6 +229,34 @@ assert peak() - before < 8_000, (before, peak())  # KiB; the smallest takes 81 M
     subprocess.run([sys.executable, "-c", script, tmp_path], check=True)
 
 
+def scans(times: int, before: bytes = b"") -> bytes:
+    """A progressive JPEG, `before` in front of its last scan, which comes so many times."""
+    data = encoded(picture(1), progressive=True)
+    at = data.rfind(b"\xff\xda")
+    return data[:at] + before + data[at:-2] * times + data[-2:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    (
+        scans(200),
+        scans(200, b"\xff\x05\xff\xff"),  # what libjpeg passes over and hides the scans in, were its length believed
+        scans(1, b"\xff\xfe\0\2" * 20_000),  # empty comments
+    ),
+    ids=("scans", "hidden", "segments"),
+)
+def test_row_9_a_jpeg_of_too_many_parts_is_refused_before_it_is_decoded(data, monkeypatch):
+    monkeypatch.setattr(Image, "open", None)
+    assert decode(data, CAP).reason == "too_many_parts"
+
+
+def test_row_9_what_a_jpeg_carries_along_is_not_counted():
+    plain, noise = scans(1), b"\xff\xda" * 30_000
+    comment = b"\xff\xfe\xea\x62" + noise
+    for data in (scans(80), plain[:2] + comment + plain[2:], plain + noise, plain + scans(80)):
+        assert isinstance(decode(data, CAP), Decoded)
+
+
 def test_tint_is_the_largest_difference_between_colours_of_a_pixel():
     gray = np.repeat(np.arange(48, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)
     assert tint(gray) == 0

@@ -134,6 +134,13 @@ def test_row_35_a_file_or_picture_over_its_cap_is_refused_with_words(app, client
         assert refused.json()["error"] == words
 
 
+def test_row_9_every_reason_not_to_decode_has_words(client):
+    once = encoded(portrait(), progressive=True)
+    at = once.rfind(b"\xff\xda")
+    refused = send(client, once[:at] + once[at:-2] * 200 + once[-2:])
+    assert (refused.status_code, refused.json()["code"]) == (422, "too_many_parts")
+
+
 SCRIPT = b"<script>alert(1)</script>"
 TIFF, GIF = encoded(portrait(), "TIFF"), encoded(portrait(), "GIF")
 

@@ -1,7 +1,9 @@
 """The service as a process: how it starts and stops, and clients that are slow, silent or gone."""
 
+import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import threading
@@ -94,6 +96,62 @@ def test_row_40_a_client_that_leaves_frees_its_place(server):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert server.post(FACE).status_code == 200
+
+
+CHUNKED = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_row_39_small_chunks_do_not_stop_health(server):
+    with connect(server) as few, connect(server) as many:
+        few.sendall(CHUNKED + b"1\r\nx\r\n" * 1000)
+        assert b"send larger ones" in until_closed(few)
+        started = time.monotonic()
+        flood = threading.Thread(target=send_until_closed, args=(many, CHUNKED + b"1\r\nx\r\n" * 600_000))
+        flood.start()
+        while flood.is_alive() and time.monotonic() - started < 30:
+            assert httpx.get(f"{server.url}/health/live", timeout=10).status_code == 200
+            flood.join(0.05)
+        assert not flood.is_alive() and time.monotonic() - started < 10
+
+
+def send_until_closed(connection: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(data)
+        until_closed(connection)
+
+
+def test_row_39_larger_chunks_are_taken(server):
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        + FACE
+        + bytes(2**20)
+        + b"\r\n--b--\r\n"
+    )
+    pieces = (body[start : start + 1024] for start in range(0, len(body), 1024))
+    assert httpx.post(f"{server.url}/api/predict", content=pieces, headers=kind, timeout=60).status_code == 200
+
+
+def test_row_40_clients_that_do_not_read_are_closed_and_leave_descriptors_for_others(exported):
+    ask = b"GET /page/samples/audience.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
+    limited = Server(exported, *LIMITS)
+    limited.options = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))}
+    with limited as server, contextlib.ExitStack() as unread:
+        before = server.metric("process_open_fds")
+        for _ in range(160):
+            connection = unread.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.connect(("127.0.0.1", server.port))
+            with contextlib.suppress(OSError):  # one too many, closed as it came
+                connection.sendall(ask)
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if server.metric("process_open_fds") <= before + 2:
+                    break
+            assert time.monotonic() < deadline, server.log()
+            time.sleep(0.2)
+        assert "limits.connections=256: 32 here" in server.log() and "Traceback" not in server.log()
 
 
 def test_row_35_memory_is_bounded_whatever_is_sent(server):
