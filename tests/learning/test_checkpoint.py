@@ -57,7 +57,7 @@ def test_row_16_a_checkpoint_killed_while_it_was_written_is_not_seen(saved):
 
 
 def test_row_22_a_checkpoint_of_another_config_is_refused(saved):
-    assert Checkpoints(saved.folder, "another hash").restore(model()) is None
+    assert Checkpoints(saved.root, "another hash").restore(model()) is None
 
 
 def test_without_a_checkpoint_nothing_is_restored(tmp_path):
