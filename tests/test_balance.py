@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY, composed
+from omegaconf import OmegaConf
 
 from pipeline import balance, compare, train
 from pipeline.labels import LABELS
-from pipeline.learning.arrays import balanced, read_arrays
+from pipeline.learning.arrays import Split, balanced, read_arrays
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
@@ -173,3 +174,15 @@ def test_class_counts_stand_beside_those_before_balancing(project):
     assert counts.index.tolist()[:3] == ["train, as given", "train, kept", "train, balanced_1"]
     assert counts.loc["train, kept"].to_dict() == dict.fromkeys(LABELS, 0) | {"anger": 1, "happiness": 1}
     assert counts.loc["train, balanced_1"].tolist() == [7] * 7
+
+
+def test_each_chunk_of_generated_images_is_drawn_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(balance, "CHUNK", 4)
+    images = np.random.default_rng(0).integers(0, 256, (7, 48, 48, 1), np.uint8)
+    index = pd.DataFrame({"id": list(LABELS), "label": range(7)})
+    choice = OmegaConf.to_container(composed("balance").generate)
+    balance.balance(Split(images, np.arange(7), index), 13, choice, 0, tmp_path)
+    rows = pd.read_parquet(tmp_path / "train.parquet")
+    generated = np.load(tmp_path / "train.npy")[rows["generated"].to_numpy()]
+    assert len(generated) == 7 * 12
+    assert len({image.tobytes() for image in generated}) == 7 * 12

@@ -409,3 +409,12 @@ def test_report_needs_no_other_file_and_is_safe(tmp_path, raw):
     assert "<script" not in page
     assert 'src="data:image/jpeg;base64,' in page
     assert "http" not in page
+
+
+def test_what_a_person_denied_is_no_bad_image_however_much_it_is(tmp_path, raw):
+    for number in range(28):
+        write(raw, f"train/happy/more_{number}.jpg", encoded(picture(900 + number)))
+    denied = [f"train/happy/more_{number}.jpg" for number in range(28)]  # of 70
+    manifest, _ = cleaned(tmp_path, raw, f"data.deny=[{','.join(denied)}]", "data.max_bad_share=0.1")
+    assert sorted(manifest.index[manifest.reason == "denied"]) == sorted(denied)
+    assert clean.bad(manifest).empty

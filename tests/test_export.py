@@ -289,3 +289,18 @@ def test_row_33_a_model_with_a_lambda_is_refused(project):
     with pytest.raises(UserError, match=r"code/train/model.keras: holds keras.layers.Lambda"):
         export.main(composed("export", "run=code", "paths.export=none"))
     assert not Path("none").exists()
+
+
+def test_int8_is_calibrated_on_images_of_train_and_on_none_of_test(project, tmp_path, monkeypatch):
+    seen = []
+
+    def convert(saved, precision, calibration):
+        seen.extend(image.tobytes() for image in calibration)
+        return Path(f"export/litert/{precision}.tflite").read_bytes()
+
+    monkeypatch.setattr(litert, "convert", convert)
+    export.main(composed("export", "run=out", "formats=[int8]", f"paths.export={tmp_path}/export"))
+    of = {split: {image.tobytes() for image in np.load(f"data/resized/rgb/{split}.npy")} for split in ("train", "test")}
+    assert not of["train"] & of["test"], "the test shows nothing"
+    assert seen and set(seen) <= of["train"]
+    assert not set(seen) & of["test"]

@@ -1,5 +1,6 @@
 """Rows 4-9 of the faults: damaged files, wrong names, unusual pixels, orientation, animations, bombs."""
 
+import io
 import struct
 import subprocess
 import sys
@@ -270,3 +271,13 @@ def test_an_image_in_its_mode_is_not_copied(monkeypatch):
     data = encoded(picture(1), "JPEG")
     monkeypatch.setattr(Image.Image, "convert", None)
     assert pixels(data).shape == (48, 48, 3)
+
+
+def test_an_orientation_in_xmp_alone_is_upright():
+    upright = np.zeros((16, 24, 3), np.uint8)
+    upright[:8, :8] = 250  # top left is light
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
+    data = encoded(Image.fromarray(np.rot90(upright).copy()), xmp=xmp, quality=100)
+    assert "exif" not in Image.open(io.BytesIO(data)).info
+    assert decode(data, CAP).orientation == 6
+    assert np.abs(pixels(data).astype(int) - upright).mean() < 3

@@ -150,3 +150,8 @@ def test_the_end_of_an_iterator_waits_for_no_autotuning(split):
     for batches in (training_batches(split, 5, NONE, False, 3, 0, 2), evaluation_batches(split, 5)):
         assert batches.options().autotune.enabled is False
         assert batches.cardinality() > 0  # without which Keras looks for the end at every epoch
+
+
+def test_a_batch_is_not_in_the_order_in_which_it_is_read(split):
+    batches = joined(epochs(split, 0, 2))
+    assert any(batch != sorted(batch) for batch in batches)

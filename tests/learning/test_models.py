@@ -333,3 +333,20 @@ def test_row_33_a_model_with_anything_but_what_keras_builds_in_is_refused(saved,
     rewritten(saved, **{"config.json": json.dumps(config).encode()})
     with pytest.raises(UserError, match=rf"model\.keras: holds {named}, which may run any code"):
         models.load(saved)
+
+
+def test_weight_decay_shrinks_kernels_and_neither_biases_nor_norms():
+    net = models.layer_stack(TINY, size=12, channels=3)
+    variables = net.trainable_variables
+    for variable in variables:
+        variable.assign(np.ones(variable.shape))
+    build = choice("optimizer", "sgd")["build"] | {"weight_decay": 0.5, "learning_rate": 0.1}
+    optimizer = build_optimizer({"build": build, "schedule": None}, steps=10, epochs=5)
+    optimizer.apply([np.zeros(variable.shape, np.float32) for variable in variables], variables)
+    values = {}
+    for variable in variables:
+        values.setdefault(variable.name, []).append(np.asarray(variable))
+    assert set(values) == {"kernel", "bias", "gamma", "beta"}
+    for name, arrays in values.items():
+        expected = 1 - 0.1 * 0.5 if name == "kernel" else 1
+        assert all(np.allclose(array, expected) for array in arrays), name

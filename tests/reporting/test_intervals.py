@@ -60,3 +60,12 @@ def test_the_interval_holds_what_it_promises_where_answers_come_in_alike_parts(s
     held, taken_for_alike = coverage(sizes, len(sizes))
     assert 0.93 <= held <= 0.995
     assert taken_for_alike < 0.88
+
+
+def test_the_effective_size_of_three_equal_parts_is_the_one_by_hand():
+    counts = np.array([[8, 2], [5, 5], [2, 8]])
+    # The first kind has shares of .8, .5 and .2: the variance of their mean, over that of 30 answers that stand alone.
+    effect = ((0.3**2 + 0.3**2) / (3 - 1) / 3) / (0.5 * 0.5 / 30)
+    assert effect == pytest.approx(3.6)
+    wider = stats.t.ppf(0.975, 3 - 1) / stats.norm.ppf(0.975)
+    assert effective_size(counts, 0.95) == pytest.approx(30 / effect / wider**2)

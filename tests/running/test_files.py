@@ -340,3 +340,50 @@ for _ in range(60):
 """
     assert together(script, tmp_path) == [""] * 4
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "out"]
+
+
+@pytest.fixture
+def to_disk(monkeypatch):
+    """What is flushed to disk and what is renamed, in that order: ("fsync", inode) and ("rename", inode, place)."""
+    done = []
+
+    def noting(name, note):
+        call = getattr(os, name)
+
+        def noted(*given):
+            done.append(note(*given))
+            return call(*given)
+
+        monkeypatch.setattr(os, name, noted)
+
+    noting("fsync", lambda descriptor: ("fsync", os.fstat(descriptor).st_ino))
+    for name in ("rename", "replace"):
+        noting(name, lambda source, place: ("rename", os.stat(source).st_ino, os.fspath(place)))
+    return done
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_path, to_disk, old):
+    path = tmp_path / "table.csv"
+    if old:
+        path.write_text("old")
+    with whole_file(path) as beside:
+        beside.write_text("a,b")
+    inode, parent = path.stat().st_ino, tmp_path.stat().st_ino
+    assert to_disk == [("fsync", inode), ("rename", inode, str(path)), ("fsync", parent)]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_path, to_disk, old):
+    path = tmp_path / "run"
+    if old:
+        path.mkdir()
+    with whole_folder(path) as beside:
+        (beside / "sub" / "empty").mkdir(parents=True)
+        for file in ("a.npy", "sub/b.json"):
+            (beside / file).write_text(file)
+    written = {entry.stat().st_ino for entry in (path, *path.rglob("*"))}
+    assert len(written) == 5
+    renamed = to_disk.index(("rename", path.stat().st_ino, str(path)))
+    assert written <= {inode for name, inode, *_ in to_disk[:renamed] if name == "fsync"}
+    assert ("fsync", tmp_path.stat().st_ino) in to_disk[renamed:]

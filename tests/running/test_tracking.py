@@ -235,3 +235,11 @@ def test_an_experiment_that_is_not_there_is_named_beside_those_that_are_and_not_
     with pytest.raises(UserError, match="no experiment 'sampel'; there are: sample"):
         open_store(tmp_path, "sampel", create=False)
     assert open_store(tmp_path, "sample", create=False).client.get_experiment_by_name("sampel") is None
+
+
+def test_a_run_of_another_machine_is_not_reaped_whatever_processes_there_are_here(tmp_path):
+    store = open_store(tmp_path, "sample", create=True)
+    run_id = store.start("far away", {}, {})
+    store.tag(run_id, {"host": "elsewhere", "pid": 1, "pid_started": "long ago"})
+    assert store.reap() == 0
+    assert status(store, run_id) == "RUNNING"

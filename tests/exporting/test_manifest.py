@@ -1,0 +1,52 @@
+"""The manifest tells each split's own figures."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from pipeline.exporting import manifest
+from pipeline.exporting.evaluated import EvaluatedRun
+
+
+def report(**without: str) -> dict:
+    """A report in which no figure of valid is one of test; a split named in `without` lacks the interval it names."""
+    made = {"calibration": {"temperature": 1.2, "threshold": 0.5, "precision": 0.9}}
+    for split, first, images in (("valid", 0.1, 40), ("test", 0.6, 70)):
+        made[split] = {
+            "images": images,
+            "scores": {"accuracy": first + 0.02, "f1_macro": first + 0.12},
+            "intervals": {"accuracy": [first, first + 0.04], "f1_macro": [first + 0.1, first + 0.14]},
+        }
+        made[split]["intervals"].pop(without.get(split), None)
+    return made
+
+
+def about(report: dict) -> dict:
+    run = EvaluatedRun(
+        model=Path("model.keras"),
+        about=dict.fromkeys(("data", "run", "run_id", "config_hash", "train_digest"), "x"),
+        config=OmegaConf.create({"model": {"name": "m", "build": {"layers": ["flatten"]}}}),
+        report=report,
+        predictions=pd.DataFrame(),
+    )
+    return manifest.about(run, SimpleNamespace(size=48, channels=1), version=7)
+
+
+@pytest.mark.parametrize("score", ["accuracy", "f1_macro"])
+def test_each_split_has_its_own_value_interval_and_images(score):
+    more = {"accuracy": 0, "f1_macro": 0.1}[score]
+    found = about(report())[score]
+    assert found == {
+        "valid": pytest.approx({"value": 0.12 + more, "low": 0.1 + more, "high": 0.14 + more, "images": 40}),
+        "test": pytest.approx({"value": 0.62 + more, "low": 0.6 + more, "high": 0.64 + more, "images": 70}),
+    }
+
+
+@pytest.mark.parametrize(("lacking", "there"), [("valid", "test"), ("test", "valid")])
+def test_a_split_whose_interval_is_not_known_is_left_out(lacking, there):
+    found = about(report(**{lacking: "f1_macro"}))
+    assert set(found["f1_macro"]) == {there}
+    assert set(found["accuracy"]) == {"valid", "test"}
