@@ -189,7 +189,7 @@ def effects(table: pd.DataFrame) -> Figure:
         axes.axhline(start - 0.5, color=QUIET, linewidth=0.6)
     axes.set_yticks(place, [f"{row.choice} = {row.value}  ({row.runs})" for row in table.itertuples()])
     axes.invert_yaxis()
-    axes.set_xlabel("accuracy on valid, percentage points from the mean of the values, each counted alike")
+    axes.set_xlabel("accuracy on valid, percentage points from the mean of the values")
     axes.set_title("Effect of each choice (entries)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pipeline.reporting import curves
 
@@ -42,3 +43,13 @@ def test_a_training_of_one_epoch_can_be_seen_beside_a_long_one():
         assert (lines[1].get_marker(), lines[200].get_marker()) == (".", "None")
         low, high = axes.get_ylim()
         assert low < value < high
+
+
+def test_the_label_of_effects_has_room_beside_long_names():
+    names = ["model_1_concept", "model_4_best_nodropout_nobatchn"]
+    table = pd.DataFrame({"choice": "model", "value": names, "runs": 24, "effect": [0.02, -0.02]})
+    table["low"], table["high"] = table["effect"] - 0.01, table["effect"] + 0.01
+    figure = curves.effects(table)
+    FigureCanvasAgg(figure).draw()
+    box = figure.axes[0].xaxis.label.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
