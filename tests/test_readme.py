@@ -1,4 +1,4 @@
-"""README's commands are ones that exist: steps, choices, make targets, files."""
+"""Commands of README and docs/ are ones that exist: steps, choices, make targets, files."""
 
 import re
 import shlex
@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 COMMANDS = [
     line.partition(" #")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.S)
+    for text in (TEXT, *(file.read_text() for file in sorted((ROOT / "docs").glob("*.md"))))
+    for block in re.findall(r"```bash\n(.*?)```", text, re.S)
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip()
 ]
@@ -29,13 +30,17 @@ EXPERIMENTS = [shlex.split(command) for command in COMMANDS if command.startswit
 
 
 @pytest.mark.parametrize("words", STEPS, ids=" ".join)
-def test_a_step_of_readme_composes(words):
+def test_a_step_of_readme_and_docs_composes(words):
     step, overrides = words[2].removeprefix("pipeline."), [word for word in words[3:] if word not in ("-m", "--help")]
     if "--help" in words:
         assert f"Usage: python -m pipeline.{step}" in help_page(step)
         return
     for override in OverridesParser.create().parse_overrides(overrides):
         assert override.key_or_group
+    for experiment in re.findall(r"\+experiment=(\w+)", " ".join(overrides)):
+        own = yaml.safe_load((ROOT / f"conf/experiment/{experiment}.yaml").read_text())
+        swept = own.get("hydra", {}).get("sweeper", {}).get("params", {})
+        overrides += [f"{key}={value}" for key, value in swept.items() if f" {key}=" not in " ".join(overrides)]
     # of a sweep, its first point
     composed(step, *[re.sub(r"=([^,\[]+),.*", r"=\1", override) for override in overrides])
 
