@@ -17,8 +17,8 @@ from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
 from pipeline.learning.checkpoint import State
 from pipeline.learning.earlier import begin_with, softened_labels
-from pipeline.running.check import range_of
 from pipeline.running.errors import UserError
+from pipeline.running.ranges import range_of
 
 VALID_BATCH = 256  # images per step on valid; changes nothing but speed
 

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from shells import shell
 
 from pipeline.running import check, cli
-from pipeline.running.check import RANGES, range_of
 from pipeline.running.config import CONF, flatten
 from pipeline.running.errors import UserError
+from pipeline.running.ranges import RANGES, range_of
 
 REQUIRED = {
     "train": ("model=compact", "optimizer=sgd_cosine"),
@@ -40,7 +40,7 @@ def test_every_number_has_a_range(step):
         for name, value in values.items():
             numbers = [each for each in (value if isinstance(value, list) else [value]) if type(each) in (int, float)]
             if numbers and not any(fnmatch(name, free) for free in FREE):
-                assert range_of(name), f"{name}={value} in conf/ has no range in pipeline/running/check.py"
+                assert range_of(name), f"{name}={value} in conf/ has no range in pipeline/running/ranges.py"
 
 
 def test_every_range_is_of_a_number_there_is():
