@@ -111,13 +111,13 @@ def per_run(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
     `cpu_seconds` are those until its end, NaN where they are not known.
     """
-    grouped = history.groupby("run_id")
+    grouped, entry = history.groupby("run_id"), entries(table)
     columns = {
         f"{kind}_{measure}": grouped[measure].max() if kind == "highest" else grouped[measure].min()
         for measure, kind in MEASURES.items()
     }
-    of_entry = pd.DataFrame(columns).groupby(entries(table)).mean()
-    of_entry["cpu_seconds"] = grouped["spent"].max(skipna=False).groupby(entries(table)).mean(skipna=False)
+    of_entry = pd.DataFrame(columns).groupby(entry).mean()
+    of_entry["cpu_seconds"] = grouped["spent"].max(skipna=False).groupby(entry).mean(skipna=False)
     return table[["rank", "run", "label", "run_id", "run_ids", "model"]].join(of_entry, on="run_id")
 
 

@@ -112,9 +112,10 @@ def earlier_runs(run: Run) -> str:
 
     UNKNOWN stands for models that are of no run, and for the teachers of a training from before their runs were noted.
     """
-    noted = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
-    named = (choice for choice in noted if run.data.params.get(choice, "None") not in ("None", "[]"))
-    return " ".join(run.data.tags.get(noted[choice], UNKNOWN) for choice in named)
+    named = (
+        tag for choice, tag in tracking.EARLIER.items() if run.data.params.get(choice, "None") not in ("None", "[]")
+    )
+    return " ".join(run.data.tags.get(tag, UNKNOWN) for tag in named)
 
 
 def ranking(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, int]:

@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 TIMES = ["epoch_seconds", "epoch_cpu_seconds"]  # of a row of the history: they differ between equal runs
 MARK = "run.json"  # what every train/ has
-EARLIER = ("initial_weights", "teacher")  # choices that name a model trained before
 
 
 def main(cfg: DictConfig) -> str | None:
@@ -46,7 +45,7 @@ def main(cfg: DictConfig) -> str | None:
     arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
-    point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in EARLIER if values[key]}
+    point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
     place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
     checkpoints = Checkpoints(place, digest, architecture(values))
 
@@ -147,12 +146,8 @@ def _new_run(store: tracking.Store, name: str, params: dict, tags: dict) -> str:
 
 def _earlier_runs(values: Mapping[str, Any]) -> dict[str, str]:
     """Which runs the models that this one goes on from, or learns from, are of; no tag where one is of none."""
-    tags = {}
-    for tag, paths in (("initial_run_id", values["initial_weights"]), ("teacher_run_ids", values["teacher"])):
-        ids = [earlier.run_id(path) for path in ([paths] if isinstance(paths, str) else paths or [])]
-        if ids and all(ids):
-            tags[tag] = " ".join(ids)
-    return tags
+    ids = {tag: earlier.run_ids(values[choice]) for choice, tag in tracking.EARLIER.items() if values[choice]}
+    return {tag: each for tag, each in ids.items() if each}
 
 
 def _images(arrays: Arrays) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pipeline.campaign.video import is_still, is_video
 from pipeline.images.decode import sniff
 from pipeline.images.source import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
+from pipeline.running.files import exists
 from pipeline.serving.pictures import FORMATS, Unreadable
 
 PICTURES, VIDEOS = ", ".join(FORMATS), ", ".join(VIDEO_FORMATS)
@@ -118,11 +119,7 @@ class InZip(Files):
 
 def open_files(where: Path, largest_video: int) -> Files:
     """What lies under a folder, in a .zip or is one file; UserError when it is missing or there is nothing in it."""
-    try:
-        there = where.exists()
-    except OSError as error:  # a name that is too long, a folder around it without access
-        raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
-    if not there:
+    if not exists(where):
         raise UserError(f"{where}: not there; expected a folder or a .zip of {WANTED}, or one of them")
     if where.is_dir():
         files = InFolder(where, walk(where)[0], largest_video)

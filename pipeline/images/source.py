@@ -22,6 +22,7 @@ from typing import NoReturn
 from pipeline.images.left import is_left
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running.errors import UserError
+from pipeline.running.files import exists
 
 LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
 
@@ -36,11 +37,7 @@ def open_source(path: str | os.PathLike) -> "Source":
     where = Path(path)
     if not _is_text(str(path)):
         raise UserError(f"{str(path)!r}: not valid UTF-8; rename it")
-    try:
-        there = where.exists()
-    except OSError as error:  # a name that is too long, a folder around it without access
-        raise UserError(f"{path}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
-    if not there:
+    if not exists(path):
         raise UserError(f"{path}: no such folder or .zip; expected one that holds {LAYOUT}")
     if where.is_dir():
         files, folders = walk(where)

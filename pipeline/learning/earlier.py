@@ -40,6 +40,12 @@ def run_id(path: str) -> str:
     return read_json(file, "train that run again")["run_id"] if file.is_file() else ""
 
 
+def run_ids(paths: str | Sequence[str]) -> str:
+    """The MLflow runs whose folders or models `paths` are, with a space between; empty when one of them is none."""
+    ids = [run_id(path) for path in _each(paths)]
+    return " ".join(ids) if all(ids) else ""
+
+
 def begin_with(model: keras.Model, path: str, split: Split, seed: int) -> None:
     """Give `model` the weights of the earlier one at `path`; UserError when its layers are not of the same shapes.
 

@@ -103,6 +103,14 @@ def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def exists(path: str | os.PathLike) -> bool:
+    """Whether something is at `path`; UserError where that can't be told."""
+    try:
+        return Path(path).exists()
+    except OSError as error:  # a name that is too long, a folder around it without access
+        raise UserError(f"{path}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
+
+
 def check_place(path: str | os.PathLike, mark: str) -> None:
     """UserError when no folder could be written at `path`, or one is there that would be lost: for before long work.
 

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # only where a training went on from an earlier model.
 TRAINING_OF = ("config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest")
 
+# Choices that name models trained before, and the tag with the runs that these are of
+EARLIER = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
+
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 
 # What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
