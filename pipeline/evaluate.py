@@ -84,7 +84,7 @@ def main(cfg: DictConfig) -> None:
             )
             report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
             _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
-        plots.learning_curves(history, about["run"], folder / "learning_curves.png")
+        plots.learning_curves(history, about["best_epoch"], about["run"], folder / "learning_curves.png")
         tables = [_table(name, split, found[name]) for name, split in splits.items()]
         pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
         figures = {name: headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}

@@ -126,21 +126,21 @@ def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> di
     return {
         "run": row["run"],
         "command": row["command"],
-        "curves": curves(store, run_id, row["run"]),
+        "curves": curves(store, run_id, row["best_epoch"], row["run"]),
         "pictures": pictures,
         "report": read_json(report, f"evaluate {row['run']} again") if report else None,
         "faces": worst_faces(store, row, resized, faces),
     }
 
 
-def curves(store: tracking.Store, run_id: str, title: str) -> str | None:
+def curves(store: tracking.Store, run_id: str, best_epoch: int, title: str) -> str | None:
     """The run's learning curves as a data URI, drawn from MLflow; None when it logged no epoch."""
     history = histories.read(store, [run_id])
     if history.empty:
         return None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "curves.png"
-        plots.learning_curves(history, title, file)
+        plots.learning_curves(history, best_epoch, title, file)
         return embed(file)
 
 

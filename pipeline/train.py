@@ -1,4 +1,4 @@
-"""Train one model on the resized images, choosing its weights by accuracy on valid; never reads test.
+"""Train one model on the resized images, choosing its weights by accuracy or loss on valid; never reads test.
 
 Resumes at the last whole epoch when it was cut off, and skips what has FINISHED already. Writes model.keras,
 history.csv, config.yaml, metrics.json and run.json into train/ of the run's folder, and everything into MLflow.
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
-from pipeline.learning.fit import architecture, build_model, compiled_model, fit
+from pipeline.learning.fit import architecture, best_epoch, build_model, compiled_model, fit
 from pipeline.running import cli, sweep, tracking
 from pipeline.running.cleaned import require_current
 from pipeline.running.config import config_hash, flatten, identity, run_name
@@ -75,7 +75,7 @@ def main(cfg: DictConfig) -> str | None:
             else:
                 state = State(0, [], [])
             fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id))
-            figures = summary(state)
+            figures = summary(state, values["monitor"])
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             about["made_from"] = arrays.made_from
             with whole_folder(output / "train", MARK) as folder:
@@ -95,9 +95,9 @@ def main(cfg: DictConfig) -> str | None:
     return None
 
 
-def summary(state: State) -> dict[str, float]:
-    """What a finished training is ranked by; `best_epoch` counts from 1."""
-    best = max(state.history, key=lambda row: row["val_accuracy"])
+def summary(state: State, monitor: str) -> dict[str, float]:
+    """What a finished training is ranked by, of the epoch whose weights are kept; `best_epoch` counts from 1."""
+    best = best_epoch(state.history, monitor)
     return {
         "best_val_accuracy": best["val_accuracy"],
         "best_epoch": best["epoch"],

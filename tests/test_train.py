@@ -208,6 +208,22 @@ def test_a_teacher_moves_the_training_towards_what_it_says(project):
     assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {rank.UNKNOWN}"
 
 
+def test_a_teacher_asked_about_augmented_images_is_followed_where_it_contradicts_every_label(project):
+    arrays = read_arrays("data/resized/rgb", "sample")
+    train_images, labels = np.asarray(arrays.split("train").images), arrays.split("train").labels
+    size, channels = arrays.size, arrays.channels
+    image = keras.Input((size, size, channels), dtype="uint8")
+    scores = keras.layers.Flatten()(keras.layers.Rescaling(0)(image))
+    said = keras.layers.Dense(7, activation="softmax", kernel_initializer="zeros", bias_initializer="zeros")(scores)
+    always = keras.Model(image, said)
+    always.layers[-1].set_weights([np.zeros(always.layers[-1].kernel.shape), np.array([0, 0, 0, 0, 0, 0, 9.0])])
+    models.save(always, "always.keras")
+    folder = run("teacher=always.keras", "teacher_share=1", "teacher_augmented=true", "augment=strong", "epochs=6")
+    answers = models.load(folder / "model.keras").predict(train_images, verbose=0).argmax(1)
+    assert (answers == 6).mean() > 0.9 > (labels == 6).mean() * 2
+    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "_Taught"
+
+
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])
 def test_a_teachers_share_that_is_none_is_named(project, share):
     with pytest.raises(UserError, match=r"teacher_share=.*: expected a number, from 0 to 1"):

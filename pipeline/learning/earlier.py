@@ -6,11 +6,12 @@ from several it makes one model of what they know together (Hinton et al. 2015, 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
@@ -117,17 +118,41 @@ def softened_labels(split: Split, paths: str | Sequence[str], share: float, arra
 
     Each sees every image as it is and mirrored, and the mean of all counts. UserError when one takes other images.
     """
-    paths, expected = _each(paths), (arrays.size, arrays.size, arrays.channels)
+    teachers = _teachers(paths, arrays)
     labels = (1 - share) * np.eye(len(LABELS), dtype=np.float32)[split.labels]
-    for path in paths:
-        teacher = models.load(_file("teacher", path))
-        if teacher.input_shape[1:] != expected:
-            raise UserError(f"teacher={path}: takes images of shape {teacher.input_shape[1:]}, expected {expected}")
-        for start in range(0, len(labels), BATCH):
-            images = np.asarray(split.images[start : start + BATCH])
+    for start in range(0, len(labels), BATCH):
+        images = np.asarray(split.images[start : start + BATCH])
+        for teacher in teachers:
             said = teacher.predict_on_batch(images) + teacher.predict_on_batch(images[:, :, ::-1])
-            labels[start : start + BATCH] += share / 2 / len(paths) * said
+            labels[start : start + BATCH] += share / 2 / len(teachers) * said
     return labels
+
+
+def softening(paths: str | Sequence[str], share: float, arrays: Arrays) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """As `softened_labels`, of batches as they are trained on: from images and labels, float32 [B, 7], the softened.
+
+    Each sees the images as they were augmented and mixed for the pupil. What it says of those it has not learnt by
+    heart, as it may have the label of an image as it is (Beyer et al. 2022, "Knowledge distillation: A good teacher is
+    patient and consistent"). UserError when one takes other images.
+    """
+    teachers = _teachers(paths, arrays)
+
+    def softened(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        said = tf.add_n([teacher(images, training=False) for teacher in teachers])
+        return (1 - share) * labels + share / len(teachers) * said
+
+    return softened
+
+
+def _teachers(paths: str | Sequence[str], arrays: Arrays) -> list[keras.Model]:
+    expected, teachers = (arrays.size, arrays.size, arrays.channels), []
+    for path in _each(paths):
+        teachers.append(models.load(_file("teacher", path)))
+        if teachers[-1].input_shape[1:] != expected:
+            raise UserError(
+                f"teacher={path}: takes images of shape {teachers[-1].input_shape[1:]}, expected {expected}"
+            )
+    return teachers
 
 
 def _each(paths: str | Sequence[str]) -> Sequence[str]:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
 from pipeline.learning.checkpoint import State
-from pipeline.learning.earlier import begin_with, softened_labels
+from pipeline.learning.earlier import begin_with, softened_labels, softening
 from pipeline.running.errors import UserError
 from pipeline.running.ranges import range_of
 
@@ -79,6 +79,8 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     model = build_model(values, arrays)
     if values["initial_weights"]:
         begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
+    if values["teacher"] and values["teacher_augmented"]:
+        model = _Taught(model, softening(values["teacher"], values["teacher_share"], arrays))
     steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
         build_optimizer(values["optimizer"], steps, values["epochs"]),
@@ -88,6 +90,19 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     )
     model.optimizer.build(model.trainable_variables)  # in the first step it would make TensorFlow trace that twice
     return model
+
+
+class _Taught(keras.Model):
+    """`model`, its layers and weights, trained on labels that `softening` makes of each batch's images and labels."""
+
+    def __init__(self, model: keras.Model, softening: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]):
+        super().__init__(model.input, model.output, name=model.name)
+        self.softening = softening
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if training:
+            y = self.softening(x, y)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
 
 def fit(
@@ -103,9 +118,9 @@ def fit(
     """
     train, valid = arrays.split("train"), arrays.split("valid")
     softened = None
-    if values["teacher"]:
+    if values["teacher"] and not values["teacher_augmented"]:
         softened = softened_labels(train, values["teacher"], values["teacher_share"], arrays)
-    callbacks = [_Epochs(state, epoch_done)]
+    callbacks = [_Epochs(state, values["monitor"], epoch_done)]
     if model.optimizer.use_ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())
     model.fit(
@@ -130,6 +145,12 @@ def fit(
     )
 
 
+def best_epoch(history: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float]:
+    """The row of the epoch whose weights are kept: by its `val_accuracy` or its `val_loss`; the first of equal ones."""
+    best = {"val_accuracy": max, "val_loss": min}[monitor]
+    return best(history, key=lambda row: row[monitor])
+
+
 def class_weights(labels: np.ndarray) -> np.ndarray:
     """The weight in the loss of each image, float32 [N]: 1 / the share of its label, scaled so that their mean is 1."""
     _, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -139,9 +160,10 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
 class _Epochs(keras.callbacks.Callback):
     """Keeps `state` true after every epoch: its history, and the weights of the epoch best on valid so far."""
 
-    def __init__(self, state: State, epoch_done: Callable[[State], None]):
+    def __init__(self, state: State, monitor: str, epoch_done: Callable[[State], None]):
         super().__init__()
         self.state = state
+        self.monitor = monitor
         self.epoch_done = epoch_done
         self.validated: list[np.ndarray] = []
 
@@ -163,9 +185,9 @@ class _Epochs(keras.callbacks.Callback):
         row["epoch_cpu_seconds"] = time.process_time() - self.started_cpu  # of all cores: says more on a shared machine
         self._refuse_not_finite("val_loss", row["val_loss"])
         state = self.state
-        if not state.best or row["val_accuracy"] > max(past["val_accuracy"] for past in state.history):
-            state.best = self.validated
         state.history.append(row)
+        if best_epoch(state.history, self.monitor) is row:
+            state.best = self.validated
         state.epoch = self.epoch
         self.epoch_done(state)
 

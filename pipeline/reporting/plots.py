@@ -16,14 +16,13 @@ from pipeline.reporting.calibration import area
 NONE = "–"  # in place of a figure that is not defined
 
 
-def learning_curves(history: pd.DataFrame, title: str, path: Path) -> None:
-    """Accuracy and loss by epoch on train and valid, the best epoch marked; `history` is a run's history.csv."""
+def learning_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> None:
+    """Accuracy and loss by epoch on train and valid, epoch `best` marked; `history` is a run's history.csv."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    best = history.loc[history["val_accuracy"].idxmax()]
     for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         axes.plot(history["epoch"], history[measure], marker=".", label="train")
         axes.plot(history["epoch"], history[f"val_{measure}"], marker=".", label="valid")
-        axes.axvline(best["epoch"], color="gray", linestyle=":", label=f"best epoch ({best['epoch']:.0f})")
+        axes.axvline(best, color="gray", linestyle=":", label=f"best epoch ({best})")
         axes.set(xlabel="epoch", ylabel=measure, title=f"{title}: {measure}")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()

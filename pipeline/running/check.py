@@ -62,11 +62,13 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
             "balance.class_weight=true: with balance.even_sampling=true rare emotions would count twice, by their "
             "number and by their weight; make one of the two false"
         )
-    if "teacher" in cfg and not cfg.teacher and cfg.teacher_share not in (shares := examples["teacher_share"]):
-        raise UserError(
-            f"teacher_share={cfg.teacher_share}: without a teacher it changes nothing but the run's hash; name one in "
-            f"teacher, or leave it at {shares[0]}"
-        )
+    if "teacher" in cfg and not cfg.teacher:
+        for name in ("teacher_share", "teacher_augmented"):
+            if cfg[name] != (usual := examples[name][0]):
+                raise UserError(
+                    f"{name}={_shown(cfg[name])}: without a teacher it changes nothing but the run's hash; name one in "
+                    f"teacher, or leave it at {_shown(usual)}"
+                )
 
 
 def _experiment() -> None:
@@ -229,9 +231,9 @@ def _number(name: str, value: Any, least: float, most: float | None = None, inst
         raise UserError(f"{name}={_shown(value)}: expected {f'{instead} or ' if instead else ''}{what}, {bounds}")
 
 
-def _one_of(name: str, value: Any, numbers: set[int]) -> None:
-    if type(value) is not int or value not in numbers:  # true is 1, and no number
-        raise UserError(f"{name}={_shown(value)}: expected {' or '.join(map(str, sorted(numbers)))}")
+def _one_of(name: str, value: Any, allowed: set) -> None:
+    if isinstance(value, bool) or value not in allowed:  # true is 1, and no number
+        raise UserError(f"{name}={_shown(value)}: expected {' or '.join(map(str, sorted(allowed)))}")
 
 
 def _shown(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Within which range a number of conf/ makes sense."""
+"""Within which range a number of conf/ makes sense, and which words where only some do."""
 
 from fnmatch import fnmatch
 
@@ -12,8 +12,8 @@ SEED = (0, 2**31 - 1)
 
 # From and to which a value makes sense, whole numbers where the first is one; a third entry is a word that may stand
 # for a number. A name is its path in the config with the group first, `*` any part of it; the first that fits counts.
-# In a list it holds for each entry. A set holds all that a number may be.
-RANGES: dict[str, tuple | set[int]] = {
+# In a list it holds for each entry. A set holds all that a value may be.
+RANGES: dict[str, tuple | set] = {
     # every step
     "*seed": SEED,
     "workers": (1, 10_000, "auto"),
@@ -79,6 +79,7 @@ RANGES: dict[str, tuple | set[int]] = {
     "epochs": COUNT,
     "label_smoothing": (0.0, 0.99),
     "teacher_share": SHARE,
+    "monitor": {"val_accuracy", "val_loss"},
     "optimizer.build.learning_rate": AT_LEAST_0,
     "optimizer.build.beta_?": SHARE,
     "optimizer.build.rho": SHARE,
@@ -142,6 +143,6 @@ RANGES: dict[str, tuple | set[int]] = {
 }
 
 
-def range_of(name: str) -> tuple | set[int] | None:
+def range_of(name: str) -> tuple | set | None:
     """The entry of RANGES for a value's path, such as `faces.crop.hint`."""
     return next((bounds for pattern, bounds in RANGES.items() if fnmatch(name, pattern)), None)

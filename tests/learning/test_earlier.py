@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, Split
-from pipeline.learning.earlier import begin_with, digest, run_id, softened_labels
+from pipeline.learning.earlier import begin_with, digest, run_id, softened_labels, softening
 from pipeline.running.errors import UserError
 
 BLOCKS = [{"width": 8, "stride": 2, "squeeze": False}]
@@ -147,8 +147,23 @@ def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_bot
     assert found == pytest.approx(0.7 * np.eye(7)[labels] + 0.3 * said, abs=1e-5), "of several, the mean"
 
 
+def test_softened_batches_are_the_share_asked_for_of_what_the_teachers_say_of_the_batch(saved):
+    teacher, folder = saved
+    other = compact(crop=6)
+    models.save(other, folder / "other.keras")
+    images = np.random.default_rng(0).integers(0, 256, (9, 48, 48, 1), dtype=np.uint8)
+    labels = np.random.default_rng(1).dirichlet(np.ones(7), 9).astype(np.float32)
+    arrays = Arrays(folder, folder, "sample", 48, 1, {})
+    said = (teacher.predict(images, verbose=0) + other.predict(images, verbose=0)) / 2
+    for share in (0, 0.3, 1):
+        found = softening([str(folder), str(folder / "other.keras")], share, arrays)(images, labels)
+        assert found.numpy() == pytest.approx((1 - share) * labels + share * said, abs=1e-5)
+
+
 def test_a_teacher_that_takes_other_images_is_refused(saved):
     images = np.zeros((2, 48, 48, 3), np.uint8)
     split = Split(images, np.zeros(2, np.int64), pd.DataFrame({"label": [0, 0]}))
     with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
         softened_labels(split, str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}))
+    with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
+        softening(str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}))

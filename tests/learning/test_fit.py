@@ -3,15 +3,20 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from pipeline.learning.checkpoint import State
 from pipeline.learning.fit import _Epochs
 from pipeline.train import summary
 
 
-def test_of_equally_good_epochs_the_first_is_kept_and_is_the_one_that_is_named():
+@pytest.mark.parametrize(
+    ("monitor", "losses", "kept"),
+    [("val_accuracy", (1.0, 1.0, 1.0), [1, 2, 2]), ("val_loss", (0.9, 1.1, 0.8), [1, 1, 3])],
+)
+def test_what_is_kept_is_of_the_best_epoch_by_what_the_config_says_and_of_the_first_of_equals(monitor, losses, kept):
     state, told = State(0, [], []), []
-    epochs = _Epochs(state, lambda state: told.append((state.epoch, state.best[0].item())))
+    epochs = _Epochs(state, monitor, lambda state: told.append((state.epoch, state.best[0].item())))
     for epoch, accuracy in enumerate((0.3, 0.5, 0.5)):
         weights = [np.array(epoch + 1)]
         epochs.set_model(
@@ -19,6 +24,6 @@ def test_of_equally_good_epochs_the_first_is_kept_and_is_the_one_that_is_named()
         )
         epochs.on_epoch_begin(epoch)
         epochs.on_test_end()
-        epochs.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": 1.0})
-    assert told == [(1, 1), (2, 2), (3, 2)]
-    assert summary(state)["best_epoch"] == state.best[0] == 2
+        epochs.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": losses[epoch]})
+    assert told == list(enumerate(kept, 1))
+    assert summary(state, monitor)["best_epoch"] == state.best[0] == kept[-1]

@@ -49,17 +49,17 @@ def test_learning_curves_mark_the_best_epoch(tmp_path, figures):
             "val_loss": [2, 1.6, 1.9],
         }
     )
-    plots.learning_curves(history, "a run", tmp_path / "curves.png")
+    plots.learning_curves(history, 3, "a run", tmp_path / "curves.png")
     assert_picture(tmp_path / "curves.png")
     for axes in figures[0].axes:
         lines = {line.get_label(): line for line in axes.lines}
-        assert lines["best epoch (2)"].get_xdata()[0] == 2
+        assert lines["best epoch (3)"].get_xdata()[0] == 3
         assert {"train", "valid"} < set(lines)
 
 
 def test_one_epoch_can_be_drawn(tmp_path):
     row = {"epoch": [1], "accuracy": [0.3], "val_accuracy": [0.3], "loss": [2.0], "val_loss": [2.0]}
-    plots.learning_curves(pd.DataFrame(row), "a run", tmp_path / "curves.png")
+    plots.learning_curves(pd.DataFrame(row), 1, "a run", tmp_path / "curves.png")
     assert_picture(tmp_path / "curves.png")
 
 

@@ -123,6 +123,12 @@ def test_a_value_that_cannot_be_is_refused_by_name(step, override, said):
         ("train", ["teacher_share=0.7"], "teacher_share=0.7: without a teacher it changes nothing but the run's hash"),
         (
             "train",
+            ["teacher_augmented=true"],
+            "teacher_augmented=true: without a teacher it changes nothing but the run's hash; name one in teacher, or "
+            "leave it at false",
+        ),
+        (
+            "train",
             ["+experiment=finetune", "optimizer=adam"],
             "optimizer=adam: optimizer.build.learning_rate=0.01 optimizer.build.ema_momentum=0.9 would stay, which "
             "experiment=finetune means for sgd_cosine; give what fits adam, such as optimizer.build."
