@@ -242,6 +242,16 @@ def test_a_file_that_was_cut_off_is_one_line_that_says_what_makes_it_again(run, 
     assert not (run / "MODEL_CARD.md").exists()
 
 
+@pytest.mark.parametrize(("monitor", "said"), [("val_accuracy", ""), ("val_loss", " by its loss"), (None, "")])
+def test_it_says_by_what_its_epoch_was_the_best(run, monitor, said):
+    config = OmegaConf.load(run / "train/config.yaml")
+    config.monitor = monitor
+    if monitor is None:  # a run of before there was a choice
+        del config["monitor"]
+    OmegaConf.save(config, run / "train/config.yaml")
+    assert f"those of epoch 19, the best on valid{said}. Every value" in card(run)
+
+
 def test_a_model_that_it_went_on_from_is_named_by_its_digest(run):
     assert "SHA-256" not in card(run)
     config = OmegaConf.load(run / "train/config.yaml")
