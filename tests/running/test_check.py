@@ -160,7 +160,8 @@ def test_values_that_cannot_be_together_are_refused_by_name(step, overrides, sai
             "optimizer.build.learning_rate=0.0005",
             "~optimizer.build.ema_momentum",
         ],
-        ["+experiment=champion", "teacher=null", "teacher_share=0.5"],
+        ["+experiment=champion_4", "teacher=null", "teacher_share=0.5"],
+        ["+experiment=champion", "teacher=null", "teacher_share=0.5", "teacher_augmented=false"],
     ],
 )
 def test_an_experiment_takes_another_choice_with_the_values_that_fit_it(overrides):
