@@ -221,7 +221,7 @@ def test_a_teacher_asked_about_augmented_images_is_followed_where_it_contradicts
     folder = run("teacher=always.keras", "teacher_share=1", "teacher_augmented=true", "augment=strong", "epochs=6")
     answers = models.load(folder / "model.keras").predict(train_images, verbose=0).argmax(1)
     assert (answers == 6).mean() > 0.9 > (labels == 6).mean() * 2
-    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "_Taught"
+    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "Taught"
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])

@@ -80,7 +80,7 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     if values["initial_weights"]:
         begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
     if values["teacher"] and values["teacher_augmented"]:
-        model = _Taught(model, softening(values["teacher"], values["teacher_share"], arrays))
+        model = Taught(model, softening(values["teacher"], values["teacher_share"], arrays))
     steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
         build_optimizer(values["optimizer"], steps, values["epochs"]),
@@ -92,7 +92,7 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     return model
 
 
-class _Taught(keras.Model):
+class Taught(keras.Model):
     """`model`, its layers and weights, trained on labels that `softening` makes of each batch's images and labels."""
 
     def __init__(self, model: keras.Model, softening: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]):
