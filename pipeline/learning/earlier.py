@@ -147,11 +147,10 @@ def softening(paths: str | Sequence[str], share: float, arrays: Arrays) -> Calla
 def _teachers(paths: str | Sequence[str], arrays: Arrays) -> list[keras.Model]:
     expected, teachers = (arrays.size, arrays.size, arrays.channels), []
     for path in _each(paths):
-        teachers.append(models.load(_file("teacher", path)))
-        if teachers[-1].input_shape[1:] != expected:
-            raise UserError(
-                f"teacher={path}: takes images of shape {teachers[-1].input_shape[1:]}, expected {expected}"
-            )
+        teacher = models.load(_file("teacher", path))
+        if teacher.input_shape[1:] != expected:
+            raise UserError(f"teacher={path}: takes images of shape {teacher.input_shape[1:]}, expected {expected}")
+        teachers.append(teacher)
     return teachers
 
 

@@ -232,7 +232,7 @@ def _number(name: str, value: Any, least: float, most: float | None = None, inst
 
 
 def _one_of(name: str, value: Any, allowed: set) -> None:
-    if isinstance(value, bool) or value not in allowed:  # true is 1, and no number
+    if not any(type(value) is type(each) and value == each for each in allowed):  # true and 1.0 are 1, and no count
         raise UserError(f"{name}={_shown(value)}: expected {' or '.join(map(str, sorted(allowed)))}")
 
 
