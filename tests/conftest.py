@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, open_dict
 
 from pipeline.labels import LABELS
+from pipeline.running import database
 from pipeline.running.check import check
 from pipeline.running.config import CONF
 
@@ -79,6 +80,21 @@ def no_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowClient(f"sqlite:///{database}").search_experiments()
     return database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def new_databases_are_copies(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A database that is not there yet is a copy of `no_runs`, for this process; others that tests start make theirs."""
+
+    def copied(file: Path) -> None:
+        check_database(file)
+        if not file.exists():
+            shutil.copy(request.getfixturevalue("no_runs"), file)
+
+    check_database = database.check
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "check", copied)
+        yield
 
 
 @pytest.fixture

@@ -9,8 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,15 +121,22 @@ def epochs(run_id: str) -> list[int]:
     return sorted(point.step for point in client.get_metric_history(run_id, "val_accuracy"))
 
 
-def wait_until(finished: int, process: subprocess.Popen) -> int:
+def wait_until(finished: int, ended: Callable[[], object]) -> int:
     """Wait until so many runs have FINISHED while another is RUNNING; returns the process id of that one."""
     count = "select count(*) from runs where status = 'FINISHED'"
     pid = "select value from tags join runs using (run_uuid) where status = 'RUNNING' and key = 'pid'"
     while True:
-        assert process.poll() is None, Path("said").read_text()
+        assert not ended(), "the sweep has ended already"
         if asked(count) >= finished and (running := asked(pid)):
             return int(running)
         time.sleep(0.1)
+
+
+def kill_a_worker(ended: Callable[[], object]) -> None:
+    """As the system does when memory runs out."""
+    worker = wait_until(1, ended)
+    assert worker != os.getpid()
+    os.kill(worker, signal.SIGKILL)
 
 
 def asked(query: str) -> int | str:
@@ -169,18 +179,19 @@ def test_jobs_of_a_sweep_may_each_have_an_output_of_their_own(project, monkeypat
 
 
 def test_row_24_a_worker_and_then_the_sweep_are_killed_and_the_rest_is_run(start, monkeypatch, capfd):
-    process = start(*GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    worker = wait_until(1, process)
-    assert worker != process.pid
-    os.kill(worker, signal.SIGKILL)  # as the system does when memory runs out
-    assert process.wait() == 1
-    said = Path("said").read_text()
-    assert "the same command runs what is not finished" in said
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as beside:
+        killing = beside.submit(kill_a_worker, ended.is_set)
+        jobs = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+        code, _, said = shell(monkeypatch, capfd, "train", "-m", *GRID, *jobs)
+        ended.set()
+        killing.result()
+    assert code == 1 and "the same command runs what is not finished" in said
     assert "  failed: TerminatedWorkerError: A worker process" in said and ": cut off by that" in said
 
     first = {run.info.run_id for run in runs("FINISHED")}
     process = start(*GRID)
-    wait_until(len(first) + 1, process)
+    wait_until(len(first) + 1, lambda: process.poll() is not None)
     process.kill()
     process.wait()
 

@@ -139,7 +139,7 @@ def test_a_sweep_trains_every_combination_and_says_how_far_it_is(project, monkey
 
 def test_row_23_one_job_fails_the_others_finish_and_each_failure_is_listed(project, monkeypatch, capfd):
     layers = "model.build.layers=[flatten],[nonsense],[flatten,norm],[{dens: 3}]"
-    code, _, err = shell(monkeypatch, capfd, "train", "-m", "model=model_2_best", layers, *TINY[2:])
+    code, _, err = shell(monkeypatch, capfd, "train", "-m", "model=model_2_best", layers, *TINY[2:4], "epochs=1")
     assert code == 1
     store = open_store("mlruns", "sample", create=True)
     assert len(store.finished({})) == 2
@@ -165,7 +165,7 @@ def test_ctrl_c_says_what_is_left_as_it_is(project, monkeypatch, capfd, step, sa
 
 def test_a_step_run_from_a_shell_ends_with_status_2_and_no_traceback(tmp_path):
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-m", "pipeline.rank", "top=x=y"]
+    command = [sys.executable, "-m", "pipeline.clean", "source=x=y"]
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
