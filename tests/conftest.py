@@ -84,7 +84,7 @@ def no_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def new_databases_are_copies(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A database that is not there yet is a copy of `no_runs`, for this process; others that tests start make theirs."""
+    """A database that is not there yet is a copy of `no_runs`, in this process; those that tests start make theirs."""
 
     def copied(file: Path) -> None:
         check_database(file)
