@@ -54,7 +54,9 @@ def judged(evaluated_once, monkeypatch) -> Path:
 
 @pytest.fixture
 def trained(trained_once, tmp_path, monkeypatch) -> Path:
+    """A copy of it that may be changed; its evaluations draw no pictures, which are looked at in `judged`."""
     within(tmp_path, monkeypatch)
+    monkeypatch.setattr(evaluate, "_pictures", lambda *_: None)
     shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / "out"
 

@@ -302,22 +302,27 @@ def test_row_22_cut_off_under_other_code_it_begins_anew_and_says_so(project, mon
 
 OWN = """
 import keras
+import bends_of_mine
 
 def net(size, channels, **others):
     image = keras.Input((size, size, channels))
-    x = keras.layers.Conv2D(4, 3, activation="ACTIVATION")(image)
+    x = keras.layers.Conv2D(4, 3, activation=bends_of_mine.BEND or "ACTIVATION")(image)
     return keras.Model(image, keras.layers.Dense(7, "softmax")(keras.layers.Flatten()(x)))
 """
 
 
-def test_row_22_cut_off_and_its_own_architecture_edited_it_begins_anew(project, monkeypatch, caplog):
+@pytest.mark.parametrize("edited", ["the file of the function", "one that it imports"])
+def test_row_22_cut_off_and_its_own_architecture_edited_it_begins_anew(project, monkeypatch, caplog, edited):
     monkeypatch.syspath_prepend(project)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which may be as old as the edit
     caplog.set_level("INFO")
 
     def with_own(activation: str) -> None:
-        Path("nets_of_mine.py").write_text(OWN.replace("ACTIVATION", activation))
-        sys.modules.pop("nets_of_mine", None)
+        here = edited == "the file of the function"
+        Path("nets_of_mine.py").write_text(OWN.replace("ACTIVATION", activation if here else ""))
+        Path("bends_of_mine.py").write_text(f"BEND = {'' if here else activation!r}")
+        for name in ("nets_of_mine", "bends_of_mine"):
+            sys.modules.pop(name, None)
         run("epochs=1", "model.build._target_=nets_of_mine.net")
 
     with monkeypatch.context() as other:
@@ -329,7 +334,8 @@ def test_row_22_cut_off_and_its_own_architecture_edited_it_begins_anew(project, 
     assert "begins anew" in caplog.text and "resumed after" not in caplog.text
     saved = keras.saving.load_model("out/train/model.keras")
     assert saved.layers[1].activation is keras.activations.tanh
-    sys.modules.pop("nets_of_mine")
+    for name in ("nets_of_mine", "bends_of_mine"):
+        sys.modules.pop(name)
 
 
 def test_an_architecture_that_is_not_there_is_named_before_any_work(project):

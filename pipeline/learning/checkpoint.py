@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -96,9 +98,16 @@ class Checkpoints:
 
 
 def code(architecture: Path) -> str:
-    """SHA-256 in hex of this package's modules, the file `architecture` and the versions of Keras and TensorFlow."""
+    """SHA-256 in hex of this package's modules, the file `architecture` and the versions of Keras and TensorFlow.
+
+    Of the files beside `architecture` those count that are loaded: what it imports of somebody's own.
+    """
     digest = hashlib.sha256(f"{keras.__version__} {tf.__version__}".encode())
-    for file in [*sorted(Path(__file__).parent.glob("*.py")), architecture]:
+    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]  # threads import too
+    loaded = {Path(file) for module in modules if (file := vars(module).get("__file__"))}
+    beside = {file for file in loaded if file.parent == architecture.parent and file.is_file()}
+    package = sorted(Path(__file__).parent.glob("*.py"))
+    for file in [*package, *sorted((beside | {architecture}) - set(package))]:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
