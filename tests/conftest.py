@@ -77,9 +77,9 @@ def ctrl_c():
 @pytest.fixture(scope="session")
 def no_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as MLflow makes it, which takes it a second or more."""
-    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -103,7 +103,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_runs: Path) -> P
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlruns").mkdir()
-    shutil.copy(no_runs, tmp_path / "mlruns")
+    shutil.copy(no_runs, tmp_path / "mlruns")  # for the processes that a test starts
     write_arrays(tmp_path / "data/resized/rgb")
     return tmp_path
 

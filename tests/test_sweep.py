@@ -126,7 +126,7 @@ def wait_until(finished: int, ended: Callable[[], object]) -> int:
     count = "select count(*) from runs where status = 'FINISHED'"
     pid = "select value from tags join runs using (run_uuid) where status = 'RUNNING' and key = 'pid'"
     while True:
-        assert not ended(), "the sweep has ended already"
+        assert not ended(), Path("said").read_text() if Path("said").exists() else "the sweep has ended already"
         if asked(count) >= finished and (running := asked(pid)):
             return int(running)
         time.sleep(0.1)
