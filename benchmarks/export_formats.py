@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from pipeline.export import FORMATS, write_formats
 from pipeline.exporting import litert
 from pipeline.learning import models
+from pipeline.learning.fit import build_model
 from pipeline.running.cli import CONF
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = np.random.default_rng(0).integers(0, 256, (arguments.images, 48, 48, 3), np.uint8)
     for name in arguments.models:
-        model = instantiate(OmegaConf.load(CONF / f"model/{name}.yaml").build, size=48, channels=3, _convert_="all")
+        model = build_model(OmegaConf.load(CONF / f"model/{name}.yaml"), 48, 3)
         with tempfile.TemporaryDirectory() as folder:
             models.save(model, Path(folder) / "model.keras")
             formats = write_formats(model, Path(folder), 1, FORMATS, images, [1])

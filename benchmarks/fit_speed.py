@@ -60,7 +60,7 @@ def compiled(name: str, arguments: argparse.Namespace) -> tuple[keras.Model, dic
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [f"model={name}", "optimizer=adam", f"batch_size={arguments.batch_size}"])
     values = OmegaConf.to_container(cfg, resolve=True)
-    model = build_model(values, argparse.Namespace(size=48, channels=3))
+    model = build_model(values["model"], 48, 3)
     optimizer = build_optimizer(values["optimizer"], 1, 1)
     xla = values["model"]["jit_compile"]
     model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"], jit_compile=xla)

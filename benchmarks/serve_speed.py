@@ -46,14 +46,13 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")
 
 def export(folder: Path) -> Path:
     """model_2_best as Keras file and as exported folder, the latter returned."""
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from pipeline.exporting import litert, savedmodel
     from pipeline.labels import LABELS
+    from pipeline.learning.fit import build_model
 
-    build = OmegaConf.load(ROOT / "conf/model/model_2_best.yaml").build
-    model = instantiate(build, size=48, channels=3, _convert_="all")
+    model = build_model(OmegaConf.load(ROOT / "conf/model/model_2_best.yaml"), 48, 3)
     model.save(folder / "model.keras")
     savedmodel.save(model, folder / "saved")
     content, exported = litert.convert(folder / "saved", "float16", np.empty(0)), folder / "same"

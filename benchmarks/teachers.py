@@ -12,19 +12,18 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.earlier import softening
-from pipeline.learning.fit import Taught
+from pipeline.learning.fit import Taught, build_model
 from pipeline.running.cli import CONF
 
 
 def compact() -> keras.Model:
-    return instantiate(OmegaConf.load(CONF / "model/compact.yaml").build, size=48, channels=1, _convert_="all")
+    return build_model(OmegaConf.load(CONF / "model/compact.yaml"), 48, 1)
 
 
 def seconds(model: keras.Model, images: np.ndarray, labels: np.ndarray, steps: int) -> float:

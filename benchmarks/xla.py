@@ -10,10 +10,10 @@ import time
 
 import keras
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from pipeline.labels import LABELS
+from pipeline.learning.fit import build_model
 from pipeline.running.cli import CONF
 
 
@@ -37,11 +37,11 @@ def main() -> None:
     images = generator.integers(0, 256, (count, 48, 48, 3), np.uint8)
     labels = np.eye(len(LABELS), dtype=np.float32)[generator.integers(0, len(LABELS), count)]
     for name in arguments.models:
-        built = OmegaConf.load(CONF / f"model/{name}.yaml").build
+        choice = OmegaConf.load(CONF / f"model/{name}.yaml")
         speeds: dict[bool, list[float]] = {False: [], True: []}
         models = {}
         for xla in speeds:
-            models[xla] = instantiate(built, size=48, channels=3, _convert_="all")
+            models[xla] = build_model(choice, 48, 3)
             models[xla].compile("sgd", "categorical_crossentropy", jit_compile=xla)
             trained_per_second(models[xla], images, labels, arguments.batch_size)
         for _ in range(arguments.passes):

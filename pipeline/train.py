@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> str | None:
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             about["made_from"] = arrays.made_from
             with whole_folder(output / "train", MARK) as folder:
-                bare = build_model(values, arrays)
+                bare = build_model(values["model"], arrays.size, arrays.channels)
                 bare.set_weights(state.best)
                 models.save(bare, folder / "model.keras")
                 history = pd.DataFrame(state.history).drop(columns=TIMES)  # equal runs have equal files

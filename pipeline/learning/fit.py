@@ -23,10 +23,9 @@ from pipeline.running.ranges import range_of
 VALID_BATCH = 256  # images per step on valid; changes nothing but speed
 
 
-def build_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
-    """The architecture that `values["model"]` describes, for images of the arrays' size and channels, untrained."""
-    shape = {"size": arrays.size, "channels": arrays.channels}
-    return _instantiated("model", values["model"], **shape, _convert_="all")
+def build_model(choice: Mapping[str, Any], size: int, channels: int) -> keras.Model:
+    """The architecture that a file of conf/model/ describes, untrained, for images uint8 [N, size, size, channels]."""
+    return _instantiated("model", choice, size=size, channels=channels, _convert_="all")
 
 
 def architecture(values: Mapping[str, Any]) -> Path:
@@ -76,7 +75,7 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     keras.utils.set_random_seed(values["seed"])
     if values["deterministic"]:
         tf.config.experimental.enable_op_determinism()
-    model = build_model(values, arrays)
+    model = build_model(values["model"], arrays.size, arrays.channels)
     if values["initial_weights"]:
         begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
     if values["teacher"] and values["teacher_augmented"]:

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 from conftest import composed
-from hydra.utils import instantiate
 
 from pipeline import restore
 from pipeline.exporting import litert, savedmodel
 from pipeline.exporting.restored import difference, restored
 from pipeline.labels import LABELS
 from pipeline.learning import models
+from pipeline.learning.fit import build_model
 from pipeline.running.errors import UserError
 
 COMPACT = {
@@ -30,15 +30,15 @@ STACK = {
     "_target_": "pipeline.learning.models.layer_stack",
     "layers": [{"conv": 4}, "norm", "pool", {"conv": 6}, "norm", "pool", "pool", "flatten", {"dense": 8}, "norm"],
 }
-CHOICES = {"compact": COMPACT, "layer_stack": STACK}
+BUILDS = {"compact": COMPACT, "layer_stack": STACK}
 
 
-@pytest.fixture(scope="module", params=CHOICES)
+@pytest.fixture(scope="module", params=BUILDS)
 def exported(request, tmp_path_factory) -> tuple[keras.Model, Path]:
     """A model of random weights, all of them, and its float16 file as export writes it."""
     folder = tmp_path_factory.mktemp("exported")
     keras.utils.set_random_seed(0)
-    model = instantiate(CHOICES[request.param], size=24, channels=1, _convert_="all")
+    model = build_model({"name": request.param, "build": BUILDS[request.param]}, 24, 1)
     random = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -63,7 +63,7 @@ def manifest(file: Path, **changes) -> Path:
 
 def architecture(file: Path) -> dict:
     name = "compact" if b"stem_conv" in file.read_bytes() else "layer_stack"
-    return CHOICES[name]
+    return BUILDS[name]
 
 
 def test_a_restored_model_says_what_the_model_before_the_export_said(exported):
