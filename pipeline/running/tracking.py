@@ -45,12 +45,13 @@ class Store:
 
     What is told to a server (tags, metrics, files, the end of a run) is kept in `unsent` until it has arrived, and
     raises nothing when the server is away. What is asked of one that is away raises UserError. A database on this
-    machine is not left in the middle of a change: SIGTERM and Ctrl-C wait for its end.
+    machine is not left in the middle of a change: SIGTERM and Ctrl-C wait for its end. `lock` is the store's lock file.
     """
 
-    def __init__(self, client: MlflowClient, experiment_id: str, unsent: Unsent | None = None):
+    def __init__(self, client: MlflowClient, experiment_id: str, lock: Path, unsent: Unsent | None = None):
         self.client = client
         self.experiment_id = experiment_id
+        self.lock = lock
         self.unsent = unsent
 
     def finished(self, tags: Mapping[str, str]) -> list[Run]:
@@ -85,10 +86,10 @@ class Store:
     def resume(self, run_id: str) -> None:
         """Set a run that was cut off RUNNING again, under this process; why it failed before is no longer so.
 
-        The process is told first, and not by way of `unsent`: RUNNING under the dead one it would be reaped by another.
+        Not by way of `unsent`, and not while another process reaps: RUNNING under the dead one it would be of those.
         """
         tags = [RunTag(key, value) for key, value in (_process_tags() | {"error": ""}).items()]
-        with self.asked():
+        with locked(self.lock), self.asked():
             self.client.log_batch(run_id, tags=tags)
             self.client.update_run(run_id, status="RUNNING")
 
@@ -147,9 +148,10 @@ class Store:
 
     def reap(self) -> int:
         """Mark KILLED every RUNNING run whose process on this machine is gone; returns how many."""
-        dead = [run for run in self._search("status = 'RUNNING'") if _is_dead(run.data.tags)]
-        for run in dead:
-            self.end(run.info.run_id, "KILLED")
+        with locked(self.lock):
+            dead = [run for run in self._search("status = 'RUNNING'") if _is_dead(run.data.tags)]
+            for run in dead:
+                self.end(run.info.run_id, "KILLED")
         return len(dead)
 
     def _tell(self, run_id: str, entry: Mapping[str, Any]) -> None:
@@ -186,20 +188,22 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     folder = Path(folder).resolve()
     server = os.environ.get("MLFLOW_TRACKING_URI")
+    lock = folder / ".lock"
     if not server:
-        with locked(folder / ".lock"), undivided():
+        with locked(lock), undivided():
             database.check(folder / "mlflow.db")
             database.bring_along(folder)
             client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={database.SQLITE_WAIT}")
-            return Store(client, _experiment(client, experiment, create, (folder / "artifacts" / experiment).as_uri()))
+            artifacts = (folder / "artifacts" / experiment).as_uri()
+            return Store(client, _experiment(client, experiment, create, artifacts), lock)
     for variable, value in PATIENCE.items():
         os.environ.setdefault(variable, value)
-    with locked(folder / ".lock"), _answering(address(server)):
+    with locked(lock), _answering(address(server)):
         client = MlflowClient(tracking_uri=server)
         experiment_id = _experiment(client, experiment, create, None)
     unsent = Unsent(folder / "unsent", client, address(server))
     unsent.send_all()
-    return Store(client, experiment_id, unsent)
+    return Store(client, experiment_id, lock, unsent)
 
 
 def _experiment(client: MlflowClient, name: str, create: bool, location: str | None) -> str:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,24 +153,31 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     assert store.status("0" * 32) is None
 
 
-def test_row_30_another_job_does_not_reap_a_run_in_the_middle_of_its_resuming(tmp_path):
+@pytest.mark.parametrize("amid", ["log_batch", "update_run", "search_runs"])
+def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_reaped(tmp_path, amid):
     store, other = (open_store(tmp_path, "sample", create=True) for _ in range(2))
     run_id = store.start("a", {}, {})
     store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
-    store.end(run_id, "KILLED")
-    reaped = []
+    resume, reap = partial(store.resume, run_id), other.reap
+    if amid == "search_runs":
+        client, first, second = other.client, reap, resume
+    else:
+        store.end(run_id, "KILLED")
+        client, first, second = store.client, resume, reap
+    meanwhile = threading.Thread(target=second)
 
-    def then_reaped(step):
-        def both(*args, **options):
-            step(*args, **options)
-            reaped.append(other.reap())
+    def then_the_other(*args, **options):
+        answer = step(*args, **options)
+        if not meanwhile.ident:
+            meanwhile.start()
+            meanwhile.join(1)
+            assert meanwhile.is_alive()  # it waits
+        return answer
 
-        return both
-
-    for step in ("update_run", "log_batch"):  # whichever comes first
-        setattr(store.client, step, then_reaped(getattr(store.client, step)))
-    store.resume(run_id)
-    assert reaped == [0, 0]
+    step = getattr(client, amid)
+    setattr(client, amid, then_the_other)
+    first()
+    meanwhile.join()
     assert status(store, run_id) == "RUNNING"
 
 

@@ -232,7 +232,7 @@ def test_a_lost_answer_doubles_nothing(line):
 
 
 def store_beside(line: Line) -> Store:
-    return Store(MlflowClient(f"http://127.0.0.1:{line.server}"), "")
+    return Store(MlflowClient(f"http://127.0.0.1:{line.server}"), "", Path("mlruns/.lock"))
 
 
 def test_a_server_that_never_answers_is_asked_a_tenth_of_the_time_at_most(line, monkeypatch):
