@@ -1,6 +1,7 @@
 """Within which range a number of conf/ makes sense, and which words where only some do."""
 
 from fnmatch import fnmatch
+from functools import cache
 
 COUNT = (1, None)
 MAYBE_NONE = (0, None)
@@ -143,6 +144,7 @@ RANGES: dict[str, tuple | set] = {
 }
 
 
+@cache
 def range_of(name: str) -> tuple | set | None:
     """The entry of RANGES for a value's path, such as `faces.crop.hint`."""
     return next((bounds for pattern, bounds in RANGES.items() if fnmatch(name, pattern)), None)
