@@ -20,7 +20,6 @@ from omegaconf import OmegaConf
 from pipeline.export import FORMATS, write_formats
 from pipeline.exporting import litert
 from pipeline.learning import models
-from pipeline.learning.fit import build_model
 from pipeline.running.cli import CONF
 
 
@@ -48,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = np.random.default_rng(0).integers(0, 256, (arguments.images, 48, 48, 3), np.uint8)
     for name in arguments.models:
-        model = build_model(OmegaConf.load(CONF / f"model/{name}.yaml"), 48, 3)
+        model = models.build(OmegaConf.load(CONF / f"model/{name}.yaml"), 48, 3)
         with tempfile.TemporaryDirectory() as folder:
             models.save(model, Path(folder) / "model.keras")
             formats = write_formats(model, Path(folder), 1, FORMATS, images, [1])

@@ -21,9 +21,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from pipeline.labels import LABELS
+from pipeline.learning import models
 from pipeline.learning.arrays import Split
 from pipeline.learning.batches import training_batches
-from pipeline.learning.fit import build_model, build_optimizer
+from pipeline.learning.fit import build_optimizer
 from pipeline.running.cli import CONF
 
 WARM = 3  # steps of a block that are not counted
@@ -60,7 +61,7 @@ def compiled(name: str, arguments: argparse.Namespace) -> tuple[keras.Model, dic
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [f"model={name}", "optimizer=adam", f"batch_size={arguments.batch_size}"])
     values = OmegaConf.to_container(cfg, resolve=True)
-    model = build_model(values["model"], 48, 3)
+    model = models.build(values["model"], 48, 3)
     optimizer = build_optimizer(values["optimizer"], 1, 1)
     xla = values["model"]["jit_compile"]
     model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"], jit_compile=xla)

@@ -50,9 +50,9 @@ def export(folder: Path) -> Path:
 
     from pipeline.exporting import litert, savedmodel
     from pipeline.labels import LABELS
-    from pipeline.learning.fit import build_model
+    from pipeline.learning import models
 
-    model = build_model(OmegaConf.load(ROOT / "conf/model/model_2_best.yaml"), 48, 3)
+    model = models.build(OmegaConf.load(ROOT / "conf/model/model_2_best.yaml"), 48, 3)
     model.save(folder / "model.keras")
     savedmodel.save(model, folder / "saved")
     content, exported = litert.convert(folder / "saved", "float16", np.empty(0)), folder / "same"

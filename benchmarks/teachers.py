@@ -18,12 +18,12 @@ from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.earlier import softening
-from pipeline.learning.fit import Taught, build_model
+from pipeline.learning.fit import Taught
 from pipeline.running.cli import CONF
 
 
 def compact() -> keras.Model:
-    return build_model(OmegaConf.load(CONF / "model/compact.yaml"), 48, 1)
+    return models.build(OmegaConf.load(CONF / "model/compact.yaml"), 48, 1)
 
 
 def seconds(model: keras.Model, images: np.ndarray, labels: np.ndarray, steps: int) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from pipeline.labels import LABELS
-from pipeline.learning.fit import build_model
+from pipeline.learning import models
 from pipeline.running.cli import CONF
 
 
@@ -39,13 +39,13 @@ def main() -> None:
     for name in arguments.models:
         choice = OmegaConf.load(CONF / f"model/{name}.yaml")
         speeds: dict[bool, list[float]] = {False: [], True: []}
-        models = {}
+        sides = {}
         for xla in speeds:
-            models[xla] = build_model(choice, 48, 3)
-            models[xla].compile("sgd", "categorical_crossentropy", jit_compile=xla)
-            trained_per_second(models[xla], images, labels, arguments.batch_size)
+            sides[xla] = models.build(choice, 48, 3)
+            sides[xla].compile("sgd", "categorical_crossentropy", jit_compile=xla)
+            trained_per_second(sides[xla], images, labels, arguments.batch_size)
         for _ in range(arguments.passes):
-            for xla, model in models.items():
+            for xla, model in sides.items():
                 speeds[xla].append(trained_per_second(model, images, labels, arguments.batch_size))
         ratio = statistics.median(with_xla / without for without, with_xla in zip(*speeds.values(), strict=True))
         figures = {f"{'xla' if xla else 'plain'}_img_s": round(statistics.median(speeds[xla]), 1) for xla in speeds}

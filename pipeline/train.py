@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
 from pipeline.learning.checkpoint import Checkpoints, State
-from pipeline.learning.fit import architecture, best_epoch, build_model, compiled_model, fit
+from pipeline.learning.fit import best_epoch, compiled_model, fit
 from pipeline.running import cli, sweep, tracking
 from pipeline.running.cleaned import require_current
 from pipeline.running.config import config_hash, flatten, identity, run_name
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> str | None:
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
     place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
-    checkpoints = Checkpoints(place, digest, architecture(values))
+    checkpoints = Checkpoints(place, digest, models.source(values["model"]))
 
     # Of two processes at one point of a sweep, the second waits and then finds it finished.
     waiting = f"{name}: another process trains the same run; waiting for it"
@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> str | None:
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             about["made_from"] = arrays.made_from
             with whole_folder(output / "train", MARK) as folder:
-                bare = build_model(values["model"], arrays.size, arrays.channels)
+                bare = models.build(values["model"], arrays.size, arrays.channels)
                 bare.set_weights(state.best)
                 models.save(bare, folder / "model.keras")
                 history = pd.DataFrame(state.history).drop(columns=TIMES)  # equal runs have equal files

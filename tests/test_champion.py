@@ -14,7 +14,6 @@ from pipeline import restore
 from pipeline.images.shape import resized
 from pipeline.labels import FOLDERS, LABELS
 from pipeline.learning import models
-from pipeline.learning.fit import build_model
 from pipeline.running.config import identity
 from pipeline.running.errors import UserError
 from pipeline.serving.model import FILE, Model
@@ -70,7 +69,7 @@ def test_it_is_restored_as_a_model_that_finetuning_begins_with(champion, tmp_pat
     restore.main(composed("restore", f"exported={CHAMPION}", f"output={tmp_path / 'champion.keras'}"))
     again = models.load(tmp_path / "champion.keras")
     values = identity(composed("train", "+experiment=finetune", "data=own"))
-    begun = build_model(values["model"], again.input_shape[1], 1)
+    begun = models.build(values["model"], again.input_shape[1], 1)
     assert [array.shape for array in begun.get_weights()] == [array.shape for array in again.get_weights()]
     faces = np.stack([resized(portrait("happy", seed, 96), *champion.shape[::2]) for seed in range(4)])
     assert again.predict(faces, verbose=0) == pytest.approx(champion.raw(faces), abs=0.01)

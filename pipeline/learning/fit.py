@@ -4,34 +4,22 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
+from pipeline.learning import models
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
 from pipeline.learning.checkpoint import State
 from pipeline.learning.earlier import begin_with, softened_labels, softening
+from pipeline.running.config import built
 from pipeline.running.errors import UserError
 from pipeline.running.ranges import range_of
 
 VALID_BATCH = 256  # images per step on valid; changes nothing but speed
-
-
-def build_model(choice: Mapping[str, Any], size: int, channels: int) -> keras.Model:
-    """The architecture that a file of conf/model/ describes, untrained, for images uint8 [N, size, size, channels]."""
-    return _instantiated("model", choice, size=size, channels=channels, _convert_="all")
-
-
-def architecture(values: Mapping[str, Any]) -> Path:
-    """The source file of the function that builds `values["model"]`; UserError when there is no such function."""
-    build = _instantiated("model", values["model"], _partial_=True).func
-    return Path(sys.modules[build.__module__].__file__)
 
 
 def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras.optimizers.Optimizer:
@@ -43,7 +31,7 @@ def build_optimizer(choice: Mapping[str, Any], steps: int, epochs: int) -> keras
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, decay_steps=epochs * steps - warmup, warmup_target=rate, warmup_steps=warmup
         )
-    optimizer = _instantiated("optimizer", choice, **numbers | {"learning_rate": rate})
+    optimizer = built("optimizer", choice, **numbers | {"learning_rate": rate})
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
@@ -59,23 +47,13 @@ def _floats(build: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _instantiated(group: str, choice: Mapping[str, Any], **more: Any) -> Any:
-    """What the `build` of a file of conf/<group>/ makes, given `more` too; UserError, naming the file, when nothing."""
-    try:
-        return instantiate(choice["build"], **more)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise UserError(f"{group}={choice['name']}: {error}") from error
-
-
 def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     """The model with seeded or earlier weights, its optimizer and loss, ready to fit the arrays' training images."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(values["seed"])
     if values["deterministic"]:
         tf.config.experimental.enable_op_determinism()
-    model = build_model(values["model"], arrays.size, arrays.channels)
+    model = models.build(values["model"], arrays.size, arrays.channels)
     if values["initial_weights"]:
         begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
     if values["teacher"] and values["teacher_augmented"]:

@@ -7,6 +7,7 @@ service cannot disagree about either.
 """
 
 import json
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,20 @@ import keras
 from keras import layers as kl
 
 from pipeline.labels import LABELS
+from pipeline.running.config import built
 from pipeline.running.errors import UserError
 
 CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")  # run what they are given
+
+
+def build(choice: Mapping[str, Any], size: int, channels: int) -> keras.Model:
+    """The untrained model that a file of conf/model/ describes; UserError, naming the file, when it describes none."""
+    return built("model", choice, size=size, channels=channels, _convert_="all")
+
+
+def source(choice: Mapping[str, Any]) -> Path:
+    """The source file of the function that builds `choice`; UserError when there is no such function."""
+    return Path(sys.modules[built("model", choice, _partial_=True).func.__module__].__file__)
 
 
 def layer_stack(layers: Sequence[str | Mapping], size: int, channels: int) -> keras.Model:

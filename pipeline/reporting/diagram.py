@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 from omegaconf import OmegaConf
 
-from pipeline.learning.fit import build_model
+from pipeline.learning import models
 
 CHANNELS = (3, 1)  # rgb and grayscale; the first one is drawn
 ROW, GAP, WIDTH = 26, 6, 720  # pixels
@@ -39,7 +39,7 @@ class Row:
 def draw(file: Path, size: int) -> str:
     """The SVG of the architecture that a file of conf/model/ defines, for images of `size` pixels a side."""
     choice = OmegaConf.load(file)
-    colour, gray = (build_model(choice, size, channels) for channels in CHANNELS)
+    colour, gray = (models.build(choice, size, channels) for channels in CHANNELS)
     subtitle = f"{colour.count_params():,} parameters with rgb, {gray.count_params():,} with grayscale input"
     return svg(rows(colour), choice.name, subtitle)
 

@@ -1,4 +1,4 @@
-"""Where the config lies, and what of it is a run's identity: what decides its result, and its hash."""
+"""Where the config lies, what of it is a run's identity (what decides its result, and its hash), what a file builds."""
 
 import hashlib
 import json
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.running.errors import UserError
@@ -58,3 +60,13 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def built(group: str, choice: Mapping[str, Any], **more: Any) -> Any:
+    """What the `build` of a file of conf/<group>/ makes, given `more` too; UserError, naming the file, when nothing."""
+    try:
+        return instantiate(choice["build"], **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"{group}={choice['name']}: {error}") from error

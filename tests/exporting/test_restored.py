@@ -14,7 +14,6 @@ from pipeline.exporting import litert, savedmodel
 from pipeline.exporting.restored import difference, restored
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.fit import build_model
 from pipeline.running.errors import UserError
 
 COMPACT = {
@@ -38,7 +37,7 @@ def exported(request, tmp_path_factory) -> tuple[keras.Model, Path]:
     """A model of random weights, all of them, and its float16 file as export writes it."""
     folder = tmp_path_factory.mktemp("exported")
     keras.utils.set_random_seed(0)
-    model = build_model({"name": request.param, "build": BUILDS[request.param]}, 24, 1)
+    model = models.build({"name": request.param, "build": BUILDS[request.param]}, 24, 1)
     random = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
