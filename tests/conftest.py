@@ -21,6 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from pipeline.labels import LABELS
 from pipeline.running import database
@@ -36,10 +37,11 @@ def composed(step: str, *overrides: str) -> DictConfig:
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = [each for each in parsed if _of_a_value(each)]
     whole = copy.deepcopy(_chosen(step, tuple(each.input_line for each in parsed if each not in values)))
-    if any(OmegaConf.select(whole, each.key_or_group, default=None) is None for each in values):
-        whole, values = copy.deepcopy(_chosen(step, overrides)), []  # Hydra knows what is to be said of them
-    for each in values:
-        OmegaConf.update(whole, each.key_or_group, each.value())  # as Hydra does
+    try:
+        for each in values:
+            OmegaConf.update(whole, each.key_or_group, each.value())  # as Hydra does
+    except (ConfigAttributeError, ConfigKeyError):
+        whole = copy.deepcopy(_chosen(step, overrides))  # Hydra knows what is to be said of them
     whole.hydra.overrides.task = list(overrides)
     HydraConfig.instance().set_config(whole)
     with open_dict(whole):
