@@ -13,7 +13,7 @@ from pipeline.campaign.faults import Fault
 from pipeline.campaign.video import FORMATS as VIDEO_FORMATS
 from pipeline.campaign.video import is_still, is_video
 from pipeline.images.decode import sniff
-from pipeline.images.source import DAMAGED, files_in, walk, zip_entries
+from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists
 from pipeline.serving.pictures import FORMATS, Unreadable
