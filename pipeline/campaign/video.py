@@ -20,6 +20,8 @@ _DEMUXERS = "mov,mp4,matroska,webm,avi"
 # Brands of the box that MP4 and MOV begin with too (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6; Canon's CR3)
 _STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 
+_MATROSKA = b"\x1aE\xdf\xa3"  # what it and WebM begin with
+
 _STILL = 0.5  # seconds after which a frame that stays counts again; where they come faster each counts once
 _LONGEST = 600  # seconds that a frame is taken to stay, at most; a time that says more is damaged
 
@@ -39,7 +41,7 @@ def is_video(head: bytes) -> bool:
     boxes = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
     if is_still(head):
         return False
-    return head[4:8] in boxes or head[:4] == b"\x1aE\xdf\xa3" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    return head[4:8] in boxes or head[:4] == _MATROSKA or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
 
 
 def is_still(head: bytes) -> bool:
@@ -55,6 +57,8 @@ class Video:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said by its fault
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{_DEMUXERS}"  # whatever else was set
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self._from_zero = file.read(len(_MATROSKA)) == _MATROSKA
+        file.seek(0)
         try:
             self.capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [])
         except cv2.error:
@@ -83,6 +87,8 @@ class Video:
                 look += 1
 
         while self.capture.grab():
+            if not number and self._from_zero:
+                self._leave_out_what_is_before()
             now = self._now(number)
             if number:
                 gap = max(0.0, now - second)
@@ -113,6 +119,16 @@ class Video:
         """Second of the frame, of this number from 0, that was grabbed last."""
         second = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return number / self.rate if second <= 0 and self.rate else second  # some streams have no times
+
+    def _leave_out_what_is_before(self) -> None:
+        """Have `seconds` and `count` begin with the frame grabbed, the first: Matroska's header counts from zero.
+
+        Times of frames count from that frame anyway; it comes later where a part was cut out that kept its times.
+        """
+        if self.rate:
+            before = max(0.0, self.capture.get(cv2.CAP_PROP_PTS))  # in frames
+            self.count = max(0.0, self.count - before)
+            self.seconds = self.count / self.rate
 
     def _says(self, which: int) -> float:
         """A value of the header, 0.0 where it has none or nonsense."""

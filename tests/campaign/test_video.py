@@ -114,6 +114,13 @@ def test_a_video_whose_header_says_no_length_is_as_long_as_what_was_read(tmp_pat
     assert video.seconds == pytest.approx(5, abs=0.05) and len(seconds) == 10
 
 
+def test_a_part_cut_out_that_keeps_its_times_is_whole_and_as_long_as_what_is_in_it(tmp_path):
+    for suffix in ("mkv", "mov"):
+        video, seconds, bright = looked_at(stills(tmp_path / f"a.{suffix}", [*range(1000, 1012)]))
+        assert video.seconds == pytest.approx(1.2) and seconds == pytest.approx([0, 0.5, 1]), suffix
+        assert bright == [0, 100, 200]
+
+
 def test_a_time_that_is_damaged_is_not_waited_for(tmp_path):
     _, seconds, _ = looked_at(stills(tmp_path / "a.mkv", [0, 1, 10**8, 10**8 + 1]))
     assert len(seconds) < 1300 and seconds[-1] == 10**7
