@@ -1,5 +1,6 @@
 """What an ad's faces seem to express, counted: shares with intervals, and a video's course over time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,10 +112,14 @@ def overall(ads: Sequence[Ad], block_seconds: int, confidence: float) -> list[di
     return shares(np.array([ad.counts for ad in with_face]).reshape(-1, len(SHOWN)), confidence)
 
 
-def timeline(ad: Ad) -> tuple[int, list[np.ndarray]]:
-    """A video in at most COLUMNS columns: seconds of one, and the counts [8] of each; zeros where no face was seen."""
+def timeline(ad: Ad, per_second: float) -> tuple[int, list[np.ndarray]]:
+    """A video in at most COLUMNS columns: seconds of one, and the counts [8] of each; zeros where no face was seen.
+
+    per_second: looks at it; no column is shorter than the time between two, since it would be empty for want of a look.
+    """
     end = max([int(ad.seconds) or 1, *(second + 1 for second in ad.seen)])
-    step = next((step for step in STEPS if step * COLUMNS >= end), -(-end // COLUMNS))
+    least = max(-(-end // COLUMNS), math.ceil(1 / per_second))
+    step = next((step for step in STEPS if step >= least), least)
     columns = [np.zeros(len(SHOWN), int) for _ in range(-(-end // step))]
     for second, row in ad.seen.items():
         columns[second // step] += row

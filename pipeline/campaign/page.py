@@ -34,7 +34,7 @@ def make(
         "kinds": kinds,
         "lanes": [lane(ad, block, confidence) for ad in listed],
         "left_out": len(with_face) - len(listed),
-        "videos": [course(ad, block) for ad in listed if ad.kind == "video"],
+        "videos": [course(ad, block, settings["frames_per_second"]) for ad in listed if ad.kind == "video"],
         "kept": kept,
         "keep_faces": settings["keep_faces"],
         "without_face": [ad for ad in read if not ad.seen],
@@ -99,9 +99,9 @@ def leading(mix: list[dict[str, Any]]) -> dict[str, Any] | None:
     return first if first["count"] > second["count"] else None
 
 
-def course(ad: Ad, block: int) -> dict[str, Any]:
+def course(ad: Ad, block: int, per_second: float) -> dict[str, Any]:
     """A video over time: columns with what is stacked in them, times under them, and its strongest moment."""
-    step, counts = timeline(ad)
+    step, counts = timeline(ad, per_second)
     most = max(int(column.sum()) for column in counts)
     columns = [
         {

@@ -58,7 +58,7 @@ def test_a_frame_that_stays_is_in_one_block_of_the_range_and_at_each_look_on_the
     for half in range(120):  # three slides of twenty seconds
         ad.add(half / 2, answer("fear"), since=half // 40 * 20)
     assert ad.parts(5).sum(1).tolist() == [40] * 3
-    assert len(ad.blocks(5)) == 12 and all(column.sum() for column in timeline(ad)[1])
+    assert len(ad.blocks(5)) == 12 and all(column.sum() for column in timeline(ad, 2)[1])
 
 
 def test_overall_each_ad_is_one_part_and_those_without_a_face_none():
@@ -78,6 +78,15 @@ def test_there_is_no_range_where_one_ad_has_most_of_the_faces():
 def test_a_timeline_has_a_readable_number_of_columns_whatever_the_length(seconds, step, columns):
     ad = Ad("a.mp4", "video", seconds=seconds)
     ad.add(seconds - 0.5, answer("anger"))
-    found, counts = timeline(ad)
+    found, counts = timeline(ad, 2)
     assert (found, len(counts)) == (step, columns)
     assert counts[-1][SHOWN.index("anger")] == 1 and not np.sum(counts[:-1])
+
+
+def test_no_column_of_a_timeline_is_empty_for_want_of_a_look():
+    ad = Ad("a.mp4", "video", seconds=20)
+    for second in range(0, 20, 4):
+        ad.add(second, answer("anger"))
+    step, counts = timeline(ad, 0.25)
+    assert step == 5 and [column.sum() for column in counts] == [2, 1, 1, 1]
+    assert timeline(ad, 0.01)[0] == 120
