@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from unicodedata import category
 
 from pipeline.campaign.faults import Fault
 from pipeline.campaign.video import FORMATS as VIDEO_FORMATS
@@ -20,6 +21,7 @@ from pipeline.serving.pictures import FORMATS, Unreadable
 
 PICTURES, VIDEOS = ", ".join(FORMATS), ", ".join(VIDEO_FORMATS)
 WANTED = f"pictures ({PICTURES}) and videos ({VIDEOS})"
+_JOINERS = "\u200c\u200d"
 HEAD = 16  # bytes that tell what a file is
 
 
@@ -149,6 +151,12 @@ def too_large(size: int, most: int, advice: str) -> Unreadable:
 
 
 def shown(name: str) -> str:
-    """A file's name as it stands in tables: what is not text or not printable is written as an escape."""
+    """A file's name as it stands in tables: what is not text or could not be seen is written as an escape.
+
+    Spaces of any width stay, as in the names of screenshots, and what joins or parts letters in Persian and in emoji.
+    """
     text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or category(c) == "Zs" or c in _JOINERS else c.encode("unicode_escape").decode()
+        for c in text
+    )

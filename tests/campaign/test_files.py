@@ -159,5 +159,8 @@ def test_a_pipe_and_a_dangling_link_are_faults_and_not_waited_for(tmp_path):
 
 def test_names_are_shown_as_printable_text():
     assert shown("Sommer ☀ 1.jpg") == "Sommer ☀ 1.jpg"
+    for name in ("Screenshot at 10.00\u202fAM.png", "\u0645\u06cc\u200c\u062e.jpg", "\U0001f468\u200d\U0001f469.jpg"):
+        assert shown(name) == name  # a narrow space, letters and a sign that stand apart or together by what is between
+    assert shown("a\u202egpj.exe\u2028") == "a\\u202egpj.exe\\u2028"
     assert shown("a\nb\x1b[0m.jpg") == "a\\nb\\x1b[0m.jpg"
     assert shown(os.fsdecode(b"\xff.jpg")) == "\\udcff.jpg"
