@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from serving.conftest import export, exported, litert, saved  # noqa: F401
 from serving.drawn import encoded, group, portrait
-from serving.test_page import CHROMIUM
+from serving.test_page import CHROMIUM, prints_its_colours
 from trees import misname
 
 from pipeline import analyze
@@ -337,6 +337,12 @@ def test_the_page_fits_a_phone_asks_for_nothing_and_sorts(report):
         counts = page.eval_on_selector_all("#lanes details", "all => all.map(each => Number(each.dataset.faces))")
         page.click("#lanes details:first-child summary")
         assert page.is_visible("#lanes details:first-child table")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.emulate_media(media="print")
+        assert prints_its_colours(page)
         browser.close()
     assert counts == sorted(counts, reverse=True) and len(counts) == 4
     assert len(asked) == 1 and not complaints

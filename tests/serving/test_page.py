@@ -7,6 +7,7 @@ import base64
 import csv
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 CHROMIUM = CHROMIUM or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
 WAIT = 60_000  # ms
+TONES = ".fill, .stack i, .legend i, .dot, .verdict i"  # what is drawn in the tone of an emotion
 LOGGED = (
     " 408 ",
     " 415 ",
@@ -177,6 +179,78 @@ def test_what_the_page_links_to_leaves_the_results_alone(page, link):
         page.get_by_role("link", name=link).click()
     opened.value.close()
     assert page.locator(".box").count() == 1
+
+
+def test_pictures_that_share_a_name_are_told_apart(page):
+    answer_with(page, "fear")
+    for _ in range(2):
+        drop(page, more={"hero.jpg": b"answered for", "hero.png": b"answered for"})
+    paste = """() => {
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File(["answered for"], "image.png", {type: "image/png"}));
+        document.dispatchEvent(new ClipboardEvent("paste", {clipboardData}));
+    }"""
+    page.evaluate(paste)
+    page.evaluate(paste)
+    said(page, "6 pictures read")
+    whole = ["hero.jpg", "hero.png", "hero (2).jpg", "hero (2).png", "Pasted picture.png", "Pasted picture (2).png"]
+    assert [row["picture"] for row in saved(page, "#mix-csv")] == [*whole, "All pictures"]
+    short = ["hero", "hero.png", "hero (2)", "hero (2).png", "Pasted picture", "Pasted picture (2)"]
+    assert page.locator("#strip span").all_text_contents() == short
+    assert page.locator("#rows th").all_text_contents() == [*short, "All pictures"]
+
+
+def test_a_name_written_from_right_to_left_begins_where_others_do_and_turns_nothing_around(page):
+    name = "\u05de\u05d5\u05d3\u05e2\u05d4 3"
+    answer_with(page, "fear")
+    drop(page, more={f"{name}.jpg": b"answered for"})
+    said(page, "1 picture read")
+    assert page.text_content("#caption") == f"{name}. Faces were found." and page.text_content("#caption bdi") == name
+    for place in ("#strip span", "#rows tr:first-child th"):
+        styles = "(each) => [getComputedStyle(each).direction, getComputedStyle(each).textAlign]"
+        assert page.locator(place).evaluate(styles) == ["rtl", "left"], place
+
+
+def test_in_the_saved_chart_a_long_name_keeps_its_beginning_its_end_and_its_faces(page):
+    page.evaluate(
+        """() => {
+            const write = CanvasRenderingContext2D.prototype.fillText;
+            window.written = [];
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+                written.push([text, this.measureText(text).width, rest.length]);
+                write.call(this, text, ...rest);
+            };
+        }"""
+    )
+    answer_with(page, "fear")
+    drop(page, more={f"Spring_Campaign_2025_Instagram_Story_{number}.jpg": b"answered for" for number in (1, 2)})
+    said(page, "2 pictures read")
+    saved_bytes(page, "#png")
+    names = [each for each in page.evaluate("() => written") if "(" in each[0]]
+    cut = [re.fullmatch("\u2068Spring_\\w+…\\w+_Story_([12])\u2069 \\(1\\)", text) for text, *_ in names[1:]]
+    assert [each and each[1] for each in cut] == ["1", "2"], names
+    assert all(width < 224 and count == 2 for _, width, count in names)  # as wide as it is, not squeezed
+
+
+def test_what_is_printed_has_its_colours_and_its_whole_table(page):
+    answer_with(page, *LABELS)
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read, 7 faces found.")
+    page.set_viewport_size({"width": 718, "height": 1000})  # of A4, less its margins
+    page.emulate_media(media="print")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 718
+    assert page.locator(".scroll").evaluate("(each) => getComputedStyle(each).overflowX") == "visible"
+    assert page.locator(".scroll").evaluate("(each) => each.scrollWidth - each.clientWidth") <= 0
+    assert prints_its_colours(page)
+    page.emulate_media(forced_colors="active")  # as Windows has it for high contrast
+    tones = page.eval_on_selector_all(".stack i", "all => all.map((each) => getComputedStyle(each).backgroundColor)")
+    assert len(tones) == len(set(tones)) == 7
+
+
+def prints_its_colours(page) -> bool:
+    """Whether all that has the tone of an emotion would be printed so by a browser that leaves backgrounds out."""
+    kept = page.eval_on_selector_all(TONES, "all => all.map((each) => getComputedStyle(each).printColorAdjust)")
+    return len(kept) > 8 and set(kept) == {"exact"}
 
 
 def answer_of(*emotions: str) -> dict:
@@ -473,7 +547,7 @@ def test_of_very_many_pictures_the_chart_has_those_with_most_faces(page):
     said(page, "1 picture read")
     page.evaluate(
         """async (answers) => {
-            const picture = (k) => ({name: `${k}.jpg`, answer: answers[k % 15 ? 0 : 1]});
+            const picture = (k) => ({name: `${k}.jpg`, label: `${k}`, answer: answers[k % 15 ? 0 : 1]});
             const pictures = Array.from({length: 3000}, (_, k) => picture(k));
             const {showCampaign, toPng} = await import("/page/campaign.js");
             showCampaign(pictures);
@@ -620,9 +694,14 @@ def test_every_share_can_be_read_on_its_tone_and_the_saved_chart_is_light(page):
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser, server, scheme):
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page.goto(server.url)
-    drop(page, "audience.jpg", "three.jpg")
-    said(page, "2 pictures read, 8 faces found.")
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    long = "Spring_Campaign_2025_Instagram_Story_1080x1920_v3_final_approved_by_legal_and_brand_team_EN_GB.jpg"
+    drop(page, "audience.jpg", "three.jpg", more={long: (SAMPLES / "empty.jpg").read_bytes()})
+    said(page, "3 pictures read, 8 faces found.")
+    page.locator("#strip button").nth(2).click()
+    for width in (390, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    page.set_viewport_size({"width": 390, "height": 844})
     colours = page.evaluate("() => { const s = getComputedStyle(document.body); return [s.color, s.backgroundColor] }")
     light = [sum(int(part) for part in colour[4:-1].split(",")) for colour in colours]
     assert (light[0] < light[1]) == (scheme == "light")

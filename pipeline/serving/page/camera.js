@@ -7,7 +7,6 @@ const WHY_NOT = {
 };
 let stream = null;
 let starting = false; // a second click while the browser asks would open a second stream, which nothing would stop
-let taken = 0;
 
 export async function startCamera(add, say) {
   if (stream || starting) return;
@@ -40,8 +39,7 @@ async function shoot(video, add) {
   [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
   canvas.getContext("2d").drawImage(video, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
-  taken += 1;
-  add([new File([blob], `Camera ${taken}.jpg`, { type: "image/jpeg" })]);
+  add([new File([blob], "Camera.jpg", { type: "image/jpeg" })]);
 }
 
 function stopCamera() {

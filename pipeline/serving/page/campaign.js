@@ -1,5 +1,5 @@
 // All pictures together: shares of faces by emotion as a chart and a table, and both to take away.
-import { EMOTIONS, SHOWN, UNSURE, capital, count, dropSuffix, element, numberOf, percent, verdict } from "./parts.js";
+import { EMOTIONS, SHOWN, UNSURE, capital, count, element, numberOf, percent, verdict } from "./parts.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -10,7 +10,7 @@ function mixes(pictures) {
     .map((each) => {
       const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
       for (const face of each.answer.faces) counts[verdict(face)] += 1;
-      return { name: dropSuffix(each.name), file: each.name, faces: each.answer.faces.length, counts };
+      return { name: each.label, file: each.name, faces: each.answer.faces.length, counts };
     });
   const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
   const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, sum((row) => row.counts[emotion])]));
@@ -53,7 +53,7 @@ export function showCampaign(pictures) {
   at("rows").replaceChildren(
     ...largest(rows).map((row) => {
       const cells = [row.faces, ...SHOWN.map((each) => row.counts[each])].map((n) => element("td", {}, String(n)));
-      return element("tr", {}, element("th", { scope: "row", title: row.name }, row.name), ...cells);
+      return element("tr", {}, element("th", { scope: "row", title: row.name, dir: "auto" }, row.name), ...cells);
     }),
   );
 }
@@ -80,7 +80,7 @@ function lane(row) {
     part.style.width = `${100 * share}%`;
     stack.append(part);
   }
-  return element("div", { class: row.all ? "lane all" : "lane" }, element("span", { class: "name", title: row.name }, row.name), stack);
+  return element("div", { class: row.all ? "lane all" : "lane" }, element("span", { class: "name", title: row.name, dir: "auto" }, row.name), stack);
 }
 
 export function mixToCsv(pictures) {
@@ -111,6 +111,16 @@ function cell(value) {
   return /[",;\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
+// the text, or as much of its beginning and of its end as fits
+function shortened(text, fits) {
+  const letters = [...text];
+  let made = text;
+  for (let kept = letters.length - 1; kept > 0 && !fits(made); kept--) {
+    made = [...letters.slice(0, Math.ceil(kept / 2)), "…", ...letters.slice(letters.length - Math.floor(kept / 2))].join("");
+  }
+  return made;
+}
+
 export function toPng(pictures) {
   const all = mixes(pictures);
   const rows = lanes(all);
@@ -124,10 +134,10 @@ export function toPng(pictures) {
   const token = (name) => getComputedStyle(paper).getPropertyValue(`--${name.replace(" ", "-")}`).trim();
   pen.fillStyle = "#ffffff";
   pen.fillRect(0, 0, canvas.width, canvas.height);
-  const write = (text, x, y, font, colour = "#171a2b", most = undefined) => {
+  const write = (text, x, y, font, colour = "#171a2b") => {
     pen.font = font;
     pen.fillStyle = colour;
-    pen.fillText(text, x, y, most);
+    pen.fillText(text, x, y);
   };
   write("Emotion mix: what faces seem to express", 24, 42, "700 24px sans-serif");
   SHOWN.forEach((each, index) => {
@@ -137,7 +147,10 @@ export function toPng(pictures) {
   });
   rows.forEach((row, index) => {
     const top = 104 + index * high;
-    write(`${row.name} (${row.faces})`, 24, top + 22, `${row.all ? 700 : 400} 16px sans-serif`, undefined, left - 40);
+    pen.font = `${row.all ? 700 : 400} 16px sans-serif`;
+    const faces = ` (${row.faces})`;
+    const name = shortened(row.name, (text) => pen.measureText(text + faces).width <= left - 40);
+    write(`\u2068${name}\u2069${faces}`, 24, top + 22, pen.font); // isolated: one in Arabic or Hebrew turns nothing around
     let x = left;
     for (const each of SHOWN.filter((each) => row.counts[each])) {
       const width = (wide * row.counts[each]) / row.faces;

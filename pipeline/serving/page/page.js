@@ -2,11 +2,11 @@
 import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
 import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
-import { count, save } from "./parts.js";
+import { count, dropSuffix, save } from "./parts.js";
 import { showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
-const pictures = []; // {name, file, url, begun, answer, problem, again}, in the order in which they came
+const pictures = []; // {name, label, file, url, begun, answer, problem, again}, in the order in which they came
 const leftOut = { videos: 0, others: 0 }; // files that are no pictures
 const TIMES = 6; // that a picture is asked about before it is given up
 let shown = null;
@@ -18,14 +18,31 @@ export function add(files) {
   const videos = [...files].filter((file) => file.type.startsWith("video/")).length;
   leftOut.videos += videos;
   leftOut.others += files.length - taken.length - videos;
+  const names = new Set(pictures.map((each) => each.name));
+  const labels = new Set(pictures.map((each) => each.label));
   for (const file of taken) {
-    pictures.push({ name: file.name || "Pasted picture", file, url: URL.createObjectURL(file) });
+    const name = unlike(names, file.name);
+    const label = labels.has(dropSuffix(name)) ? name : dropSuffix(name); // hero.jpg and hero.png are two
+    names.add(name);
+    labels.add(label);
+    pictures.push({ name, label, file, url: URL.createObjectURL(file) });
   }
   if (taken.length) {
     begin();
   } else if (!working) {
     say(summary());
   }
+}
+
+// the name, numbered where there is one like it: pictures of several folders, or pasted, or taken, may share theirs
+function unlike(names, name) {
+  const at = name.lastIndexOf(".") > 0 ? name.lastIndexOf(".") : name.length;
+  let [made, number] = [name, 1];
+  while (names.has(made)) {
+    number += 1;
+    made = `${name.slice(0, at)} (${number})${name.slice(at)}`;
+  }
+  return made;
 }
 
 let working = 0;
@@ -177,7 +194,9 @@ document.addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) add(event.clipboardData.files);
+  // browsers call what is no file "image.png", all of them
+  const named = (file) => (/^(image\.\w+)?$/.test(file.name) ? new File([file], "Pasted picture.png", { type: file.type }) : file);
+  if (event.clipboardData.files.length) add([...event.clipboardData.files].map(named));
 });
 for (const button of document.querySelectorAll("[data-sample]")) button.addEventListener("click", () => sample(button));
 at("camera").addEventListener("click", () => startCamera(add, say));

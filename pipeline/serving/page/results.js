@@ -1,5 +1,5 @@
 // One picture with its faces, the bars of one face, and the strip of all pictures.
-import { EMOTIONS, capital, dropSuffix, element, numberOf, percent, verdict } from "./parts.js";
+import { EMOTIONS, capital, element, numberOf, percent, verdict } from "./parts.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -23,7 +23,7 @@ export function showStrip(pictures, shown, choose) {
 
 function append(picture, choose) {
   const image = element("img", { src: picture.url, alt: "" });
-  const button = element("button", { type: "button", onclick: () => choose(picture) }, image, element("span", {}, dropSuffix(picture.name)));
+  const button = element("button", { type: "button", onclick: () => choose(picture) }, image, element("span", { dir: "auto" }, picture.label));
   at("strip").append(element("li", {}, button));
   return button;
 }
@@ -47,7 +47,7 @@ export function showPicture(picture, face, choose) {
   at("frame").classList.toggle("read", Boolean(picture.answer));
   if (picture.problem) {
     at("frame").replaceChildren(element("p", { class: "message" }, picture.problem));
-    at("caption").textContent = picture.name;
+    at("caption").replaceChildren(element("bdi", {}, picture.name));
     return;
   }
   const image = element("img", { src: picture.url, alt: `${picture.name}: ${picture.answer?.words ?? "being read"}` });
@@ -63,7 +63,7 @@ export function showPicture(picture, face, choose) {
   // from left to right, so that the Tab key goes through them as the eye does
   boxes.sort((one, other) => parseFloat(one.style.left) - parseFloat(other.style.left));
   at("frame").replaceChildren(image, ...boxes);
-  at("caption").textContent = `${dropSuffix(picture.name)}. ${picture.answer?.words ?? "Being read…"}`;
+  at("caption").replaceChildren(element("bdi", {}, picture.label), `. ${picture.answer?.words ?? "Being read…"}`);
 }
 
 function box(face, index, answer, pressed) {
