@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -62,53 +60,6 @@ def test_make_targets_of_readme_exist():
     targets = set(re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.M))
     assert targets >= {"repro", "test", "ui", "serve"}
     assert targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
-
-
-def test_make_installs_what_is_not_there_yet_and_only_that(tmp_path):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / ".venv").mkdir()
-
-    def planned(*arguments: str) -> str:
-        command = ["make", "-n", "install", *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-
-    (done,) = re.findall(r"touch (\S+)", planned())
-    (tmp_path / done).touch()
-    assert "pip install" not in planned()
-    assert "'.[train,gpu]'" in planned("EXTRAS=train,gpu")
-    assert "/opt/python3.12 -m venv" in planned("PYTHON=/opt/python3.12")
-    assert done in planned("PYTHON=/opt/python3.12").partition("rm -f")[2], "that of another Python is forgotten"
-
-
-def test_make_with_another_python_runs_that_one_and_with_the_same_keeps_what_is_installed(tmp_path):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    # As venv does: what is there stays, but with --clear.
-    stand_in = """#!/bin/sh
-case "$*" in
-  -VV) echo "$0" | grep -q venv && cat "$(dirname "$0")/version" || basename "$0" ;;
-  "-m venv"*)
-    [ "$3" != --clear ] || rm -rf .venv
-    mkdir -p .venv/bin
-    [ -e .venv/bin/python ] || { cp "$0" .venv/bin/python; basename "$0" > .venv/bin/version; }
-    echo > .venv/bin/pip; chmod +x .venv/bin/pip ;;
-esac
-"""
-    for name in ("older", "newer"):
-        (tmp_path / name).write_text(stand_in)
-        (tmp_path / name).chmod(0o755)
-
-    def made(python: str) -> str:
-        subprocess.run(["make", "install", f"PYTHON=./{python}"], cwd=tmp_path, check=True, capture_output=True)
-        return (tmp_path / ".venv/bin/version").read_text().strip()
-
-    assert made("older") == "older"
-    assert made("newer") == "newer"
-    (tmp_path / ".venv/library").touch()
-    (tmp_path / "constraints.txt").write_text("other==2\n")
-    assert made("newer") == "newer" and (tmp_path / ".venv/library").exists()
-    assert made("older") == "older" and not (tmp_path / ".venv/library").exists()
 
 
 def test_files_that_readme_links_to_exist():
