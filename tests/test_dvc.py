@@ -53,6 +53,7 @@ def test_a_source_with_a_space_in_its_name_is_one_value(tmp_path):
     assert composed("clean", *map(quoted, rest)).source == "my faces (2).zip"
 
 
+CHOSEN = ("model=compact", "optimizer=sgd")
 FREE = Path("pipeline/running")  # how a step is started, tracked and written; everything else decides a result
 
 
@@ -100,7 +101,7 @@ def test_dvc_and_the_command_line_give_one_choice_the_same_config_hash(stages):
 
 
 def test_paths_in_dvc_yaml_are_those_of_conf(stages):
-    cfg = composed("train", "model=compact", "optimizer=sgd")
+    cfg = composed("train", *CHOSEN)
     outs = {str(out.def_path) for stage in stages.values() for out in stage.outs}
     assert {cfg.paths.clean, cfg.paths.sample, cfg.paths.export, f"{cfg.paths.resized}/rgb"} <= outs
     assert any(out.startswith(f"{cfg.paths.reports}/") for out in outs)
@@ -143,6 +144,22 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
+
+
+def test_what_editors_and_systems_leave_beside_a_file_reruns_nothing(reproduced):
+    places = (reproduced / "pipeline/learning", reproduced / "data/resized/rgb", reproduced / "data/clean")
+    for place in places:
+        for name in (".models.py.swp", "models.py~", ".DS_Store", "._models.py", "Thumbs.db"):
+            (place / name).write_text("x")
+        (place / ".#models.py").symlink_to("me@host.1:2")  # Emacs's, which leads nowhere
+    assert changed(reproduced) == set()
+
+
+def test_how_many_bad_images_are_borne_is_cleanings_matter_alone(reproduced, stages):
+    edit(reproduced / "conf/data/sample.yaml", "max_bad_share: 0.05", "max_bad_share: 0.06")
+    assert {name.split(":")[-1] for name in changed(reproduced)} == {"clean"}
+    of = [config_hash(identity(composed("train", *CHOSEN, f"data.max_bad_share={share}"))) for share in (0.1, 0.2)]
+    assert of[0] == of[1]
 
 
 def test_editing_a_value_reruns_only_what_depends_on_it_and_a_comment_nothing(reproduced):

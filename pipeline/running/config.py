@@ -23,6 +23,7 @@ NOT_IDENTITY = ("paths", "output", "rerun", "hydra")
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The resolved config as plain values, without what does not change the result; missing values raise."""
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    values.get("data", {}).pop("max_bad_share", None)  # decides whether cleaning fails, and nothing of what it keeps
     return {key: value for key, value in values.items() if key not in NOT_IDENTITY}
 
 
