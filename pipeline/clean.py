@@ -106,8 +106,9 @@ def judge(
 ) -> pd.DataFrame:
     """The manifest (SCHEMA): what a survey knows, and kept, reason, note, of, similarity and other_label.
 
-    allow and deny: ids that a person has decided on. UserError if an image that is to stay can't be decoded, or is an
-    exact duplicate.
+    allow and deny: ids that a person has decided on; a denied image of train takes its copies there of the same label
+    with it, one of which would stand in for it otherwise. UserError if an image that is to stay can't be decoded, or is
+    an exact duplicate.
     """
     allowed, denied = known.id.isin(list(allow)), known.id.isin(list(deny))
     known["reason"] = known.rejected
@@ -115,6 +116,7 @@ def judge(
     known.loc[(known.reason == "") & known.placeholder.fillna(False) & ~allowed, "reason"] = "placeholder"
     known.loc[(known.reason == "") & denied, "reason"] = "denied"
     known = known.assign(note="", of="", similarity=0.0, other_label=False)
+    _deny_copies(known, allowed)
     for search, spared in ((duplicates, []), (lambda rows: near_duplicates(rows, prints, near), allow)):
         rows = known.loc[known.reason == "", ["id", "split", "label", "sha256"]]
         found = search(rows)
@@ -128,6 +130,16 @@ def judge(
     if len(lost):
         raise UserError(f"data.allow: {lost.id.iloc[0]!r} can't stay: {lost.reason.iloc[0]}; take it off the list")
     return known[SCHEMA.names]
+
+
+def _deny_copies(known: pd.DataFrame, allowed: pd.Series) -> None:
+    """Mark as denied what has the pixels and the label of a denied image of train, in train, and is not allowed."""
+    denied = known[(known.reason == "denied") & (known.split == "train")].drop_duplicates(["sha256", "label"])
+    ids = dict(zip(zip(denied.sha256, denied.label, strict=True), denied.id, strict=True))
+    of = pd.Series([ids.get(each, "") for each in zip(known.sha256, known.label, strict=True)], known.index)
+    copies = (of != "") & (known.reason == "") & (known.split == "train") & ~allowed
+    known.loc[copies, "reason"] = "denied"
+    known.loc[copies, "of"] = of[copies]
 
 
 def bad(manifest: pd.DataFrame) -> pd.DataFrame:

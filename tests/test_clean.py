@@ -392,6 +392,21 @@ def test_a_person_can_overrule(tmp_path, raw):
     assert manifest.reason[~manifest.kept].to_dict() == {"train/sad/0.jpg": "denied"}
 
 
+def test_a_denied_image_takes_its_copies_of_the_same_label_in_train_with_it(tmp_path, raw):
+    for id in ("train/happy/a.jpg", "train/happy/b.jpg", "train/sad/c.jpg"):
+        write(raw, id, encoded(picture(900)))
+    manifest, _ = cleaned(tmp_path, raw, "data.deny=[train/happy/a.jpg]")
+    denied = manifest[manifest.reason == "denied"]
+    assert denied.of.to_dict() == {"train/happy/a.jpg": "", "train/happy/b.jpg": "train/happy/a.jpg"}
+    assert manifest.kept["train/sad/c.jpg"]
+    both = ("data.deny=[train/happy/a.jpg]", "data.allow=[train/happy/b.jpg]")
+    manifest, _ = cleaned(tmp_path, raw, *both)
+    assert manifest.kept["train/happy/b.jpg"]
+    write(raw, "valid/happy/d.jpg", encoded(picture(900)))
+    manifest, _ = cleaned(tmp_path, raw, "data.deny=[train/happy/a.jpg]")
+    assert manifest.kept["valid/happy/d.jpg"]
+
+
 def test_a_person_can_not_overrule_a_leak_of_the_same_pixels(tmp_path, raw):
     for id in ("test/happy/a.jpg", "train/happy/a.jpg"):
         write(raw, id, encoded(picture(900)))
