@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
-from pipeline.learning.checkpoint import Checkpoints, State
+from pipeline.learning.checkpoint import Checkpoints, State, architecture_digest
 from pipeline.learning.fit import best_epoch, compiled_model, fit
 from pipeline.running import cli, sweep, tracking
 from pipeline.running.cleaned import require_current
@@ -47,7 +47,10 @@ def main(cfg: DictConfig) -> str | None:
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
     place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
-    checkpoints = Checkpoints(place, digest, models.source(values["model"]))
+    architecture = models.source(values["model"])
+    checkpoints = Checkpoints(place, digest, architecture)
+    if of_its_own := architecture_digest(architecture):
+        point["architecture_digest"] = of_its_own
 
     # Of two processes at one point of a sweep, the second waits and then finds it finished.
     waiting = f"{name}: another process trains the same run; waiting for it"

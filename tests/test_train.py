@@ -311,6 +311,21 @@ def net(size, channels, **others):
 """
 
 
+def test_an_architecture_of_ones_own_that_was_edited_is_another_run_and_an_equal_one_the_same(project, monkeypatch):
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which may be as old as the edit
+    for activation in ("relu", "tanh", "relu", "tanh"):
+        Path("nets_of_mine.py").write_text(OWN)
+        Path("bends_of_mine.py").write_text(f"BEND = {activation!r}")
+        Path("nothing_of_it.py").write_text(f"# {len(runs())}")
+        for name in ("nets_of_mine", "bends_of_mine"):
+            sys.modules.pop(name, None)
+        run("epochs=1", "model.build._target_=nets_of_mine.net")
+    assert len(runs()) == 2
+    for name in ("nets_of_mine", "bends_of_mine"):
+        sys.modules.pop(name)
+
+
 @pytest.mark.parametrize("edited", ["the file of the function", "one that it imports"])
 def test_row_22_cut_off_and_its_own_architecture_edited_it_begins_anew(project, monkeypatch, caplog, edited):
     monkeypatch.syspath_prepend(project)

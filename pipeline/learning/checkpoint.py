@@ -1,18 +1,19 @@
 """What a killed training resumes from: everything fit had at the end of a whole epoch, verified before it is used."""
 
+import ast
 import hashlib
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pipeline.running.files import sha256, whole_folder
+
+PACKAGE = Path(__file__).parent
 
 
 @dataclass
@@ -98,18 +99,38 @@ class Checkpoints:
 
 
 def code(architecture: Path) -> str:
-    """SHA-256 in hex of this package's modules, the file `architecture` and the versions of Keras and TensorFlow.
-
-    Of the files beside `architecture` those count that are loaded: what it imports of somebody's own.
-    """
-    digest = hashlib.sha256(f"{keras.__version__} {tf.__version__}".encode())
-    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]  # threads import too
-    loaded = {Path(file) for module in modules if (file := vars(module).get("__file__"))}
-    beside = {file for file in loaded if file.parent == architecture.parent and file.is_file()}
-    package = sorted(Path(__file__).parent.glob("*.py"))
-    for file in [*package, *sorted((beside | {architecture}) - set(package))]:
+    """SHA-256 in hex of this package's modules, `architecture_digest` and the versions of Keras and TensorFlow."""
+    said = f"{keras.__version__} {tf.__version__} {architecture_digest(architecture)}"
+    digest = hashlib.sha256(said.encode())
+    for file in sorted(PACKAGE.glob("[!.]*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def architecture_digest(architecture: Path) -> str:
+    """SHA-256 in hex of a file of somebody's own and of those beside it that it imports; "" for one of this package."""
+    if architecture.parent == PACKAGE:
+        return ""
+    digest = hashlib.sha256()
+    for file in sorted(_with_imported(architecture)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _with_imported(file: Path) -> set[Path]:
+    """`file`, the files beside it that it names in an import, and those that these do."""
+    found, waiting = set(), {file}
+    while waiting:
+        found.add(at := waiting.pop())
+        if at.suffix != ".py":
+            continue
+        nodes = ast.walk(ast.parse(at.read_bytes()))
+        imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name for node in imports for alias in node.names}
+        names |= {node.module for node in imports if isinstance(node, ast.ImportFrom) and node.module}
+        beside = {file.parent / f"{name.rpartition('.')[2]}.py" for name in names}
+        waiting |= {each for each in beside - found if each.is_file()}
+    return found
 
 
 def _write(path: Path, arrays: list[np.ndarray]) -> None:
