@@ -262,5 +262,8 @@ def test_a_champion_that_cannot_be_compared_is_replaced_only_on_request(store, t
 
 def test_help_says_what_it_does_and_what_it_can_be_told():
     text = cli.help_page("promote")
+    built_on = cli.help_page("audit")  # clean, and the paths
+    for expected in ("show: 20", "source: ???", "limit: all", "data=", "reports: reports"):
+        assert expected in built_on
     for expected in ("Make the best evaluated run", "Test plays no part", "margin: 0", "replace: false", "data="):
         assert expected in text

@@ -135,7 +135,7 @@ def _examples(step: str) -> dict[str, list]:
     for entry in defaults:
         if isinstance(entry, Mapping):
             group = next(iter(entry)).removeprefix("override ")
-            examples[group] = list(_readable(sorted((CONF / group).glob("*.yaml"))))
+            examples[group] = list(_readable(files(group)))
         elif "defaults" in (values := {} if entry in ("_self_", "hydra_quiet") else _file(entry)):
             examples |= _examples(entry)  # a step that this one is built on
         elif values:
@@ -148,9 +148,29 @@ def choices() -> set[str]:
     return {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
+def own_files(step: str) -> dict[str, str]:
+    """The files of conf/ that are no choice and have values of the step; of each the group that these are in, or ""."""
+    found = {step: ""}
+    for entry in _file(step)["defaults"]:
+        if isinstance(entry, str) and entry not in ("_self_", "hydra_quiet"):
+            found |= own_files(entry) if "defaults" in _file(entry) else {entry: entry}
+    return found
+
+
+def groups(step: str) -> set[str]:
+    """The groups of files that the step reads one of each."""
+    of = [entry for name, within in own_files(step).items() if not within for entry in _file(name)["defaults"]]
+    return {next(iter(entry)).removeprefix("override ") for entry in of if isinstance(entry, Mapping)}
+
+
+def files(group: str) -> list[Path]:
+    """The files to choose from, without what editors and systems leave beside them."""
+    return sorted(file for file in (CONF / group).glob("*.yaml") if not file.name.startswith("."))
+
+
 def _readable(files: Iterable[Path]) -> Iterator[dict]:
     for file in files:
-        with suppress(yaml.YAMLError):  # Hydra says so when it is chosen
+        with suppress(yaml.YAMLError, ValueError):  # neither YAML nor UTF-8, or a list: it is told of when chosen
             yield _file(f"{file.parent.name}/{file.stem}")
 
 

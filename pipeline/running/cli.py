@@ -22,7 +22,7 @@ from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import sweep
-from pipeline.running.check import check, choices, unknown
+from pipeline.running.check import check, choices, files, groups, own_files, unknown
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
@@ -118,9 +118,23 @@ def mistake_text(step: str, error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark
         return f"{mark.name}, line {mark.line + 1}: not valid YAML, {error.problem}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{error.name}: not valid YAML, {error.reason}"
+    if isinstance(error, UnicodeDecodeError) and (file := _not_utf8()):
+        return f"{file}: not UTF-8, as YAML has to be; save it so"
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         return f"{_numbered_choice()}: expected a name, that of a file of the group{see}"
     raise error
+
+
+def _not_utf8() -> Path | None:
+    """The first file of conf/ that is no UTF-8."""
+    for file in sorted(CONF.rglob("[!.]*.yaml")):
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+    return None
 
 
 def _numbered_choice() -> str:
@@ -142,22 +156,23 @@ def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:
 
 def help_page(step: str) -> str:
     """What the step does, every choice of every group it reads with the first line of its file, and its values."""
-    text = (CONF / f"{step}.yaml").read_text()
     lines = [_docstring(step), "", f"Usage: python -m pipeline.{step} [group=choice ...] [key=value ...]", ""]
     for folder in sorted(p for p in CONF.iterdir() if p.is_dir()):
         experiment = step == "train" and folder.name == "experiment"  # added to the config, not chosen in it
-        if not experiment and f"- {folder.name}:" not in text:
+        if not experiment and folder.name not in groups(step):
             continue
         lines += [f"+{folder.name}=" if experiment else f"{folder.name}="]
-        for file in sorted(folder.glob("*.yaml")):
-            about = next(line for line in file.read_text().splitlines() if "@package" not in line).lstrip("# ")
-            lines.append(f"  {file.stem:34} {about}")
+        for file in files(folder.name):
+            said = file.read_text(errors="replace").splitlines()
+            about = next((line for line in said if "@package" not in line), "").lstrip("# ")
+            lines.append(f"  {file.stem:34} {about}".rstrip())
+        lines.append("")
+    for name, within in own_files(step).items():
+        given = f", given as {within}.<name>=..." if within else ""
+        lines += [f"Values and what they are without an override (conf/{name}.yaml){given}:", ""]
+        lines += [f"  {line}".rstrip() for line in (CONF / f"{name}.yaml").read_text().strip().splitlines()]
         lines.append("")
     lines += [
-        f"Values and what they are without an override (conf/{step}.yaml):",
-        "",
-        *(f"  {line}".rstrip() for line in text.strip().splitlines()),
-        "",
         f"python -m pipeline.{step} ... --cfg job   shows the resolved config and does nothing",
         f"python -m pipeline.{step} -m key=a,b ...  runs every combination",
     ]

@@ -1,5 +1,6 @@
 """MLflow: the store, one experiment per data set, and the life of a run from RUNNING to FINISHED, FAILED or KILLED."""
 
+import errno
 import json
 import logging
 import os
@@ -26,12 +27,21 @@ from pipeline.running.unsent import Unsent, address, reason, send
 
 log = logging.getLogger(__name__)
 
-# The tags that say what a training was of: FINISHED runs that agree in all of them are the same run. The last two stand
-# only where a training went on from an earlier model.
-TRAINING_OF = ("config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest")
+# The tags that say what a training was of: FINISHED runs that agree in all of them are the same run. The first three
+# always stand, the next two where a training went on from an earlier model, the last where one's own file builds it.
+TRAINING_OF = (
+    "config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest", "architecture_digest"
+)  # fmt: skip
 
 # Choices that name models trained before, and the tag with the runs that these are of
 EARLIER = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
+
+# What SQLite and MLflow say of a database that cannot be used now, and what is to be said of it
+DATABASE_FAULTS = {
+    "disk is full": "the disk is full; make room and run the same command again",
+    "database is locked": "another process holds it; end that and run the same command again",
+    "out-of-date database schema": "another version of MLflow made it; use that version, or move mlruns/ away",
+}
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 
@@ -130,7 +140,7 @@ class Store:
         if self.unsent:
             self.unsent.tell_files(run_id, Path(folder), into)
         else:
-            with undivided():
+            with self.asked():
                 self.client.log_artifacts(run_id, str(folder), into)
 
     def fetch(self, run_id: str, path: str, into: Path) -> Path | None:
@@ -158,12 +168,15 @@ class Store:
         if self.unsent:
             self.unsent.tell(run_id, entry)
         else:
-            with undivided():
+            with self.asked():
                 send(self.client, run_id, entry)
 
     def asked(self) -> AbstractContextManager:
-        """Around what is asked of `client` itself: a server that is away is a UserError, a database is left whole."""
-        return _answering(self.unsent.address) if self.unsent else undivided()
+        """Around what is asked of `client`: a server that is away is a UserError, as is a database that can't be used.
+
+        The database is left whole.
+        """
+        return _answering(self.unsent.address) if self.unsent else _kept(self.lock.parent / "mlflow.db")
 
     def _search(self, filter_string: str) -> list[Run]:
         runs, token = [], None
@@ -186,11 +199,12 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well
     folder = Path(folder).resolve()
     server = os.environ.get("MLFLOW_TRACKING_URI")
     lock = folder / ".lock"
     if not server:
-        with locked(lock), undivided():
+        with locked(lock), _kept(folder / "mlflow.db"):
             database.check(folder / "mlflow.db")
             database.bring_along(folder)
             client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={database.SQLITE_WAIT}")
@@ -213,7 +227,10 @@ def _experiment(client: MlflowClient, name: str, create: bool, location: str | N
         raise UserError(f"MLflow experiment {name!r} is deleted; restore it, or empty the store's trash")
     if not (found or create):
         known = ", ".join(sorted(each.name for each in client.search_experiments() if each.name != "Default"))
-        raise UserError(f"MLflow has no experiment {name!r}; there are: {known or 'none, train first'}")
+        raise UserError(
+            f"MLflow has no experiment {name!r}; there are: {known or 'none'}; train first (trainings that dvc repro "
+            "takes from its cache are not tracked again; dvc repro --force trains them)"
+        )
     # the kind makes MLflow's page open on runs and curves, not on its views for language models
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return found.experiment_id if found else client.create_experiment(name, location, kind)
@@ -234,11 +251,12 @@ def running(store: Store, run_id: str) -> Iterator[None]:
     """End the run as what became of the block: FINISHED, KILLED on Ctrl-C or SIGTERM, FAILED on any other error."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
-        store.end(run_id, "KILLED")
-        raise
     except BaseException as error:
-        store.end(run_id, "FAILED", f"{type(error).__name__}: {error}")
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        try:
+            store.end(run_id, *(["KILLED"] if stopped else ["FAILED", f"{type(error).__name__}: {error}"]))
+        except UserError as another:  # such as a full disk, which may have been the first one too
+            log.warning("MLflow run %s could not be ended: %s", run_id, another)
         raise
     store.end(run_id, "FINISHED")
 
@@ -252,6 +270,24 @@ def _answering(server: str) -> Iterator[None]:
             f"MLflow server {server} (MLFLOW_TRACKING_URI) cannot be used: {reason(error)}; "
             "start it and run the same command again"
         ) from error
+
+
+@contextmanager
+def _kept(file: Path) -> Iterator[None]:
+    """Around what is asked of the database `file`: it is not left in the middle of a change."""
+    try:
+        with undivided():
+            yield
+    except (MlflowException, SQLAlchemyError) as error:
+        said = " ".join(str(error).split())
+        for sign, words in DATABASE_FAULTS.items():
+            if sign in said:
+                raise UserError(f"{file}: {words}") from error
+        raise
+    except OSError as error:
+        if not any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+            raise
+        raise UserError(f"{file}: {DATABASE_FAULTS['disk is full']}") from error
 
 
 def _now() -> int:

@@ -210,6 +210,20 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line_when_chosen_and_else_in_n
     assert shell(monkeypatch, capfd, "balance")[0] == 0
 
 
+@pytest.mark.parametrize("content", (b"# caf\xe9\nname: mine\n", b"- a\n- b\n", b"", b"\0\1\2"))
+def test_a_file_that_can_be_no_choice_is_in_nobodys_way(own, project, monkeypatch, capfd, content):
+    own.write_bytes(content)
+    own.with_name("._none.yaml").write_bytes(b"\xff")
+    own.with_name(".#none.yaml").symlink_to("me@host.1:2")  # Emacs's, which leads nowhere
+    assert shell(monkeypatch, capfd, "balance")[0] == 0
+    page = cli.help_page("balance")
+    assert "  mine" in page and ".#" not in page and "._" not in page
+    code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
+    assert code == 2 and len(err.splitlines()) == 1
+    if b"\xe9" in content:
+        assert f"{own}: not UTF-8" in err
+
+
 def test_a_misspelt_name_in_somebodys_own_experiment_is_refused(own, project, monkeypatch, capfd):
     experiment = own.parents[1] / "experiment/mine.yaml"
     experiment.write_text("# @package _global_\nepochs: 1\nlabel_smooting: 0.1\n")

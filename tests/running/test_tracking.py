@@ -251,3 +251,31 @@ def test_a_run_of_another_machine_is_not_reaped_whatever_processes_there_are_her
     store.tag(run_id, {"host": "elsewhere", "pid": 1, "pid_started": "long ago"})
     assert store.reap() == 0
     assert status(store, run_id) == "RUNNING"
+
+
+def test_row_13_a_full_disk_under_the_database_is_named_and_does_not_hide_what_failed_first(small_disk, caplog):
+    store = open_store(small_disk, "sample", create=True)
+    run_id = store.start("run", {}, {})
+    rest = small_disk / "rest"
+    with pytest.raises(OSError, match="No space"), rest.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 12))
+    with pytest.raises(UserError, match=r"mlflow\.db: the disk is full"):
+        for step in range(10_000):
+            store.log_metrics(run_id, {"loss": 1.0}, step)
+    with pytest.raises(ValueError, match="first"), running(store, run_id):
+        raise ValueError("first")
+    assert "could not be ended" in caplog.text
+    rest.unlink()
+    with pytest.raises(ValueError, match="second"), running(store, run_id):
+        raise ValueError("second")
+    assert status(store, run_id) == "FAILED"
+
+
+def test_a_database_of_another_version_of_mlflow_is_named(tmp_path):
+    open_store(tmp_path / "here", "sample", create=True)
+    shutil.copytree(tmp_path / "here", tmp_path / "newer")
+    with closing(sqlite3.connect(tmp_path / "newer/mlflow.db")) as made, made:
+        made.execute("update alembic_version set version_num = 'of_a_later_one'")
+    with pytest.raises(UserError, match=r"newer/mlflow\.db: another version of MLflow made it"):
+        open_store(tmp_path / "newer", "sample", create=True)
