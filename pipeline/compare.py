@@ -42,18 +42,20 @@ def main(cfg: DictConfig) -> None:
 
     tables = compared(table, history, cfg.choices, cfg.confidence)
     counts = class_counts(Path(cfg.paths.clean), Path(cfg.paths.balanced), cfg.data.name)
-    with whole_folder(Path(cfg.paths.reports) / "tables", "per_run.csv") as folder:
+    reports = Path(cfg.paths.reports)
+    with (
+        whole_folder(reports / "tables", "per_run.csv") as beside,
+        whole_folder(reports / "figures", "histogram.png") as folder,  # both or neither: the page shows them together
+    ):
         for name, each in tables.items():
-            each.to_csv(folder / f"{name}.csv", index=False)
-        if counts is not None:
-            counts.to_csv(folder / "class_counts.csv")
-    with whole_folder(Path(cfg.paths.reports) / "figures", "histogram.png") as folder:
+            each.to_csv(beside / f"{name}.csv", index=False)
         for name, figure in figures(table, history, tables, cfg):
             figure.savefig(folder / f"{name}.png", dpi=110)
         if counts is not None:
+            counts.to_csv(beside / "class_counts.csv")
             curves.class_counts(counts).savefig(folder / "class_counts.png", dpi=110)
         diagrams(sorted(table["model"].unique()), cfg.size, folder)
-    log.info("see %s and %s", Path(cfg.paths.reports) / "figures", Path(cfg.paths.reports) / "tables")
+    log.info("see %s and %s", reports / "figures", reports / "tables")
 
 
 def compared(
@@ -217,8 +219,11 @@ def diagrams(models: Sequence[str], size: int, folder: Path) -> None:
 
     for name in models:
         file = cli.CONF / "model" / f"{name}.yaml"
-        if file.exists():
-            (folder / f"architecture_{name}.svg").write_text(diagram.draw(file, size))
+        try:
+            if file.exists():
+                (folder / f"architecture_{name}.svg").write_text(diagram.draw(file, size))
+        except UserError as error:  # its function is gone, say: the runs are there to be compared all the same
+            log.warning("not drawn: %s", error)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def recipe(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def plain(value: Any) -> str:
     """A value as YAML has it."""
-    return json.dumps(value).strip('"')
+    return json.dumps(value, ensure_ascii=False).strip('"')
 
 
 def render(context: Mapping[str, Any]) -> str:

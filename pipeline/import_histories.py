@@ -35,16 +35,16 @@ def main(cfg: DictConfig) -> None:
     runs = [read_run(file, names) for file in files]
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=True)
     store.reap()
-    known = {key(run.info.run_name, run.data.tags) for run in store.finished({"source": cfg.source})}
-    new = [run for run in runs if key(run["name"], run["tags"]) not in known]
+    known = {key(run.data.tags) for run in store.finished({"source": cfg.source})}
+    new = [run for run in runs if key(run["tags"]) not in known]
     for run in tqdm(new, desc="import", unit="run", disable=None):
         write_run(store, run)
     log.info("%s: %d runs imported, %d were there already", cfg.study, len(new), len(runs) - len(new))
 
 
-def key(name: str, tags: Mapping[str, str]) -> tuple[str, str]:
-    """What tells an imported run from another: its name and the content of its file."""
-    return name, tags["history_sha256"]
+def key(tags: Mapping[str, str]) -> tuple[str, ...]:
+    """What tells an imported run from another: what its file's name says and the content of the file."""
+    return tuple(tags[each] for each in ("config_hash", "train_digest", "history_sha256"))
 
 
 def read_run(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,10 @@ def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, 
     otherwise = "replace=true makes the best run champion without comparing them"
     if not champion.run_id or store.status(champion.run_id) is None:  # registered by hand, it may have none
         raise UserError(f"{which}: it has no run in this experiment; {otherwise}")
-    reigns = rank.row(store.run(champion.run_id))
+    run = store.run(champion.run_id)
+    if "config_hash" not in run.data.tags:
+        raise UserError(f"{which}: its run is not one that this project trained; {otherwise}")
+    reigns = rank.row(run)
     if reigns["valid_digest"] != best["valid_digest"]:
         raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")
     right = [_right(store, row) for row in (best, reigns)]

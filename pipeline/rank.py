@@ -69,7 +69,17 @@ def finished(store: tracking.Store) -> list[Run]:
 
 
 def row(run: Run) -> dict[str, Any]:
-    """What the ranking shows of a FINISHED MLflow run."""
+    """What the ranking shows of a FINISHED MLflow run; UserError where what its training noted was changed since."""
+    try:
+        return _row(run)
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"MLflow run {run.info.run_name} ({run.info.run_id}): its {error} is not as the training noted it; mend it "
+            "in MLflow, or delete the run there"
+        ) from error
+
+
+def _row(run: Run) -> dict[str, Any]:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
     choices = {key: value for key, value in params.items() if key != "seed"}

@@ -32,6 +32,8 @@ def main(cfg: DictConfig) -> None:
     reports = Path(cfg.paths.reports)
     about, table, tables = read_reports(reports, cfg.study)
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
+    if store.run(table["run_id"].iloc[0]) is None:
+        raise UserError(f"{reports}: the ranking is of runs that MLflow does not hold; rank and compare again")
     if apart := tested_apart(table, {run.info.run_id: run.data.tags for run in store.finished({})}):
         log.warning("%s: %s", cfg.study, apart)
     context = {
@@ -42,7 +44,7 @@ def main(cfg: DictConfig) -> None:
         "unpaired": int((table["compared_by"] == compare.UNPAIRED).sum()),
         "axis": axis(table),
         "tables": {name: each.to_dict("records") for name, each in tables.items()},
-        "figures": {file.stem: embed(file) for file in sorted((reports / "figures").iterdir())},
+        "figures": {file.stem: embed(file) for file in drawn(reports / "figures")},
         "data": table["data"].iloc[0],
         "best": best(store, table.iloc[0], Path(cfg.paths.resized), cfg.faces),
     }
@@ -59,10 +61,10 @@ def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFram
     tables = {file.stem: read_table(file, again) for file in sorted((reports / "tables").glob("*.csv"))}
     try:
         compared = tables["per_run"]["run_ids"].tolist()
-        next((reports / "figures").iterdir())
-    except (FileNotFoundError, KeyError, StopIteration) as error:
+        drawn(reports / "figures")[0]
+    except (FileNotFoundError, KeyError, IndexError) as error:
         raise UserError(
-            f"{reports}: {getattr(error, 'filename', None) or error or 'figures'} is not there; {again}"
+            f"{reports}: {error if isinstance(error, KeyError) else 'figures'} is not there; {again}"
         ) from None
     if about["study"] != study or compared != table["run_ids"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
@@ -151,6 +153,11 @@ def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int
         return "the run was not evaluated here"
     digest = store.run(row["run_id"]).data.tags["valid_digest"]
     return mistakes.with_faces(mistakes.worst(table, faces), resized / row["channels"], digest)
+
+
+def drawn(folder: Path) -> list[Path]:
+    """The pictures in a folder, by name."""
+    return sorted(file for file in folder.iterdir() if file.suffix in KINDS)
 
 
 def embed(file: Path) -> str:

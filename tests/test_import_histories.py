@@ -67,6 +67,16 @@ def test_names_are_the_projects_own(folder):
 def test_a_second_import_adds_nothing(folder):
     first = {run.info.run_id for run in imported(folder)}
     assert {run.info.run_id for run in imported(folder)} == first
+    store = tracking.open_store("mlruns", "published", create=True)
+    for run_id in first:
+        store.client.update_run(run_id, name="renamed in MLflow")
+    assert {run.info.run_id for run in imported(folder)} == first
+
+
+def test_a_source_with_an_apostrophe_is_found_again(folder):
+    for _ in range(2):
+        import_histories.main(composed("import_histories", f"folder={folder}", 'source="Müller\'s"'))
+    assert len(tracking.open_store("mlruns", "published", create=True).finished({})) == 3
 
 
 def test_an_import_that_was_killed_is_finished_by_the_next(folder, monkeypatch):

@@ -177,6 +177,18 @@ def test_a_champion_that_was_registered_without_a_run_is_replaced_only_on_reques
     assert champion(store) == (2, new)
 
 
+def test_a_champion_of_a_run_that_something_else_logged_is_replaced_only_on_request(store, tmp_path, capsys):
+    foreign = store.start("foreign", {}, {})
+    store.end(foreign, "FINISHED")
+    name = f"facial-emotion-{study(store)}"
+    store.client.create_registered_model(name)
+    version = store.client.create_model_version(name, str(tmp_path), foreign)
+    store.client.set_registered_model_alias(name, "champion", version.version)
+    trained(store, tmp_path, "new", 200)
+    with pytest.raises(UserError, match=r"its run is not one that this project trained; replace=true"):
+        promoted(store, capsys)
+
+
 class Poisoned(dict):
     """Metrics that cannot be looked at as a whole, nor any of test."""
 

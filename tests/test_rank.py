@@ -96,6 +96,16 @@ def test_a_run_that_something_else_logged_is_left_out_and_counted(project, caplo
     assert pd.read_csv("reports/tables/per_run.csv")["run"].tolist() == ["own"]
 
 
+@pytest.mark.parametrize(("tag", "value"), (("command", None), ("parameters", "many")))
+def test_a_run_whose_tags_were_changed_is_named(tag, value):
+    run = finished("a", 0.4)
+    run.data.tags.pop(tag)
+    if value:
+        run.data.tags[tag] = value
+    with pytest.raises(UserError, match=r"MLflow run a \(a\): its .*(command|many).* is not as the training noted it"):
+        rank.row(run)
+
+
 def test_runs_validated_on_other_images_than_the_newest_are_left_out_and_counted():
     runs = [
         finished("few", 0.75, ended=1, valid="135 of one class"),

@@ -239,6 +239,17 @@ def test_a_page_of_other_runs_than_were_compared_is_refused(folder, tmp_path):
         report.read_reports(tmp_path, "sample")
 
 
+def test_a_page_of_runs_that_mlflow_does_not_hold_is_refused_and_a_file_of_the_finders_is_no_figure(
+    folder, tmp_path, monkeypatch
+):
+    shutil.copytree(folder / "reports", tmp_path / "reports")
+    (tmp_path / "reports/figures/.DS_Store").write_bytes(b"x")
+    assert all(file.suffix in report.KINDS for file in report.drawn(tmp_path / "reports/figures"))
+    tracking.open_store(tmp_path / "mlruns", "sample", create=True)
+    with pytest.raises(UserError, match="the ranking is of runs that MLflow does not hold; rank and compare again"):
+        report.main(config("report", tmp_path))
+
+
 def test_runs_that_were_tested_on_different_images_are_told(folder, caplog):
     table = pd.read_csv(folder / "reports/ranking.csv")
     first, second, third, *_ = " ".join(table["run_ids"]).split()

@@ -17,10 +17,10 @@ def equalised(model: keras.Model) -> keras.Model:
     copy.set_weights(model.get_weights())
     for norm in copy.layers:
         if isinstance(norm, keras.layers.BatchNormalization) and (layer := _scalable(norm)):
-            gamma, beta, mean, variance = norm.get_weights()
+            *own, mean, variance = norm.get_weights()  # gamma and beta, where it has them
             deviation = np.sqrt(variance + norm.epsilon)
             layer.set_weights([weights / deviation for weights in layer.get_weights()])
-            norm.set_weights([gamma, beta, mean / deviation, np.full_like(variance, 1 - norm.epsilon)])
+            norm.set_weights([*own, mean / deviation, np.full_like(variance, 1 - norm.epsilon)])
     return copy
 
 

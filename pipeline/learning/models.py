@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers as kl
 
 from pipeline.labels import LABELS
@@ -24,8 +25,31 @@ CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "
 
 
 def build(choice: Mapping[str, Any], size: int, channels: int) -> keras.Model:
-    """The untrained model that a file of conf/model/ describes; UserError, naming the file, when it describes none."""
-    return built("model", choice, size=size, channels=channels, _convert_="all")
+    """The untrained model that a file of conf/model/ describes; UserError, naming the file, when it describes none.
+
+    Likewise for one that could not be loaded or evaluated after its training: with other layers than Keras's own, or
+    without a probability of each emotion.
+    """
+    model = built("model", choice, size=size, channels=channels, _convert_="all")
+    if fault := _unfit(model, size, channels):
+        raise UserError(f"model={choice['name']}: {choice['build']['_target_']} {fault}")
+    return model
+
+
+def _unfit(model: Any, size: int, channels: int) -> str | None:
+    """Why a model can't be used in this project, in words; None when it can."""
+    if not isinstance(model, keras.Model):
+        return f"returns {type(model).__name__}; expected a keras.Model"
+    try:
+        foreign = _foreign(keras.saving.serialize_keras_object(model))
+        said = np.asarray(model(np.zeros((1, size, size, channels), np.uint8)))
+    except NotImplementedError:
+        return "returns a class of its own; expected keras.Model(inputs, outputs), which can be saved"
+    if foreign:
+        return f"uses {foreign}, which may run any code; build it of Keras's own layers"
+    if said.shape != (1, len(LABELS)) or (said < 0).any() or abs(said.sum() - 1) > 0.01:
+        return f"gives no probability of each emotion; end it with Dense({len(LABELS)}, activation='softmax')"
+    return None
 
 
 def source(choice: Mapping[str, Any]) -> Path:

@@ -68,7 +68,8 @@ def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float) 
         "mean": float(difference.mean()),
         "median": float(np.median(difference)),
     }
-    if len(difference) < 2 or np.ptp(difference) == 0:
+    rounding = 2 * ROUNDING * max(np.abs(first).max(), np.abs(second).max()) if len(difference) else 0
+    if len(difference) < 2 or np.ptp(difference) <= rounding:
         return figures | {"low": np.nan, "high": np.nan, "p_value": np.nan}
     test = stats.ttest_1samp(difference, 0)
     low, high = test.confidence_interval(confidence)

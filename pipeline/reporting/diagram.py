@@ -46,6 +46,8 @@ def draw(file: Path, size: int) -> str:
 
 def rows(model: keras.Model) -> list[Row]:
     """The layers in the order they are computed."""
+    if isinstance(model, keras.Sequential):  # its config names no inputs
+        model = keras.Model(model.inputs, model.outputs)
     position = {layer.name: number for number, layer in enumerate(model.layers)}
     inputs = {
         layer["name"]: tuple(sorted({position[name] for name in _read(layer["inbound_nodes"])}))

@@ -62,6 +62,13 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
             "balance.class_weight=true: with balance.even_sampling=true rare emotions would count twice, by their "
             "number and by their weight; make one of the two false"
         )
+    if "brightness" in cfg and cfg.brightness.dark_below > cfg.brightness.light_from:
+        raise UserError(
+            f"brightness.dark_below={cfg.brightness.dark_below}: over brightness.light_from="
+            f"{cfg.brightness.light_from}, so that an image would be both dark and light; lower it"
+        )
+    if "optimizer" in cfg and not isinstance(OmegaConf.select(cfg, "optimizer.build.learning_rate"), int | float):
+        raise UserError("optimizer.build.learning_rate: missing, and it is needed")
     if "teacher" in cfg and not cfg.teacher:
         for name in ("teacher_share", "teacher_augmented"):
             if cfg[name] != (usual := examples[name][0]):

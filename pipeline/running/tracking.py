@@ -66,7 +66,7 @@ class Store:
 
     def finished(self, tags: Mapping[str, str]) -> list[Run]:
         """FINISHED runs that carry all of `tags`, newest first."""
-        wanted = "".join(f" and tags.{key} = '{value}'" for key, value in tags.items())
+        wanted = "".join(f" and tags.{key} = {_in_quotes(value)}" for key, value in tags.items())
         return self._search(f"status = 'FINISHED'{wanted}")
 
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
@@ -144,7 +144,9 @@ class Store:
                 self.client.log_artifacts(run_id, str(folder), into)
 
     def fetch(self, run_id: str, path: str, into: Path) -> Path | None:
-        """Copy a run's file or folder at `path` into the folder `into`; where it then is, or None if there is none."""
+        """Copy a run's file or folder at `path` into the folder `into`; where it then is, None without file or run."""
+        if self.run(run_id) is None:
+            return None
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each
         with self.asked():
             listed = self.client.list_artifacts(run_id, str(PurePosixPath(path).parent).strip("."))
@@ -207,7 +209,8 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
         with locked(lock), _kept(folder / "mlflow.db"):
             database.check(folder / "mlflow.db")
             database.bring_along(folder)
-            client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db?timeout={database.SQLITE_WAIT}")
+            escaped = str(folder).replace("%", "%25").replace("?", "%3F")  # the rest SQLAlchemy takes as it is
+            client = MlflowClient(tracking_uri=f"sqlite:///{escaped}/mlflow.db?timeout={database.SQLITE_WAIT}")
             artifacts = (folder / "artifacts" / experiment).as_uri()
             return Store(client, _experiment(client, experiment, create, artifacts), lock)
     for variable, value in PATIENCE.items():
@@ -288,6 +291,11 @@ def _kept(file: Path) -> Iterator[None]:
         if not any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
             raise
         raise UserError(f"{file}: {DATABASE_FAULTS['disk is full']}") from error
+
+
+def _in_quotes(text: str) -> str:
+    """A text in an MLflow filter, which has no way to write both kinds of quotes in one."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _now() -> int:

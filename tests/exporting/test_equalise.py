@@ -57,3 +57,16 @@ def test_what_more_than_a_normalisation_takes_or_has_no_relu_stays():
     for model in (compact, keras.Model(image, keras.layers.Flatten()(x))):
         for before, after in zip(model.get_weights(), equalised(model).get_weights(), strict=True):
             assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("without", ({"scale": False}, {"center": False}, {"scale": False, "center": False}))
+def test_a_normalisation_without_scale_or_centre_is_equalised_too(images, without):
+    image = keras.Input((16, 16, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, activation="relu")(image)
+    norm = keras.layers.BatchNormalization(**without)
+    model = keras.Model(image, keras.layers.Flatten()(norm(x)))
+    *own, mean, variance = norm.get_weights()
+    norm.set_weights([*own, mean + 2, variance * 9])
+    even = equalised(model)
+    said = [each.predict(images[:8].astype("float32"), verbose=0) for each in (model, even)]
+    assert np.allclose(*said, atol=1e-3) and not np.allclose(model.get_weights()[0], even.get_weights()[0])

@@ -1,6 +1,7 @@
 """Architectures and optimizers are what their names say; a saved model says what its outputs are."""
 
 import json
+import re
 import zipfile
 from contextlib import suppress
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from hydra.utils import instantiate
+from keras import layers as kl
 from omegaconf import OmegaConf
 from scipy import ndimage
 
@@ -350,3 +352,37 @@ def test_weight_decay_shrinks_kernels_and_neither_biases_nor_norms():
     for name, arrays in values.items():
         expected = 1 - 0.1 * 0.5 if name == "kernel" else 1
         assert all(np.allclose(array, expected) for array in arrays), name
+
+
+class Doubling(kl.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def a_stack(*layers) -> keras.Model:
+    return keras.Sequential([keras.Input((48, 48, 1)), kl.Flatten(), *layers])
+
+
+UNFIT = {
+    "a layer of its own": (lambda: a_stack(Doubling(), kl.Dense(7, "softmax")), "Doubling, which may run any code"),
+    "a lambda": (lambda: a_stack(kl.Lambda(abs), kl.Dense(7, "softmax")), "Lambda, which may run any code"),
+    "five": (lambda: a_stack(kl.Dense(5, "softmax")), "no probability of each emotion"),
+    "no softmax": (lambda: a_stack(kl.Dense(7)), "no probability of each emotion"),
+    "no model": (lambda: 7, "returns int; expected a keras.Model"),
+}
+
+
+def of_mine(which: str, size: int, channels: int) -> keras.Model:
+    return UNFIT[which][0]() if which in UNFIT else a_stack(kl.Dense(7, "softmax"))
+
+
+@pytest.mark.parametrize("which", UNFIT)
+def test_an_architecture_that_could_not_be_used_after_its_training_is_refused_before_it(which):
+    choice = {"name": "mine", "build": {"_target_": f"{__name__}.of_mine", "which": which}}
+    with pytest.raises(UserError, match=f"model=mine: {re.escape(__name__)}.of_mine .*{UNFIT[which][1]}"):
+        models.build(choice, 48, 1)
+
+
+def test_a_sequential_architecture_of_ones_own_is_taken():
+    choice = {"name": "mine", "build": {"_target_": f"{__name__}.of_mine", "which": "sound"}}
+    assert models.build(choice, 48, 1).output_shape == (None, 7)

@@ -47,6 +47,12 @@ def test_paired_difference_agrees_with_scipy():
     assert np.isnan(compare.paired_difference(first[:1], second[:1], 0.9)["low"])
 
 
+def test_differences_that_are_equal_but_for_rounding_tell_nothing_of_how_they_vary():
+    first, second = ([float(np.float32(n) / np.float32(140)) for n in some] for some in ((40, 50, 61), (39, 49, 60)))
+    assert np.ptp(np.subtract(first, second)) > 0
+    assert np.isnan(compare.paired_difference(first, second, 0.95)["p_value"])
+
+
 def grid(*, holes: bool) -> pd.DataFrame:
     """Runs whose accuracy is a sum of what each choice gives, for every combination or without some."""
     model, batch, colour = {"a": 0.02, "b": -0.02}, {32: 0.01, 64: 0.0, 128: -0.01}, {"gray": -0.005, "rgb": 0.005}

@@ -38,3 +38,8 @@ def test_shortcuts_are_drawn_as_arcs_and_no_layer_is_left_out():
     drawn = diagram.svg(rows, "a <b> & c", "81 parameters")
     assert len(re.findall(r'stroke="#c1440e"', drawn)) == 2  # an arc and its point
     assert ElementTree.fromstring(drawn).find("{*}title").text.startswith("a <b> & c: 3 layers")
+
+
+def test_a_sequential_model_is_drawn_as_any_other():
+    model = keras.Sequential([keras.Input((8, 8, 3)), kl.Conv2D(3, 3, name="a"), kl.Flatten(name="flat")])
+    assert [(row.name, row.inputs) for row in diagram.rows(model)][1:] == [("a", (0,)), ("flat", (1,))]

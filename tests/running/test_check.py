@@ -224,6 +224,13 @@ def test_a_file_that_can_be_no_choice_is_in_nobodys_way(own, project, monkeypatc
         assert f"{own}: not UTF-8" in err
 
 
+def test_an_optimizer_without_a_rate_is_refused(own, project, monkeypatch, capfd):
+    lion = own.parents[1] / "optimizer/lion.yaml"
+    lion.write_text("name: lion\nbuild: {_target_: keras.optimizers.Lion}\nschedule: null\n")
+    code, _, err = shell(monkeypatch, capfd, "train", TINY[0], "optimizer=lion")
+    assert code == 2 and "optimizer.build.learning_rate: missing, and it is needed" in err
+
+
 def test_a_misspelt_name_in_somebodys_own_experiment_is_refused(own, project, monkeypatch, capfd):
     experiment = own.parents[1] / "experiment/mine.yaml"
     experiment.write_text("# @package _global_\nepochs: 1\nlabel_smooting: 0.1\n")

@@ -272,6 +272,20 @@ def test_row_13_a_full_disk_under_the_database_is_named_and_does_not_hide_what_f
     assert status(store, run_id) == "FAILED"
 
 
+def test_a_folder_whose_name_an_address_would_read_otherwise_has_its_own_database(tmp_path):
+    for name in ("my%20faces", "my faces", "what?", "50% done", "a#1"):
+        store = open_store(tmp_path / name, "sample", create=True)
+        store.end(store.start(name, {}, {}), "FINISHED")
+        assert [run.info.run_name for run in store.finished({})] == [name]
+        assert (tmp_path / name / "mlflow.db").exists()
+    assert len(list(tmp_path.rglob("mlflow.db"))) == 5
+
+
+def test_of_a_run_that_is_not_there_nothing_is_fetched(tmp_path):
+    store = open_store(tmp_path, "sample", create=True)
+    assert store.fetch("0" * 32, "train", tmp_path) is None
+
+
 def test_a_database_of_another_version_of_mlflow_is_named(tmp_path):
     open_store(tmp_path / "here", "sample", create=True)
     shutil.copytree(tmp_path / "here", tmp_path / "newer")
