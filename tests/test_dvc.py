@@ -100,6 +100,15 @@ def test_dvc_and_the_command_line_give_one_choice_the_same_config_hash(stages):
         assert config_hash(identity(composed("train", *other))) != config_hash(identity(composed("train", *rest)))
 
 
+def test_an_earlier_model_has_one_config_hash_however_its_path_is_spelt():
+    def of(*paths: str) -> set[str]:
+        named = [(f"initial_weights={path}", f"teacher=[{path},b/run]") for path in paths]
+        return {config_hash(identity(composed("train", *CHOSEN, *each))) for each in named}
+
+    assert len(of("start.keras", "./start.keras", f"{Path.cwd()}/start.keras", "a/../start.keras")) == 1
+    assert len(of("start.keras", "/start.keras", "a/start.keras")) == 3
+
+
 def test_paths_in_dvc_yaml_are_those_of_conf(stages):
     cfg = composed("train", *CHOSEN)
     outs = {str(out.def_path) for stage in stages.values() for out in stage.outs}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,15 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     """The resolved config as plain values, without what does not change the result; missing values raise."""
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     values.get("data", {}).pop("max_bad_share", None)  # decides whether cleaning fails, and nothing of what it keeps
+    for key in ("initial_weights", "teacher"):
+        if given := values.get(key):
+            values[key] = [_plain(path) for path in given] if isinstance(given, list) else _plain(given)
     return {key: value for key, value in values.items() if key not in NOT_IDENTITY}
+
+
+def _plain(path: str) -> str:
+    """A path as it is shortest: `start.keras` for ./start.keras and for the absolute one, which are the same model."""
+    return os.path.normpath(path).removeprefix(os.path.join(os.getcwd(), ""))
 
 
 def config_hash(values: Mapping[str, Any]) -> str:
