@@ -277,3 +277,7 @@ def test_a_model_that_never_has_to_be_unsure_is_told(run):
     assert 'It is never "not sure"' in text and 'It has no need to say "not sure"' in text
     assert "| test | 100.0 % |" in text
     assert "above **0.000**" not in text
+
+
+def test_a_value_is_told_as_yaml_has_it():
+    assert [describe.plain(value) for value in ("modèles/x.keras", True, None)] == ["modèles/x.keras", "true", "null"]

@@ -202,3 +202,8 @@ def test_a_run_that_mlflow_does_not_have_is_told_before_the_work(trained):
 def test_a_folder_without_a_run_is_named(project):
     with pytest.raises(UserError, match="run=nowhere: no finished training there"):
         evaluate.main(composed("evaluate", "run=nowhere"))
+
+
+def test_slices_that_would_overlap_are_refused():
+    with pytest.raises(UserError, match=r"brightness\.dark_below=200: over brightness\.light_from=170"):
+        composed("evaluate", "run=x", "brightness.dark_below=200")
