@@ -136,18 +136,11 @@ def _named_as_its_file(group: str, choice: str) -> None:
 
 def _examples(step: str) -> dict[str, list]:
     """What each key of the step's config is in its file, or of a group in each of the files to choose from."""
-    config = _file(step)
-    defaults = config.pop("defaults")
-    examples = {key: [value] for key, value in config.items() if key != "hydra"}
-    for entry in defaults:
-        if isinstance(entry, Mapping):
-            group = next(iter(entry)).removeprefix("override ")
-            examples[group] = list(_readable(files(group)))
-        elif "defaults" in (values := {} if entry in ("_self_", "hydra_quiet") else _file(entry)):
-            examples |= _examples(entry)  # a step that this one is built on
-        elif values:
-            examples[entry] = [values]
-    return examples
+    examples = {}
+    for name, within in own_files(step).items():
+        values = {key: value for key, value in _file(name).items() if key not in ("defaults", "hydra")}
+        examples |= {within: [values]} if within else {key: [value] for key, value in values.items()}
+    return examples | {group: list(_readable(group)) for group in groups(step)}
 
 
 def choices() -> set[str]:
@@ -164,10 +157,10 @@ def own_files(step: str) -> dict[str, str]:
     return found
 
 
-def groups(step: str) -> set[str]:
-    """The groups of files that the step reads one of each."""
+def groups(step: str) -> list[str]:
+    """The groups of files that the step reads one of each, in their order."""
     of = [entry for name, within in own_files(step).items() if not within for entry in _file(name)["defaults"]]
-    return {next(iter(entry)).removeprefix("override ") for entry in of if isinstance(entry, Mapping)}
+    return list(dict.fromkeys(next(iter(each)).removeprefix("override ") for each in of if isinstance(each, Mapping)))
 
 
 def files(group: str) -> list[Path]:
@@ -175,8 +168,8 @@ def files(group: str) -> list[Path]:
     return sorted(file for file in (CONF / group).glob("*.yaml") if not file.name.startswith("."))
 
 
-def _readable(files: Iterable[Path]) -> Iterator[dict]:
-    for file in files:
+def _readable(group: str) -> Iterator[dict]:
+    for file in files(group):
         with suppress(yaml.YAMLError, ValueError):  # neither YAML nor UTF-8, or a list: it is told of when chosen
             yield _file(f"{file.parent.name}/{file.stem}")
 

@@ -4,15 +4,28 @@ import logging
 import os
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
 from pipeline.running.errors import UserError
+from pipeline.running.files import named_disk_errors
+from pipeline.running.signals import undivided
 
 log = logging.getLogger(__name__)
 
 SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own default gives up after five
+
+# What SQLite and MLflow say of a database that cannot be used now, and what is to be said of it
+FAULTS = {
+    "disk is full": "the disk is full; make room and run the same command again",
+    "database is locked": "another process holds it; end that and run the same command again",
+    "out-of-date database schema": "another version of MLflow made it; use that version, or move mlruns/ away",
+}
 
 # Where MLflow's database holds the place of a file, as table and column.
 PLACES = (
@@ -41,6 +54,20 @@ def check(database: Path) -> None:
         verdict = str(error)
     if verdict != "ok":
         raise UserError(f"{database}: is not a sound SQLite database ({verdict}); move it away or restore a copy")
+
+
+@contextmanager
+def kept(database: Path) -> Iterator[None]:
+    """Around what is asked of `database`: it is not left in the middle of a change. UserError when it can't be used."""
+    try:
+        with named_disk_errors(database), undivided():
+            yield
+    except (MlflowException, SQLAlchemyError) as error:
+        said = " ".join(str(error).split())
+        for sign, words in FAULTS.items():
+            if sign in said:
+                raise UserError(f"{database}: {words}") from error
+        raise
 
 
 def bring_along(folder: Path) -> None:

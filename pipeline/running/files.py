@@ -51,7 +51,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
         beside.unlink(missing_ok=True)  # of a killed process that had the same id; and tells a name that is too long
     try:
-        with _named_disk_errors(path):
+        with named_disk_errors(path):
             yield beside
             _fsync(beside)
             os.replace(beside, path)
@@ -82,7 +82,7 @@ def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
             if not path.exists() and (old := _of_the_dead(path.parent, path.name, ".old")):
                 os.rename(old[0], path)  # killed between the two renames below: what was there before is still there
             _forget_the_dead(path.parent, path.name, ".old")
-        with _named_disk_errors(given):
+        with named_disk_errors(given):
             yield beside
             for entry in (*beside.rglob("*"), beside):
                 _fsync(entry)
@@ -208,7 +208,7 @@ def _fsync(path: Path) -> None:
 @contextmanager
 def _named_place_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
-        with _named_disk_errors(path):
+        with named_disk_errors(path):
             yield
     except OSError as error:
         if error.errno not in NO_PLACE:
@@ -218,12 +218,15 @@ def _named_place_errors(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def _named_disk_errors(path: str | os.PathLike) -> Iterator[None]:
+def named_disk_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Make a disk that is full a UserError that names `path`."""
     try:
         yield
     except OSError as error:
-        # numpy.save raises an error of its own, without a number
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        # numpy.save raises an error of its own, without a number, and so does shutil.copytree, with the words
+        full = (errno.ENOSPC, errno.EDQUOT)
+        numpys = re.fullmatch(r"\d+ requested and \d+ written", str(error))
+        if error.errno in full or numpys or any(os.strerror(number) in str(error) for number in full):
             raise UserError(
                 f"{path}: the disk is full; free some space and run again, earlier outputs are intact"
             ) from error

@@ -1,6 +1,5 @@
 """MLflow: the store, one experiment per data set, and the life of a run from RUNNING to FINISHED, FAILED or KILLED."""
 
-import errno
 import json
 import logging
 import os
@@ -22,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.running import database
 from pipeline.running.errors import UserError
 from pipeline.running.files import locked
-from pipeline.running.signals import undivided
 from pipeline.running.unsent import Unsent, address, reason, send
 
 log = logging.getLogger(__name__)
@@ -35,13 +33,6 @@ TRAINING_OF = (
 
 # Choices that name models trained before, and the tag with the runs that these are of
 EARLIER = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
-
-# What SQLite and MLflow say of a database that cannot be used now, and what is to be said of it
-DATABASE_FAULTS = {
-    "disk is full": "the disk is full; make room and run the same command again",
-    "database is locked": "another process holds it; end that and run the same command again",
-    "out-of-date database schema": "another version of MLflow made it; use that version, or move mlruns/ away",
-}
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 
@@ -178,7 +169,7 @@ class Store:
 
         The database is left whole.
         """
-        return _answering(self.unsent.address) if self.unsent else _kept(self.lock.parent / "mlflow.db")
+        return _answering(self.unsent.address) if self.unsent else database.kept(self.lock.parent / "mlflow.db")
 
     def _search(self, filter_string: str) -> list[Run]:
         runs, token = [], None
@@ -206,7 +197,7 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
     server = os.environ.get("MLFLOW_TRACKING_URI")
     lock = folder / ".lock"
     if not server:
-        with locked(lock), _kept(folder / "mlflow.db"):
+        with locked(lock), database.kept(folder / "mlflow.db"):
             database.check(folder / "mlflow.db")
             database.bring_along(folder)
             escaped = str(folder).replace("%", "%25").replace("?", "%3F")  # the rest SQLAlchemy takes as it is
@@ -273,24 +264,6 @@ def _answering(server: str) -> Iterator[None]:
             f"MLflow server {server} (MLFLOW_TRACKING_URI) cannot be used: {reason(error)}; "
             "start it and run the same command again"
         ) from error
-
-
-@contextmanager
-def _kept(file: Path) -> Iterator[None]:
-    """Around what is asked of the database `file`: it is not left in the middle of a change."""
-    try:
-        with undivided():
-            yield
-    except (MlflowException, SQLAlchemyError) as error:
-        said = " ".join(str(error).split())
-        for sign, words in DATABASE_FAULTS.items():
-            if sign in said:
-                raise UserError(f"{file}: {words}") from error
-        raise
-    except OSError as error:
-        if not any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
-            raise
-        raise UserError(f"{file}: {DATABASE_FAULTS['disk is full']}") from error
 
 
 def _in_quotes(text: str) -> str:

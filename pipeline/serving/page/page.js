@@ -36,11 +36,11 @@ export function add(files) {
 
 // the name, numbered where there is one like it: pictures of several folders, or pasted, or taken, may share theirs
 function unlike(names, name) {
-  const at = name.lastIndexOf(".") > 0 ? name.lastIndexOf(".") : name.length;
+  const end = name.lastIndexOf(".") > 0 ? name.lastIndexOf(".") : name.length;
   let [made, number] = [name, 1];
   while (names.has(made)) {
     number += 1;
-    made = `${name.slice(0, at)} (${number})${name.slice(at)}`;
+    made = `${name.slice(0, end)} (${number})${name.slice(end)}`;
   }
   return made;
 }
