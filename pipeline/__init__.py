@@ -4,7 +4,13 @@ draw -> clean -> resize -> balance -> train -> evaluate -> rank -> compare -> re
 """
 
 import os
+import sys
+
+from pipeline.running import start
 
 # TensorFlow reads this while it is imported, before any line of ours could set it. Its native log lines (3 leaves all
 # out) are about drivers and instruction sets; what fails is raised as an exception all the same.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+if sys.argv[0] == "-m":  # as it is while Python still looks for the module that `python -m` is to run
+    start.begin(sys.orig_argv[-len(sys.argv)].removeprefix("-m"))

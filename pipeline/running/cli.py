@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.running import sweep
+from pipeline.running import start, sweep
 from pipeline.running.check import check, choices, files, groups, own_files, unknown
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
@@ -32,9 +32,10 @@ GOES_ON = ("clean", "audit", "resize", "train", "import_histories")
 
 def run(step: str) -> None:
     """Run `main(cfg)` of the module `pipeline.<step>` with the config that conf/<step>.yaml and the shell compose."""
-    if {"--help", "-h"} & set(sys.argv[1:]):
+    if start.asked_for_help():
         print(help_page(step))
         return
+    start.begun()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     sys.argv[1:] = map(quoted, sys.argv[1:])
@@ -180,7 +181,7 @@ def help_page(step: str) -> str:
 
 
 def _docstring(step: str) -> str:
-    """The module's docstring, read without importing it: help must not wait for TensorFlow."""
+    """The module's docstring, read without importing it (running.start)."""
     import ast
 
     return ast.get_docstring(ast.parse((Path(__file__).parents[1] / f"{step}.py").read_text())) or ""

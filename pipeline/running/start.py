@@ -1,0 +1,35 @@
+"""What a step does before Python imports it, which takes seconds where TensorFlow is among what it imports."""
+
+import signal
+import sys
+from pathlib import Path
+
+STEPS = Path(__file__).parents[1]
+HELP = ("--help", "-h")
+
+
+def begin(module: str) -> None:
+    """Print the help page of the step `module` and exit, if the command line asks for it; else let Ctrl-C end quietly.
+
+    `cli.run` gives Ctrl-C its own words back: until then nothing is begun, and Python would print a traceback.
+    """
+    step = module.removeprefix("pipeline.")
+    if not (STEPS / f"{step}.py").is_file():
+        return  # not a step: Python says so
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as after nohup
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if asked_for_help():
+        from pipeline.running import cli
+
+        cli.run(step)
+        sys.exit()
+
+
+def asked_for_help() -> bool:
+    return any(argument in HELP for argument in sys.argv[1:])
+
+
+def begun() -> None:
+    """Make Ctrl-C a KeyboardInterrupt again, where `begin` had made it end the process."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
