@@ -1,6 +1,7 @@
 """A small project to run steps in: resized arrays of random pixels in a folder of its own, and the real config."""
 
 import copy
+import gc
 import json
 import os
 import shutil
@@ -141,3 +142,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs the right to mount a file system")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)  # a test may still have a file open there
+
+
+def pytest_collection_finish() -> None:
+    """What all the imports made is never looked through for garbage again: Keras asks for that before each training."""
+    gc.collect()
+    gc.freeze()
