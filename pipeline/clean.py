@@ -23,6 +23,7 @@ from pipeline.images import survey
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.duplicates import duplicates, near_duplicates
 from pipeline.images.leaks import leaks
+from pipeline.images.near import near_pairs
 from pipeline.images.page import page, sheets, summarize, table
 from pipeline.images.source import CHANGED, Source, folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
@@ -106,9 +107,9 @@ def judge(
 ) -> pd.DataFrame:
     """The manifest (SCHEMA): what a survey knows, and kept, reason, note, of, similarity and other_label.
 
-    allow and deny: ids that a person has decided on; a denied image of train takes its copies there of the same label
-    with it, one of which would stand in for it otherwise. UserError if an image that is to stay can't be decoded, or is
-    an exact duplicate.
+    allow and deny: ids that a person has decided on; a denied image of train takes with it what shows the same there,
+    exactly or nearly, under the same label: one of those would stand in for it otherwise. UserError if an image that is
+    to stay can't be decoded, or is an exact duplicate.
     """
     allowed, denied = known.id.isin(list(allow)), known.id.isin(list(deny))
     known["reason"] = known.rejected
@@ -116,7 +117,7 @@ def judge(
     known.loc[(known.reason == "") & known.placeholder.fillna(False) & ~allowed, "reason"] = "placeholder"
     known.loc[(known.reason == "") & denied, "reason"] = "denied"
     known = known.assign(note="", of="", similarity=0.0, other_label=False)
-    _deny_copies(known, allowed)
+    _deny_copies(known, allowed, prints, near)
     for search, spared in ((duplicates, []), (lambda rows: near_duplicates(rows, prints, near), allow)):
         rows = known.loc[known.reason == "", ["id", "split", "label", "sha256"]]
         found = search(rows)
@@ -132,14 +133,22 @@ def judge(
     return known[SCHEMA.names]
 
 
-def _deny_copies(known: pd.DataFrame, allowed: pd.Series) -> None:
-    """Mark as denied what has the pixels and the label of a denied image of train, in train, and is not allowed."""
-    denied = known[(known.reason == "denied") & (known.split == "train")].drop_duplicates(["sha256", "label"])
-    ids = dict(zip(zip(denied.sha256, denied.label, strict=True), denied.id, strict=True))
-    of = pd.Series([ids.get(each, "") for each in zip(known.sha256, known.label, strict=True)], known.index)
-    copies = (of != "") & (known.reason == "") & (known.split == "train") & ~allowed
-    known.loc[copies, "reason"] = "denied"
-    known.loc[copies, "of"] = of[copies]
+def _deny_copies(known: pd.DataFrame, allowed: pd.Series, prints: np.ndarray, near: dict) -> None:
+    """Mark as denied what shows the same as a denied image of train, in train under its label, and is not allowed."""
+    train = known[(known.split == "train") & ~allowed]
+    denied = train[train.reason == "denied"].drop_duplicates(["sha256", "label"])
+    others = train[(train.reason == "") & train.label.isin(denied.label)]
+    ids = denied.set_index(["sha256", "label"]).id.to_dict()
+    of = pd.Series([ids.get(each, "") for each in zip(others.sha256, others.label, strict=True)], others.index, str)
+    known.loc[of.index[of != ""], ["reason", "similarity"]] = ["denied", 1.0]
+    known.loc[of.index[of != ""], "of"] = of[of != ""]
+    # Each denied one is looked up as what nothing may show again is.
+    rows = [*denied.index, *of.index[of == ""]]
+    first, second, cosine = near_pairs(prints[rows], len(denied), **near | {"tables": 0})
+    for pair in np.argsort(cosine, kind="stable"):  # the most alike last, whose id then stays
+        one, other = rows[first[pair]], rows[second[pair]]
+        if second[pair] >= len(denied) and known.label[one] == known.label[other]:
+            known.loc[other, ["reason", "of", "similarity"]] = ["denied", known.id[one], cosine[pair]]
 
 
 def bad(manifest: pd.DataFrame) -> pd.DataFrame:

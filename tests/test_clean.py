@@ -407,6 +407,23 @@ def test_a_denied_image_takes_its_copies_of_the_same_label_in_train_with_it(tmp_
     assert manifest.kept["valid/happy/d.jpg"]
 
 
+def test_a_denied_image_takes_those_nearly_like_it_of_the_same_label_in_train_with_it(tmp_path, raw):
+    write(raw, "train/happy/b.jpg", encoded(picture(900)))
+    for id in ("train/happy/a.jpg", "train/happy/c.jpg", "train/sad/d.jpg", "valid/happy/e.jpg"):
+        write(raw, id, encoded(picture(900), quality=30 + 10 * "abcde".index(id[-5])))
+    manifest, _ = cleaned(tmp_path, raw, "data.deny=[train/happy/b.jpg]")
+    assert manifest.of[manifest.reason == "denied"].to_dict() == {
+        "train/happy/a.jpg": "train/happy/b.jpg",
+        "train/happy/b.jpg": "",
+        "train/happy/c.jpg": "train/happy/b.jpg",
+    }
+    assert (manifest.similarity["train/happy/a.jpg"] < 1) and manifest.kept["valid/happy/e.jpg"]
+    assert manifest.reason["train/sad/d.jpg"] == "near_duplicate_of_valid"
+    both = ("data.deny=[train/happy/b.jpg]", "data.allow=[train/happy/c.jpg]")
+    manifest, _ = cleaned(tmp_path, raw, *both)
+    assert manifest.kept["train/happy/c.jpg"] and not manifest.kept["train/happy/a.jpg"]
+
+
 def test_a_person_can_not_overrule_a_leak_of_the_same_pixels(tmp_path, raw):
     for id in ("test/happy/a.jpg", "train/happy/a.jpg"):
         write(raw, id, encoded(picture(900)))
