@@ -1,11 +1,8 @@
 """The model card: every figure in it is one of the run's files, and it needs nothing but them."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 import yaml
 from conftest import composed
 from omegaconf import OmegaConf
+from shells import shell
 
 from pipeline import describe
 from pipeline.labels import LABELS, SPLITS
@@ -22,7 +20,6 @@ from pipeline.running.config import identity
 from pipeline.running.errors import UserError
 
 COMMAND = "python -m pipeline.train model=compact optimizer=adam seed=37"
-ROOT = Path(__file__).resolve().parents[1]
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 
 
@@ -232,13 +229,12 @@ def test_a_run_that_is_not_evaluated_as_it_stands_is_refused(run):
         ("data/clean/summary.json", "run: python -m pipeline.clean data=real_faces"),
     ],
 )
-def test_a_file_that_was_cut_off_is_one_line_that_says_what_makes_it_again(run, name, again):
+def test_a_file_that_was_cut_off_is_one_line_that_says_what_makes_it_again(run, monkeypatch, capfd, name, again):
     Path(name).write_text(Path(name).read_text()[:-9])
-    command = [sys.executable, "-m", "pipeline.describe", "run=runs/compact_adam_rgb_32"]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith(f"pipeline.describe: {name}: cannot be read, it was cut off or is damaged; {again}")
-    assert done.stderr.count("\n") == 1
+    code, out, err = shell(monkeypatch, capfd, "describe", "run=runs/compact_adam_rgb_32")
+    assert code == 2 and out == ""
+    assert err.startswith(f"pipeline.describe: {name}: cannot be read, it was cut off or is damaged; {again}")
+    assert err.count("\n") == 1
     assert not (run / "MODEL_CARD.md").exists()
 
 
