@@ -23,7 +23,7 @@ from pipeline.images import survey
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.duplicates import duplicates, near_duplicates
 from pipeline.images.leaks import leaks
-from pipeline.images.near import near_pairs
+from pipeline.images.near import shown_again
 from pipeline.images.page import page, sheets, summarize, table
 from pipeline.images.source import CHANGED, Source, folder_of, open_source, split_of
 from pipeline.labels import FOLDERS, LABELS, SPLITS
@@ -142,13 +142,11 @@ def _deny_copies(known: pd.DataFrame, allowed: pd.Series, prints: np.ndarray, ne
     of = pd.Series([ids.get(each, "") for each in zip(others.sha256, others.label, strict=True)], others.index, str)
     known.loc[of.index[of != ""], ["reason", "similarity"]] = ["denied", 1.0]
     known.loc[of.index[of != ""], "of"] = of[of != ""]
-    # Each denied one is looked up as what nothing may show again is.
     rows = [*denied.index, *of.index[of == ""]]
-    first, second, cosine = near_pairs(prints[rows], len(denied), **near | {"tables": 0})
-    for pair in np.argsort(cosine, kind="stable"):  # the most alike last, whose id then stays
-        one, other = rows[first[pair]], rows[second[pair]]
-        if second[pair] >= len(denied) and known.label[one] == known.label[other]:
-            known.loc[other, ["reason", "of", "similarity"]] = ["denied", known.id[one], cosine[pair]]
+    for one, other, cosine in shown_again(prints[rows], len(denied), near):
+        one, other = rows[one], rows[other]
+        if known.reason[other] == "" and known.label[one] == known.label[other]:
+            known.loc[other, ["reason", "of", "similarity"]] = ["denied", known.id[one], cosine]
 
 
 def bad(manifest: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.images.near import near_pairs
+from pipeline.images.near import shown_again
 
 
 def leaks(images: pd.DataFrame, prints: np.ndarray, near: dict, search: int) -> pd.DataFrame:
@@ -21,12 +21,9 @@ def leaks(images: pd.DataFrame, prints: np.ndarray, near: dict, search: int) -> 
     seen = set(exact.id)
     order = np.argsort(images.split.to_numpy() == "train", kind="stable")
     order = order[~images.sha256.iloc[order].duplicated().to_numpy()]
-    ids, splits = images.id.to_numpy()[order], images.split.to_numpy()[order]
-    pictures, held_out_first = prints[images.index[order]], int((splits != "train").sum())
-    first, second, cosine = near_pairs(pictures, held_out_first, **near | {"tables": 0, "seed": near["seed"] + search})
-    across = np.nonzero((splits[first] != "train") & (splits[second] == "train"))[0]
-    for pair in across[np.argsort(-cosine[across], kind="stable")]:
-        if ids[second[pair]] not in seen:
-            seen.add(ids[second[pair]])
-            rows.append((ids[second[pair]], ids[first[pair]], "near", float(cosine[pair])))
+    ids, pictures = images.id.to_numpy()[order], prints[images.index[order]]
+    for of, again, cosine in shown_again(pictures, len(held_out), near | {"seed": near["seed"] + search}):
+        if ids[again] not in seen:
+            seen.add(ids[again])
+            rows.append((ids[again], ids[of], "near", cosine))
     return pd.DataFrame(rows, columns=["id", "of", "kind", "similarity"])

@@ -66,6 +66,17 @@ def near_pairs(
     return pairs // rows, pairs % rows, cosines
 
 
+def shown_again(prints: np.ndarray, held_out: int, near: dict) -> list[tuple[int, int, float]]:
+    """Of `near_pairs`, those of one of the first `held_out` rows and a later one: (first, second, cosine), by likeness.
+
+    The most alike pair comes first, and of equally alike ones that of the lowest rows. near: the other values.
+    """
+    first, second, cosine = near_pairs(prints, held_out, **near | {"tables": 0})
+    across = np.nonzero((first < held_out) & (second >= held_out))[0]
+    across = across[np.argsort(-cosine[across], kind="stable")]
+    return list(zip(first[across].tolist(), second[across].tolist(), cosine[across].tolist(), strict=True))
+
+
 class _Table:
     """The views of all rows by their key under `plane`: numbers sorted by key, of each key the lowest first."""
 

@@ -32,9 +32,9 @@ def test_ctrl_c_while_libraries_are_imported_prints_no_traceback(tmp_path):
 
 def test_ctrl_c_that_is_ignored_stays_ignored(tmp_path):
     slow = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)"
-    ignored = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    command = "import os; os.execv(sys.executable, [sys.executable, '-m', 'pipeline.train'])"
-    assert ended(tmp_path, slow, "-c", ignored + command).returncode == 7
+    ignored = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    ignored += "os.execv(sys.executable, [sys.executable, '-m', 'pipeline.train'])"
+    assert ended(tmp_path, slow, "-c", ignored).returncode == 7
 
 
 def test_a_step_that_is_none_is_said_by_python(tmp_path):
