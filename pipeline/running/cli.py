@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
@@ -36,10 +37,23 @@ def run(step: str) -> None:
         print(help_page(step))
         return
     start.begun()
+    _compose(step, importlib.import_module(f"pipeline.{step}").main)
+
+
+def refuse_mistakes(step: str) -> None:
+    """Exit as `run` would if the command has a mistake, importing nothing that the step does.
+
+    A sweep, whose jobs are checked before the first begins, and the options of Hydra are left to `run`.
+    """
+    if not any(argument.startswith(("-", "hydra")) for argument in sys.argv[1:]):
+        _compose(step, lambda cfg: None)
+
+
+def _compose(step: str, main: Callable[[DictConfig], str | None]) -> None:
+    """`main` with the config, once that is checked; exits with one line for a mistake of the user's."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise, so that the message is printed below and only there
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     sys.argv[1:] = map(quoted, sys.argv[1:])
-    main = importlib.import_module(f"pipeline.{step}").main
     mistakes: list[Exception] = []
 
     def job(cfg: DictConfig) -> str | None:

@@ -9,20 +9,22 @@ HELP = ("--help", "-h")
 
 
 def begin(module: str) -> None:
-    """Print the help page of the step `module` and exit, if the command line asks for it; else let Ctrl-C end quietly.
+    """Answer what needs no library of the step `module`, its help page and a mistake in the command, and exit.
 
-    `cli.run` gives Ctrl-C its own words back: until then nothing is begun, and Python would print a traceback.
+    Until `cli.run` gives Ctrl-C its own words back it ends the process: nothing is begun, and Python would print a
+    traceback.
     """
     step = module.removeprefix("pipeline.")
     if not (STEPS / f"{step}.py").is_file():
         return  # not a step: Python says so
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as after nohup
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if asked_for_help():
-        from pipeline.running import cli
+    from pipeline.running import cli  # which imports this module
 
+    if asked_for_help():
         cli.run(step)
         sys.exit()
+    cli.refuse_mistakes(step)
 
 
 def asked_for_help() -> bool:
