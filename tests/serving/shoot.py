@@ -1,4 +1,4 @@
-"""Takes docs/page.png and docs/page_phone.png: python -m tests.serving.shoot champion"""
+"""Takes docs/page.png: python -m tests.serving.shoot champion"""
 
 import sys
 from pathlib import Path
@@ -8,25 +8,22 @@ from serving.drawn import ROOT
 from serving.server import Server
 from serving.test_page import CHROMIUM, said
 
-SIZES = {"page.png": (1280, 900), "page_phone.png": (390, 844)}
-
 
 def main() -> None:
-    """The page with all samples, at a desk's and a phone's width, whole."""
+    """The page with all samples, whole."""
     from playwright.sync_api import sync_playwright
 
     with Server(Path(sys.argv[1])) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for name, (width, height) in SIZES.items():
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.goto(server.url)
-            for sample in ("three", "audience", "portrait"):
-                page.click(f"[data-sample='{sample}.jpg']")
-                said(page, "found.")
-            page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
-            page.mouse.move(2, 700)
-            page.wait_for_timeout(500)
-            page.screenshot(path=ROOT / "docs" / name, full_page=True)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(server.url)
+        for sample in ("three", "audience", "portrait"):
+            page.click(f"[data-sample='{sample}.jpg']")
+            said(page, "found.")
+        page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
+        page.mouse.move(2, 700)
+        page.wait_for_timeout(500)
+        page.screenshot(path=ROOT / "docs/page.png", full_page=True)
         browser.close()
 
 
