@@ -14,7 +14,7 @@ from pipeline.serving.desk import Desk
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import Model
 from pipeline.serving.pictures import Unreadable, check_bytes
-from pipeline.serving.upload import Gate, Refusal, files, unless_gone
+from pipeline.serving.upload import Body, Gate, Refusal, files, unless_gone
 from pipeline.serving.watch import Watched
 
 
@@ -52,7 +52,7 @@ class Service:
             raise Refusal(503, "no_model", "There is no model to answer with yet; try again in 5 s.", retry=5)
         return self.watched.current
 
-    async def answers(self, request: Request, body: bytes) -> dict[str, Any]:
+    async def answers(self, request: Request, body: Body) -> dict[str, Any]:
         """What POST /api/predict answers; all pictures of a request by one model."""
         model, found = self.model(), await files(request, body, self.limits, self.parsing)
         given = found["file"] or found["files"]
@@ -75,11 +75,12 @@ class Service:
         except Unreadable as error:
             return problem(error)
 
-    async def rows(self, body: bytes, model: Model) -> dict[str, Any]:
+    async def rows(self, body: Body, model: Model) -> dict[str, Any]:
         """What TensorFlow Serving's predict answers."""
         most = self.limits["instances"]
         with self.desk.admit(1):
-            images, key = await self.desk.in_thread(tensorflow_api.images_of, body, model.shape, most)
+            text = b"".join(body.pieces())
+            images, key = await self.desk.in_thread(tensorflow_api.images_of, text, model.shape, most)
             return {key: (await self.desk.predict(images, model.raw)).tolist()}
 
     async def within_limits(self, request: Request, work) -> dict[str, Any]:

@@ -6,7 +6,8 @@ Nothing is written to a disk; what a form holds stays in memory until the answer
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from python_multipart.exceptions import MultipartParseError
@@ -40,12 +41,12 @@ class Gate:
         self.inside = self.held = 0
 
     @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
+    async def body(self, request: Request) -> AsyncIterator["Body"]:
         """The whole body, counted as held until the end of `with`; Refusal if it is too large, slow or one too many."""
         if self.inside >= self.limits["connections"]:
             raise Refusal(503, "busy", "Too many requests are open; try again in 1 s.", retry=1)
         self.inside += 1
-        held = _Held(self)
+        held = Body(self)
         try:
             try:
                 await self._receive(request, held)
@@ -56,12 +57,12 @@ class Gate:
                         async for _ in request.stream():
                             pass
                 raise
-            yield held.joined()
+            yield held
         finally:
             held.let_go()
             self.inside -= 1
 
-    async def _receive(self, request: Request, held: "_Held") -> None:
+    async def _receive(self, request: Request, held: "Body") -> None:
         most, seconds = self.limits["upload_bytes"], self.limits["body_seconds"]
         too_large = Refusal(413, "too_large", f"The upload is larger than {most / 2**20:g} MiB; send less at a time.")
         stated = request.headers.get("content-length", "0")
@@ -81,21 +82,24 @@ class Gate:
             raise Gone from None
 
 
-class _Held:
-    """The bytes of one request, counted at the gate."""
+class Body:
+    """The bytes of one request, counted at the gate. Who takes them has them alone: they are in memory once."""
 
     def __init__(self, gate: Gate):
-        self.gate, self.size, self.parts = gate, 0, []
+        self.gate, self.size, self.parts = gate, 0, deque()
 
     def take(self, part: bytes) -> None:
         self.parts.append(part)
         self.size += len(part)
         self._count(len(part))
 
-    def joined(self) -> bytes:
-        whole = b"".join(self.parts)
-        self.parts.clear()
-        return whole
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes, once, each piece forgotten when the next is asked for; of at most PIECE."""
+        parts, self.parts = self.parts, deque()
+        while parts:
+            part = parts.popleft()
+            for start in range(0, len(part), PIECE):
+                yield part[start : start + PIECE]
 
     def let_go(self) -> None:
         self._count(-self.size)
@@ -107,7 +111,7 @@ class _Held:
         self.gate.metrics.held.set(self.gate.held)
 
 
-async def files(request: Request, body: bytes, limits: Mapping, parsing: asyncio.Semaphore) -> dict[str, list[bytes]]:
+async def files(request: Request, body: Body, limits: Mapping, parsing: asyncio.Semaphore) -> dict[str, list[bytes]]:
     """The files of a multipart form by field, `file` and `files`; Refusal when it is no form or holds too much.
 
     parsing: lets in as many forms as are parsed at once. The others wait here and not for a thread, where their bodies
@@ -135,22 +139,23 @@ async def files(request: Request, body: bytes, limits: Mapping, parsing: asyncio
         if name not in found or not isinstance(value, UploadFile):
             raise Refusal(422, "unknown_field", "The form has a field that is neither a file named file nor files.")
         found[name].append(await value.read())
+        await value.close()  # else it would be in memory twice
     if len(found["file"]) + bool(found["files"]) != 1:
         raise Refusal(422, "no_file", f"Send one picture in the field file, or up to {most} in the field files.")
     return found
 
 
-def _form(headers: Headers, body: bytes, most: int, given_up: threading.Event) -> FormData:
+def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) -> FormData:
     """A multipart form of at most so many files, off the event loop: a body can be made to take the parser a minute."""
 
     async def stream() -> AsyncIterator[bytes]:
-        for start in range(0, len(body), PIECE):
+        for piece in body.pieces():
             if given_up.is_set():
                 raise MultiPartException("Nobody waits for it.")
-            yield body[start : start + PIECE]
+            yield piece
 
     parser = MultiPartParser(headers, stream(), max_files=most, max_fields=most)
-    parser.spool_max_size = len(body) + 1  # it would write larger files to a disk
+    parser.spool_max_size = body.size + 1  # it would write larger files to a disk
     return asyncio.run(parser.parse())
 
 

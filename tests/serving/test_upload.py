@@ -1,29 +1,37 @@
-"""A form whose bytes are made to be slow to parse keeps nobody else from being answered."""
+"""Uploads: one that is slow to parse keeps nobody from being answered, and none takes more memory than is counted."""
 
 import asyncio
 import gc
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.requests import Request
 
 from pipeline.serving.metrics import Metrics
-from pipeline.serving.upload import Gate, Gone, Refusal, files, unless_gone
+from pipeline.serving.upload import PIECE, Body, Gate, Gone, Refusal, files, unless_gone
 
 FORM = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]})
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 SLOW = HEAD + b"\r\n--bx" * (1 << 16) + b"\r\n--b--\r\n"  # a boundary all but for its end, again and again
 
 
-def read(body: bytes, parsing: asyncio.Semaphore | None = None):
+def came(*parts: bytes) -> Body:
+    body = Body(Gate({}, Metrics()))
+    for part in parts:
+        body.take(part)
+    return body
+
+
+def read(body: Body, parsing: asyncio.Semaphore | None = None):
     return files(FORM, body, {"files": 20}, parsing or asyncio.Semaphore(2))
 
 
 async def parsed() -> tuple[float, float]:
     """Seconds that SLOW takes, and the longest in which the event loop did nothing else."""
     silences, started = [], time.perf_counter()
-    parsing = asyncio.ensure_future(read(SLOW))
+    parsing = asyncio.ensure_future(read(came(SLOW)))
     while not parsing.done():
         before = time.perf_counter()
         await asyncio.sleep(0.001)
@@ -37,25 +45,23 @@ def test_the_event_loop_goes_on_while_a_form_is_parsed_and_the_parsing_ends_when
     assert silence < whole / 3
     started = time.perf_counter()
     with pytest.raises(TimeoutError):
-        asyncio.run(
-            asyncio.wait_for(files(FORM, SLOW, {"files": 20}, asyncio.Semaphore(2)), whole / 20)
-        )  # it ends once its threads have
+        asyncio.run(asyncio.wait_for(read(came(SLOW)), whole / 20))  # it ends once its threads have
     assert time.perf_counter() - started < whole / 2
 
 
 def test_a_form_whose_client_leaves_while_it_waits_to_be_parsed_is_forgotten():
     forgotten = []
 
-    class Body(bytes):
+    class Part(bytes):
         def __del__(self):
             forgotten.append(self[:1])
 
     async def left() -> tuple[bool, int]:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         parsing = asyncio.Semaphore(1)
-        first = asyncio.ensure_future(read(SLOW, parsing))
+        first = asyncio.ensure_future(read(came(SLOW), parsing))
         await asyncio.sleep(0)
-        waiting = [asyncio.ensure_future(read(Body(HEAD), parsing)) for _ in range(20)]
+        waiting = [asyncio.ensure_future(read(came(Part(HEAD)), parsing)) for _ in range(20)]
         await asyncio.sleep(0.001)
         for each in waiting:
             each.cancel()
@@ -68,6 +74,25 @@ def test_a_form_whose_client_leaves_while_it_waits_to_be_parsed_is_forgotten():
         return found
 
     assert asyncio.run(left()) == (False, 20)
+
+
+def test_an_upload_is_in_memory_once_and_a_file_of_it_for_a_moment_twice():
+    form = HEAD.replace(b'"file"', b'"files"')
+    tracemalloc.start()
+    body = came()
+    for file in range(8):
+        body.take(form if not file else b"\r\n" + form)
+        for _ in range(16):
+            body.take(bytes([65 + file]) * PIECE)
+    body.take(b"\r\n--b--\r\n")
+    whole = 8 * 16 * PIECE
+    tracemalloc.reset_peak()
+    found = asyncio.run(read(body))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [set(each) for each in found["files"]] == [{65 + file} for file in range(8)]
+    assert sum(map(len, found["files"])) == whole
+    assert held < 1.1 * whole and peak < 1.4 * whole
 
 
 def test_uploads_that_come_in_hold_no_more_bytes_than_they_may_together():
@@ -85,7 +110,7 @@ def test_uploads_that_come_in_hold_no_more_bytes_than_they_may_together():
                 return {"type": "http.request", "body": b"", "more_body": False}
 
             async with gate.body(Request({"type": "http", "headers": []}, receive)) as body:
-                return len(body)
+                return len(b"".join(body.pieces()))
 
         half_sent = [asyncio.ensure_future(upload()) for _ in range(3)]
         await asyncio.sleep(0)
