@@ -291,7 +291,7 @@ def wait_for(page, true: Callable[[], bool]) -> None:
     (
         (("sadness", "happiness"), "–no expression leads"),
         (("sadness", "happiness", "sadness"), "Sadnessmost often, 2 of 3 faces"),
-        ((), "–no face is sure enough"),
+        ((), "0 facesfound"),
     ),
 )
 def test_no_emotion_is_said_to_lead_where_two_are_level(page, emotions, words):
@@ -393,6 +393,35 @@ def test_starting_again_ends_what_is_under_way(page):
     page.unroute_all()
     drop(page, "empty.jpg")
     said(page, "1 picture read, 0 faces found.")
+
+
+def test_starting_again_takes_away_what_was_shown(page):
+    answer_with(page, "fear")
+    drop(page, more={"secret.jpg": (SAMPLES / "portrait.jpg").read_bytes()})
+    said(page, "1 picture read")
+    page.click("#clear")
+    page.unroute_all()
+    hold(page, 1, "portrait.jpg")
+    assert page.locator("#results").is_visible() and page.locator(".box").count() == 0
+    assert "secret" not in page.text_content("#results") and "fear" not in page.text_content("#face")
+
+
+def test_a_picture_over_the_limit_is_refused_before_it_is_sent(page):
+    sent = []
+    page.route("**/api/predict", lambda route: (sent.append(route), route.fulfill(json=answer_of("fear"))))
+    drop(page, more={"large.jpg": b"x" * (16 * 2**20 + 1)})
+    said(page, "1 picture could not be read.")
+    assert page.text_content("#frame") == "The file is too large, 16.1 MB; make it smaller, 16 MB at most."
+    assert not sent
+
+
+def test_of_a_picture_whose_faces_are_too_small_it_is_not_said_that_it_has_none(page):
+    words = "1 face is too small to read; a closer picture would show it."
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer_of() | {"words": words}))
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    assert page.text_content("#face h3") == words and page.text_content("#mix-words") == "No face that can be read."
+    assert "No face was found" not in page.text_content("body")
 
 
 def test_starting_again_ends_the_wait_for_a_busy_service(page):

@@ -1,6 +1,7 @@
 // Asks the service. Every failure is an Error whose message is words for people.
 const DEADLINE = 90_000; // ms for one request; the service gives up before: body_seconds and answer_seconds in conf/serve.yaml
 let oneByOne = false; // an upload did not get through in time: two that share a slow line hold each other up
+let fileBytes = Infinity; // of a picture, at most; the service says how many
 let turn = Promise.resolve(); // ends with the last picture that is under way
 
 // A failure of the way or the moment, not of the picture: asking again may help, at once or `seconds` later.
@@ -13,6 +14,10 @@ export class NoAnswer extends Error {
 
 // the answer about a picture, asked for up to so many times, unless `signal` is aborted
 export async function ask(file, say, signal, times) {
+  if (file.size > fileBytes) {
+    const [size, limit] = [Math.ceil((10 * file.size) / 2 ** 20) / 10, fileBytes / 2 ** 20]; // in MB
+    throw new Error(`The file is too large, ${size} MB; make it smaller, ${limit} MB at most.`);
+  }
   await openable(file);
   for (let left = times - 1; ; left -= 1) {
     const body = new FormData();
@@ -71,7 +76,9 @@ async function openable(file) {
 }
 
 export async function about() {
-  return send("/api/about");
+  const facts = await send("/api/about");
+  fileBytes = facts.limits.file_bytes;
+  return facts;
 }
 
 async function send(path, options) {

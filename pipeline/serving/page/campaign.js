@@ -38,12 +38,12 @@ export function showCampaign(pictures) {
   at("mix").hidden = at("png").hidden = at("mix-csv").hidden = !read;
   facts([
     [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
-    ...(read ? [[count(all.faces, "face", "faces"), "found"], leading(all)] : []),
-    ...(all.faces ? [[percent(all.counts[UNSURE] / all.faces), "of faces not sure"]] : []),
+    ...(read ? [[count(all.faces, "face", "faces"), "found"]] : []),
+    ...(all.faces ? [leading(all), [percent(all.counts[UNSURE] / all.faces), "of faces not sure"]] : []),
   ]);
   at("mix-words").textContent = all.faces
     ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
-    : "No face was found yet.";
+    : "No face that can be read.";
   at("left-out").hidden = !leftOut(rows);
   at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV of the mix hold ${leftOut(rows)} more.`;
   at("chart").replaceChildren(...lanes(rows).map(lane));

@@ -3,7 +3,7 @@ import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
 import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
 import { count, dropSuffix, save } from "./parts.js";
-import { showFace, showPicture, showStrip } from "./results.js";
+import { forget, showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
 const pictures = []; // {name, label, file, url, begun, answer, problem, again}, in the order in which they came
@@ -143,6 +143,7 @@ function clear() {
   pictures.length = 0;
   leftOut.videos = leftOut.others = 0;
   shown = null;
+  forget();
   refresh();
   say("Everything is forgotten.");
   at("files").focus();

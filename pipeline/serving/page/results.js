@@ -43,6 +43,12 @@ function lay(image, { width, height, orientation }) {
   at("frame").style.setProperty("--height", height);
 }
 
+// takes away the picture and the face that are shown, which "start again" would only hide
+export function forget() {
+  at("frame").classList.remove("read");
+  for (const id of ["frame", "caption", "face"]) at(id).replaceChildren();
+}
+
 export function showPicture(picture, face, choose) {
   at("frame").classList.toggle("read", Boolean(picture.answer));
   if (picture.problem) {
@@ -91,7 +97,7 @@ export function showFace(picture, index) {
   const faces = picture.answer?.faces ?? [];
   const face = faces[index];
   if (!face) {
-    const words = picture.problem ?? (picture.answer ? "There is nothing to read here: no face was found." : "Being read…");
+    const words = picture.problem ?? picture.answer?.words ?? "Being read…";
     const hint = picture.answer ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
     at("face").replaceChildren(element("h3", {}, words), element("p", { class: "soft" }, hint));
     return;
