@@ -8,8 +8,9 @@ Writes to `out`, whole or not at all:
   x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, the
   likeliest; certain, whether it is likely enough to be said; anger to neutral, how likely each is, sum 1.
 - ads.csv: a row for each file. kind; seconds; frames looked at and with a face, one that stays again at each look;
-  faces, in a video each once for every look at it; too_small and not_read, faces that were left out; note, what was
-  wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too few were seen.
+  faces, in a video each once for every look at it; too_small and not_read, faces that were left out, counted likewise;
+  note, what was wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too
+  few were seen.
 
 A file that is, byte for byte, the same as one before is not read again; its row's note names that one.
 
@@ -175,7 +176,8 @@ def say(ads: list[Ad], out: Path) -> None:
     """What was read and where it is, on stderr."""
     read, faces = sum(ad.frames > 0 for ad in ads), sum(ad.counts.sum() for ad in ads)
     faults = sum(bool(ad.note) for ad in ads)
-    log.info("%d of %d files read, %d faces", read, len(ads), faces)
+    at_each_look = ", in a video counted at each look" if any(ad.kind == "video" for ad in ads) else ""
+    log.info("%d of %d files read, %d faces%s", read, len(ads), faces, at_each_look)
     if faults:
         log.info("%d with a fault or the same as another, listed on the page and in ads.csv", faults)
     log.info("open %s in a browser; the tables are beside it: ads.csv, faces.csv, faces.parquet", out / "index.html")

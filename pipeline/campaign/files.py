@@ -16,7 +16,7 @@ from pipeline.campaign.video import is_still, is_video
 from pipeline.images.decode import sniff
 from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
-from pipeline.running.files import exists
+from pipeline.running.files import exists, named_disk_errors
 from pipeline.serving.pictures import FORMATS, Unreadable
 
 PICTURES, VIDEOS = ", ".join(FORMATS), ", ".join(VIDEO_FORMATS)
@@ -114,7 +114,8 @@ class InZip(Files):
             advice = "one of over {} is read from a folder only: unpack the zip and give its folder"
             raise too_large(self.size(name), self.largest_video, advice)
         with tempfile.TemporaryFile() as unpacked, self.readable(name) as file:
-            shutil.copyfileobj(file, unpacked, 1 << 20)
+            with named_disk_errors(f"{tempfile.gettempdir()}, to unpack {shown(name)} (TMPDIR names another place)"):
+                shutil.copyfileobj(file, unpacked, 1 << 20)
             unpacked.seek(0)
             yield unpacked
 

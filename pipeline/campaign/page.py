@@ -39,8 +39,7 @@ def make(
         "keep_faces": settings["keep_faces"],
         "without_face": [ad for ad in read if not ad.seen],
         "faulty": [ad for ad in ads if ad.note],
-        "too_small": sum(ad.too_small for ad in ads),
-        "not_read": sum(ad.not_read for ad in ads),
+        "not_counted": [left for kind in ("picture", "video") if (left := not_counted(kind, ads))],
         "about": about,
         "level": f"{100 * confidence:g}",
         "frames_per_second": settings["frames_per_second"],
@@ -55,17 +54,19 @@ def make(
 def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """What stands in large type at the top: a figure and its words."""
     pictures, videos = (sum(ad.kind == kind for ad in read) for kind in ("picture", "video"))
-    counts = sum(ad.counts for ad in read)
-    faces = int(counts.sum())
+    faces = sum(int(ad.counts.sum()) for ad in read)
     kinds = [said(n, *words) for n, words in ((pictures, PICTURES), (videos, VIDEOS)) if n]
     found = [
         (" and ".join(kinds), "read" if len(read) == len(ads) else f"read, of {said(len(ads), 'file', 'files')}"),
         (said(faces, "face", "faces"), "found, in a video counted at each look" if videos else "found"),
     ]
-    found += [
-        (each["best"]["name"].capitalize() if each["best"] else "–", f"leads in the {each['kind']}s") for each in groups
-    ]
-    return found + ([(f"{100 * counts[-1] / faces:.0f}\u00a0%", "of faces not sure")] if faces else [])
+    # by kind, as the mixes: a video, whose faces count at each look, would outweigh any number of pictures
+    for each in groups:
+        found.append((each["best"]["name"].capitalize() if each["best"] else "–", f"leads in the {each['kind']}s"))
+    for each in groups:
+        within = f" in the {each['kind']}s" if len(groups) > 1 else ""
+        found.append((f"{100 * each['mix'][-1]['share']:.0f}\u00a0%", f"of faces{within} not sure"))
+    return found
 
 
 PICTURES, VIDEOS = ("picture", "pictures"), ("video", "videos")
@@ -85,6 +86,13 @@ def group(kind: str, read: Sequence[Ad], block: int, confidence: float) -> dict[
         "mix": mix,
         "best": leading(mix),
     }
+
+
+def not_counted(kind: str, ads: Sequence[Ad]) -> dict[str, Any] | None:
+    """Faces of a kind of ads that were seen and not read; None without one."""
+    of_kind = [ad for ad in ads if ad.kind == kind]
+    too_small, not_read = sum(ad.too_small for ad in of_kind), sum(ad.not_read for ad in of_kind)
+    return {"kind": kind, "too_small": too_small, "not_read": not_read} if too_small or not_read else None
 
 
 def lane(ad: Ad, block: int, confidence: float) -> dict[str, Any]:

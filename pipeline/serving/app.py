@@ -221,10 +221,6 @@ def add_problems(app: FastAPI) -> None:
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"error": str(error.detail), "code": "http"}, error.status_code, error.headers)
 
-    @app.exception_handler(Exception)
-    async def fault(_: Request, error: Exception) -> JSONResponse:
-        return said(500, "fault", "The service failed at this; the fault is its own and has been logged.")
-
 
 def said(status: int, code: str, words: str, retry: int | None = None) -> JSONResponse:
     """A problem as an answer."""

@@ -21,6 +21,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 SAFE = ("GET", "OPTIONS")
+FAULT = {"error": "The service failed at this; the fault is its own and has been logged.", "code": "fault"}
 
 
 class Front:
@@ -39,7 +40,7 @@ class Front:
             return
         if scope["method"] == "HEAD":
             scope = scope | {"method": "GET"}  # the server sends no body to who asked with HEAD
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -57,9 +58,13 @@ class Front:
                 await JSONResponse(words, 403)(scope, receive, send_with_headers)
             else:
                 await self.app(scope, receive, send_with_headers)
+        except Exception:
+            if not status:
+                await JSONResponse(FAULT, 500)(scope, receive, send_with_headers)
+            raise  # to be logged
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(route, status).inc()
+            self.metrics.requests.labels(route, status or 500).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - started)
 
     def _foreign(self, scope: Scope) -> bool:

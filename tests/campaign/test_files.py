@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def test_a_folder_and_its_zip_have_the_same_files_without_what_systems_leave_the
     for source in (folder, made):
         assert open_files(source, 100).names == ["b/one.jpg", "one.jpg"]
     assert open_files(folder / "one.jpg", 100).names == ["one.jpg"]
+
+
+def test_row_13_a_full_disk_to_unpack_a_video_on_is_named_and_not_taken_for_a_fault_of_the_video(
+    tmp_path, small_disk, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    made = zipped(tmp_path / "campaign.zip", {"film.mp4": bytes(2**25)})
+    full = r"to unpack film\.mp4 \(TMPDIR names another place\): the disk is full"
+    with pytest.raises(UserError, match=full), open_files(made, 2**30).video("film.mp4"):
+        pass
 
 
 def test_names_of_a_zip_however_a_tool_wrote_them_are_those_of_the_folder_and_can_be_read(tmp_path):

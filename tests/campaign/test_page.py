@@ -28,6 +28,32 @@ def test_lists_of_files_are_as_long_as_it_is_said_and_say_what_they_leave_out():
     )
 
 
+def test_pictures_and_videos_have_a_share_of_not_sure_each():
+    pictures = [Ad(f"{n}.jpg", "picture", seen={0: np.eye(8, dtype=int)[7]}, frames=1) for n in range(10)]
+    seen = {0: np.eye(8, dtype=int)[0] * 1000}
+    film = Ad("film.mp4", "video", seen=seen, began=seen, frames=1000)
+    page = re.sub(r"<[^>]+>", "", made([*pictures, film]))
+    assert "100\u00a0%of faces in the pictures not sure" in page and "0\u00a0%of faces in the videos not sure" in page
+    assert "100\u00a0%of faces not sure" in re.sub(r"<[^>]+>", "", made(pictures))
+
+
+def test_faces_of_a_video_that_were_not_read_are_said_to_be_counted_at_each_look():
+    seen = {0: np.eye(8, dtype=int)[0] * 3}
+    picture = Ad("a.jpg", "picture", seen=seen, frames=1, too_small=1, not_read=2)
+    film = Ad("b.mp4", "video", seen=seen, began=seen, frames=40, too_small=1200, not_read=1)
+    page = made([picture, film])
+    for words in (
+        "Not counted: 1 face too small to read.",
+        "Not counted: 1,200 faces over all looks too small to read.",
+        "In pictures 1 face was too small to read; a closer view would show it.",
+        "In crowded pictures 2 faces were left out, the smallest first.",
+        "In videos 1,200 faces over all looks were too small to read; a closer view would show them.",
+        "In crowded videos 1 face over all looks was left out, the smallest first.",
+    ):
+        assert words in page
+    assert "In crowded" not in made([Ad("a.jpg", "picture", seen=seen, frames=1)])
+
+
 def test_what_it_takes_for_a_range_is_said_with_the_numbers_that_decide_it():
     ad = Ad("a.jpg", "picture", frames=1)
     face = {"predicted_emotion_label": LABELS[0], "certain": True}

@@ -415,6 +415,22 @@ def test_every_answer_tells_browsers_what_they_may_not_do_and_how_long_it_holds(
     assert held == ["no-cache"] * 2 + ["no-store"] * 3  # a new version of the page is taken at the next visit
 
 
+def test_a_fault_of_the_service_is_answered_like_all_else_and_raised_to_be_logged(settings, monkeypatch):
+    def fault():
+        raise ZeroDivisionError("secret")
+
+    app = make_app(settings)
+    monkeypatch.setattr(app.state.service, "about", fault)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        answer = client.get("/api/about")
+        assert (answer.status_code, answer.json()["code"], "secret" in answer.text) == (500, "fault", False)
+        assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE
+        assert answer.headers["cache-control"] == "no-store"
+        assert 'emotion_requests_total{route="/api/about",status="500"} 1.0' in client.get("/metrics").text
+    with TestClient(app, base_url="http://localhost") as client, pytest.raises(ZeroDivisionError):
+        client.get("/api/about")
+
+
 def test_a_named_origin_may_send_and_may_not_read_and_no_other_may(settings):
     app = make_app(settings | {"origins": ["https://example.org"]})
     with TestClient(app, base_url="http://localhost") as client:
