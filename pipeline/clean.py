@@ -118,10 +118,8 @@ def judge(
     known.loc[(known.reason == "") & denied, "reason"] = "denied"
     known = known.assign(note="", of="", similarity=0.0, other_label=False)
     _deny_copies(known, allowed, prints, near)
-    for search, spared in ((duplicates, []), (lambda rows: near_duplicates(rows, prints, near), allow)):
-        rows = known.loc[known.reason == "", ["id", "split", "label", "sha256"]]
-        found = search(rows)
-        found.loc[rows.id.isin(list(spared)) & (found.reason != ""), ["reason", "of", "similarity"]] = ["", "", 0.0]
+    for search in (duplicates, lambda rows: near_duplicates(rows, prints, near, allow)):
+        found = search(known.loc[known.reason == "", ["id", "split", "label", "sha256"]])
         fresh = found.index[(found.of != "") & (known.of[found.index] == "")]
         for column in ("reason", "note", "of", "similarity"):
             known.loc[fresh, column] = found.loc[fresh, column]

@@ -5,6 +5,7 @@ from conftest import composed
 from trees import encoded, picture, tree, write, zipped
 
 from pipeline import audit
+from pipeline.images.leaks import leaks
 from pipeline.running.errors import UserError
 
 
@@ -20,6 +21,16 @@ def test_a_source_without_leaks_passes(tmp_path, capsys):
     assert "42 of 44 images kept" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "raw"]
     assert list((tmp_path / "cache/clean").iterdir()) == []
+
+
+def test_a_leak_that_only_the_search_for_duplicates_finds_is_one(tmp_path, monkeypatch, capsys):
+    raw = tree(tmp_path / "raw")
+    write(raw, "valid/sad/x.png", encoded(picture(900), "PNG"))
+    write(raw, "train/fear/y.jpg", encoded(picture(900), quality=40))
+    monkeypatch.setattr(audit, "leaks", lambda *given, search: leaks(*given, search=search).head(0))
+    with pytest.raises(UserError, match=r"1 images of train stand in valid or test too \(0 exactly, 1 nearly\)"):
+        audited(raw, tmp_path / "cache")
+    assert "leak: train/fear/y.jpg shows the same as valid/sad/x.png (near, 0.9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("quality", "kind"), [(None, "1 exactly, 0 nearly"), (40, "0 exactly, 1 nearly")])

@@ -189,7 +189,10 @@ def _pixels_of_webp(data: bytes) -> int:
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit gray, which convert() would saturate at 255
-        high_byte = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
+        levels = np.asarray(image).astype(np.int32)
+        high_byte = (levels >> 8).clip(0, 255).astype(np.uint8)
+        if (transparent := image.info.get("transparency")) is not None:
+            high_byte[levels == transparent] = 255
         return Image.fromarray(high_byte)
     if image.has_transparency_data:
         layer = _in_mode(image, "RGBA")

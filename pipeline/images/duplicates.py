@@ -3,6 +3,8 @@
 Valid and test are what results are measured on, so they never lose an image to a duplicate: train does.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -37,13 +39,14 @@ def duplicates(images: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.DataFrame:
+def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict, allow: Sequence[str] = ()) -> pd.DataFrame:
     """What near duplicates mean for each row of `images` (id ascending, split, label, sha256), as `duplicates` says it.
 
     The reasons are near_duplicate_of_test, near_duplicate_of_valid and near_duplicate_in_train; `similarity` is the
     cosine to `of`. prints: int8 [.., views, 256], an image's at the position that is its index in `images`. near: see
     `near` in conf/clean.yaml. An image of train leaves if it is like one of test, of valid, or like one of train with a
-    lower id that stays: of a chain a-b-c, where a and c differ, a and c stay.
+    lower id that stays: of a chain a-b-c, where a and c differ, a and c stay. allow: ids that stay whatever they are
+    like.
     """
     rank = images.split.map({"test": 0, "valid": 1, "train": 2}).to_numpy()
     unique = ~images.sha256.duplicated().to_numpy()
@@ -61,9 +64,11 @@ def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict) -> pd.
             continue
         of, similarity = max(like, key=lambda pair: (-rank[pair[0]], pair[1], -pair[0]))
         where = f"near_duplicate_{'in' if splits[of] == splits[row] else 'of'}_{splits[of]}"
-        if splits[row] == "train":
+        if splits[row] != "train":
+            rows[row] = ("", where, ids[of], similarity)
+        elif ids[row] not in allow:
             leaves.add(row)
-        rows[row] = (where, "", ids[of], similarity) if row in leaves else ("", where, ids[of], similarity)
+            rows[row] = (where, "", ids[of], similarity)
         if any(labels[one] != labels[row] for one, _ in like):
             other_label[[row, *(one for one, _ in like)]] = True
     nothing = ("", "", "", 0.0)

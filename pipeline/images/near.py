@@ -30,13 +30,14 @@ def near_pairs(
     flips: int,
     bucket: int,
     seed: int,
+    among: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of rows of int8 [N, views, 256] with views of a cosine of at least `similarity`, one mirrored or neither.
 
     The first `held_out` rows, which nothing else may show, are looked up in `tables_held_out` independent tables with
-    all their views, the others in `tables` of those with their first view, each against all views of all rows. The
-    other values: see `near` in conf/clean.yaml. Returns first and second (int64 [P], first < second, each pair once,
-    ascending) and the largest cosine found (float32 [P]).
+    all their views, the others in `tables` of those with their first view, each against all views of all rows from
+    `among` on. The other values: see `near` in conf/clean.yaml. Returns first and second (int64 [P], first < second,
+    each pair once, ascending) and the largest cosine found (float32 [P]).
     """
     rows, views = prints.shape[:2]
     if rows < 2:
@@ -55,7 +56,7 @@ def near_pairs(
         for number in progress(numbers, len(numbers), "search near duplicates", "table"):
             plane = generator.standard_normal((SIZE, bits), np.float32)
             keys = np.concatenate(list(threads.map(lambda part, plane=plane: _keys(_sides(part, plane)), batches)))
-            search = _Table(plane, keys, bucket, flat, norms.clip(1e-6), views)
+            search = _Table(plane, keys, bucket, flat, norms.clip(1e-6), views, among)
             used = [
                 (part, views if part.start < held_out else 1)
                 for part in parts
@@ -71,21 +72,20 @@ def shown_again(prints: np.ndarray, held_out: int, near: dict) -> list[tuple[int
 
     The most alike pair comes first, and of equally alike ones that of the lowest rows. near: the other values.
     """
-    first, second, cosine = near_pairs(prints, held_out, **near | {"tables": 0})
-    across = np.nonzero((first < held_out) & (second >= held_out))[0]
-    across = across[np.argsort(-cosine[across], kind="stable")]
-    return list(zip(first[across].tolist(), second[across].tolist(), cosine[across].tolist(), strict=True))
+    # Among the later rows alone: held-out ones that are all alike would fill the buckets and hide them.
+    first, second, cosine = near_pairs(prints, held_out, **near | {"tables": 0, "among": held_out})
+    order = np.argsort(-cosine, kind="stable")
+    return list(zip(first[order].tolist(), second[order].tolist(), cosine[order].tolist(), strict=True))
 
 
 class _Table:
-    """The views of all rows by their key under `plane`: numbers sorted by key, of each key the lowest first."""
+    """The views of the rows from `among` on by their key under `plane`: sorted by key, of each key the lowest first."""
 
-    def __init__(
-        self, plane: np.ndarray, keys: np.ndarray, bucket: int, flat: np.ndarray, norms: np.ndarray, views: int
-    ) -> None:
+    def __init__(self, plane, keys, bucket: int, flat: np.ndarray, norms: np.ndarray, views: int, among: int) -> None:
         self.plane, self.bucket, self.flat, self.norms, self.views = plane, bucket, flat, norms, views
-        self.order = np.argsort(keys, kind="stable").astype(np.int32)
-        self.keys = keys[self.order]
+        keys = keys[among * views :]
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        self.keys, self.order = keys[order], order + np.int32(among * views)
         # Most keys that are looked up are nobody's. One bit for each says so without a search through the sorted keys.
         self.taken = np.zeros(1 << plane.shape[1] - 3, np.uint8)
         np.bitwise_or.at(self.taken, keys >> 3, np.uint8(1) << (keys & 7).astype(np.uint8))

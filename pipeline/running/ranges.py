@@ -44,6 +44,7 @@ RANGES: dict[str, tuple | set] = {
     "dirt.*": MAYBE_NONE,
     # clean
     "limit": (7, None, "all"),  # one image of each emotion
+    "looks.max_pixels": (1, 178_956_970),  # more are refused by Pillow, as a decompression bomb
     "looks.max_*": COUNT,
     "looks.gray_tolerance": (0, 255),
     "looks.crops": (0.0, 0.45),

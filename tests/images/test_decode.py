@@ -156,6 +156,11 @@ def test_row_6_sixteen_bits_are_scaled_not_saturated(colour, channels):
     assert (found == found[:, :1]).all()
 
 
+def test_what_is_transparent_of_sixteen_bits_is_white_too():
+    image = Image.fromarray(np.array([[1000, 1001, 65535]], np.uint16))
+    assert pixels(encoded(image, "PNG", transparency=1000))[0, :, 0].tolist() == [255, 3, 255]
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_row_7_orientation_is_upright(format, orientation):

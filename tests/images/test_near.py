@@ -51,6 +51,15 @@ def test_changed_pictures_are_found(change):
     assert set(zip(first.tolist(), second.tolist(), strict=True)) == {(row, row + 200) for row in range(200)}
 
 
+def test_what_is_shown_again_is_found_however_many_held_out_rows_are_all_alike():
+    generator = np.random.default_rng(0)
+    one = generator.normal(0, 40, (1, 1, 256))
+    alike = one + generator.normal(0, 1, (310, 1, 256))
+    prints = alike.clip(-127, 127).astype(np.int8)
+    found = near.shown_again(prints, 300, {"similarity": 0.92} | SEARCH)
+    assert {again for _, again, _ in found} == {*range(300, 310)} and {of for of, *_ in found} <= {*range(300)}
+
+
 def test_other_pictures_are_not_found():
     prints = fingerprints(np.stack([small(picture(seed)) for seed in range(1000)]), CROPS)
     assert len(near.near_pairs(prints, 500, 0.92, **SEARCH)[0]) == 0

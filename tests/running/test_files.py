@@ -197,6 +197,12 @@ def test_a_link_to_the_folder_that_a_command_is_given_in_is_refused(tmp_path, mo
         check_place(tmp_path / "link", "run.json")
 
 
+def test_a_folder_that_is_a_disk_of_its_own_is_refused_before_the_work(small_disk):
+    with pytest.raises(UserError, match=r"disk: a disk is mounted there.*; mount the folder around it"):
+        check_place(small_disk, "run.json")
+    check_place(small_disk / "run", "run.json")
+
+
 @pytest.mark.parametrize("path", [".", "..", "folder", "folder/"])
 def test_a_folder_is_no_name_for_a_file(tmp_path, monkeypatch, path):
     (tmp_path / "here/folder").mkdir(parents=True)
