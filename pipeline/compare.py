@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -131,10 +132,15 @@ def entries(table: pd.DataFrame) -> dict[str, str]:
 def by_entry(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """A history with a row per entry and epoch, the mean of the entry's seeds, and what a table has of the entry.
 
-    `best` is the mean of their best accuracies so far; its last is the accuracy that the entry is ranked by.
+    `best` is the mean of the accuracies of their best epochs so far, best as their `monitor` has it; its last is the
+    accuracy that the entry is ranked by.
     """
     of_runs = history.sort_values("epoch")
-    of_runs["best"] = of_runs.groupby("run_id")["val_accuracy"].cummax()
+    runs = of_runs.groupby("run_id")
+    lowest_before = runs["val_loss"].transform(lambda loss: loss.cummin().shift(fill_value=np.inf))
+    at_lowest = of_runs["val_accuracy"].where(of_runs["val_loss"] < lowest_before).groupby(of_runs["run_id"]).ffill()
+    by_loss = of_runs["run_id"].map(entries(table)).map(table.set_index("run_id")["monitor"]) == "val_loss"
+    of_runs["best"] = runs["val_accuracy"].cummax().mask(by_loss, at_lowest)
     of_runs["run_id"] = of_runs["run_id"].map(entries(table))
     means = of_runs.groupby(["run_id", "epoch"], as_index=False).mean(skipna=False)
     return means.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")

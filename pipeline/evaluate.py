@@ -54,6 +54,7 @@ def main(cfg: DictConfig) -> None:
             f"run={run}: MLflow has no run {about['run_id']}, to which its figures belong; use the store that it was "
             "trained with (MLFLOW_TRACKING_URI, paths.tracking), or train it again"
         )
+    logged = store.run(about["run_id"]).data.metrics  # asked before the work: a server that then goes away costs none
     model = models.load(run / "train" / "model.keras")
     splits = {name: arrays.split(name) for name in EVALUATED}
     found: dict[str, np.ndarray] = {}
@@ -91,9 +92,7 @@ def main(cfg: DictConfig) -> None:
         write_json(folder / "metrics.json", figures)
         write_json(folder / MARK, report)
     store.tag(about["run_id"], tested_on)
-    store.log_metrics(
-        about["run_id"], gone(store.run(about["run_id"]).data.metrics, flatten(figures)) | flatten(figures)
-    )
+    store.log_metrics(about["run_id"], gone(logged, flatten(figures)) | flatten(figures))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
     for line in [*(accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:
         log.info("%s: %s", about["run"], line)

@@ -83,9 +83,11 @@ def _row(run: Run) -> dict[str, Any]:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
     choices = {key: value for key, value in params.items() if key != "seed"}
-    # Arrays of other channels have other digests, whatever the images: their number has to do.
+    size = tags.get("image_size", "")  # "" of runs from before it was noted
+    # Arrays of other channels have other digests, whatever the images: their number and size have to do.
     besides = {key: value for key, value in choices.items() if not key.startswith("channels.")}
-    besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]} | {"train_images": tags.get("train_images", "")}
+    besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]}
+    besides |= {"train_images": tags.get("train_images", ""), "image_size": size}
     return {
         "run": run.info.run_name,
         "model": params["model.name"],
@@ -98,8 +100,9 @@ def _row(run: Run) -> dict[str, Any]:
         "epochs": int(params["epochs"]),
         "best_epoch": int(metrics["best_epoch"]),
         "best_val_accuracy": metrics["best_val_accuracy"],
+        "monitor": params.get("monitor", "val_accuracy"),
         "config_hash": tags["config_hash"],
-        "params": params,
+        "params": params | {"image_size": size},
         "valid_images": int(tags["valid_images"]),
         "parameters": int(tags["parameters"]),
         "seed": int(params["seed"]) if "seed" in params else None,  # a published history does not say

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 TIMES = ["epoch_seconds", "epoch_cpu_seconds"]  # of a row of the history: they differ between equal runs
 MARK = "run.json"  # what every train/ has
+OUTAGE = 900  # seconds that a job of a sweep waits for MLflow's server, which was there when the sweep began
 
 
 def main(cfg: DictConfig) -> str | None:
@@ -43,7 +44,8 @@ def main(cfg: DictConfig) -> str | None:
     arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
     require_current(arrays.folder, arrays.made_from, values["data"], Path(cfg.paths.clean))
     arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
-    store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True)
+    wait = OUTAGE if sweep.begun() else 0
+    store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True, wait=wait)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
     place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
@@ -155,7 +157,8 @@ def _earlier_runs(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _images(arrays: Arrays) -> dict[str, Any]:
     train, valid = arrays.split("train"), arrays.split("valid")
-    return {"train_images": len(train.images), "valid_images": len(valid.images), "valid_set": image_set(valid)}
+    counts = {"train_images": len(train.images), "valid_images": len(valid.images)}
+    return counts | {"valid_set": image_set(valid), "image_size": arrays.size}
 
 
 def _epoch_done(model, checkpoints, store, run_id, state: State) -> None:

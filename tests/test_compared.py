@@ -22,6 +22,7 @@ def ranked(*runs: tuple[float, dict[str, str]]) -> pd.DataFrame:
         params |= {"batch_size": "8", "epochs": "1", "seed": "0"} | own
         tags = {"config_hash": f"{number}" * 64, "train_digest": params["channels.name"], "valid_digest": "v"}
         tags |= {"valid_images": "1000", "train_images": "70", "parameters": "1", "command": "c"}
+        tags |= {"image_size": own.get("image_size", "48")}
         data = RunData(
             [Metric("best_val_accuracy", accuracy, 0, 0), Metric("best_epoch", 1, 0, 0)],
             [Param(*item) for item in params.items()],
@@ -70,6 +71,14 @@ def test_a_pair_differs_in_the_channels_alone():
     assert found["rgb_vs_grayscale"].loc[0, "mean"] == pytest.approx(0)
 
 
+def test_runs_on_images_of_another_size_are_no_pair_and_are_told_apart_by_it():
+    small, large = ({"image_size": size} for size in ("48", "64"))
+    table = ranked((0.9, channels("rgb", **small)), (0.6, channels("grayscale", **large)))
+    assert "rgb_vs_grayscale" not in tables(table)
+    table = ranked((0.9, small), (0.6, large))
+    assert table["label"].tolist() == ["m_x_8, image_size=48", "m_x_8, image_size=64"]
+
+
 def test_runs_without_a_partner_are_no_pair():
     runs = ((0.9, channels("rgb", **{RATE: "0.1"})), (0.6, channels("grayscale", **{RATE: "0.01"})))
     assert "rgb_vs_grayscale" not in tables(ranked(*runs))
@@ -103,6 +112,16 @@ def test_of_several_seeds_the_figures_show_the_mean_as_the_ranking_does():
     history.loc[(history["run_id"] == "1") & (history["epoch"] == 2), "spent"] = np.nan
     assert compare.per_run(table, history)["cpu_seconds"].isna().tolist() == [True, False]
     assert lines(figures(table, history)["cost"]) == [pytest.approx([0.5, 0.6])]
+
+
+def test_of_a_run_that_loss_chose_the_accuracy_is_that_of_its_least_loss_so_far():
+    table = ranked((0.5, {"monitor": "val_loss"}))
+    rows = [
+        {"run_id": "0", "epoch": epoch, "val_accuracy": accuracy, "val_loss": loss, "spent": 60.0}
+        for epoch, (accuracy, loss) in enumerate([(0.4, 1.5), (0.5, 1.2), (0.58, 1.9), (0.57, 1.2)], 1)
+    ]
+    means = compare.by_entry(table, pd.DataFrame(rows, columns=["run_id", "epoch", *histories.MEASURES, "spent"]))
+    assert means["best"].tolist() == [0.4, 0.5, 0.5, 0.5]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
 from pipeline.running.errors import UserError
-from pipeline.running.tracking import open_store
+from pipeline.running.tracking import Store, open_store
 
 
 def within(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -197,6 +197,16 @@ def test_a_run_that_mlflow_does_not_have_is_told_before_the_work(trained):
     with pytest.raises(UserError, match=f"run=out: MLflow has no run {run_id}, to which its figures belong"):
         evaluated()
     assert not Path("out/evaluate").exists()
+
+
+def test_row_28_a_server_that_goes_away_while_it_works_is_asked_nothing_afterwards(trained, monkeypatch):
+    def predicted(*given):
+        monkeypatch.setattr(Store, "run", lambda *_: pytest.fail("asked after the work"))
+        return predict(*given)
+
+    predict = evaluate.predict
+    monkeypatch.setattr(evaluate, "predict", predicted)
+    evaluated()
 
 
 def test_a_folder_without_a_run_is_named(project):

@@ -355,3 +355,20 @@ def test_what_a_failed_job_held_is_free_for_the_next(tmp_path, monkeypatch):
     sweep.Overview().on_job_end(config, failed)
     assert held[0]() is None
     assert sweep.failures(sweep.read_log(), failed._return_value) == ["seed=0: ValueError: too large"]
+
+
+def test_a_sweep_of_any_step_names_each_failure_and_refuses_one_output_for_several(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = shell(monkeypatch, capfd, "describe", "-m", "run=one,two")
+    assert code == 1 and "pipeline.describe: sweep: 0 done, 0 running, 2 failed, 0 left" in err
+    assert all(f"failed: run={name}: UserError: {name}" in err for name in ("one", "two"))
+    code, _, err = shell(monkeypatch, capfd, "describe", "-m", "run=one,two", "output=card.md")
+    assert code == 2 and "output=card.md: 2 jobs of the sweep would write it" in err and "failed" not in err
+
+
+def test_a_job_waits_for_a_server_once_another_of_its_sweep_has_ended(monkeypatch, tmp_path):
+    monkeypatch.setenv(sweep.LOG_VARIABLE, str(tmp_path / "log"))
+    lines = [{"jobs": 2, "time": 0}, entry(0, "running", 0)]
+    for states in (lines, [*lines, entry(0, "done", 1), entry(1, "running", 1)]):
+        (tmp_path / "log").write_text("".join(f"{json.dumps(each)}\n" for each in states))
+        assert sweep.begun() is (states is not lines)

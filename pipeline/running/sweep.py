@@ -1,6 +1,6 @@
 """A sweep's overview: what is done, running, failed and left, and each failure at the end; first, its jobs are checked.
 
-A Hydra callback of `python -m pipeline.train -m ...`. Jobs may run in processes of their own, so each appends its line
+A Hydra callback of `python -m pipeline.<step> -m ...`. Jobs may run in processes of their own, so each appends its line
 to one file, whose path travels to them in the environment.
 """
 
@@ -161,6 +161,11 @@ def read_log() -> list[dict[str, Any]]:
     """The entries of this sweep so far; empty when no sweep was started."""
     path = os.environ.get(LOG_VARIABLE)
     return [json.loads(line) for line in Path(path).read_text().splitlines()] if path else []
+
+
+def begun() -> bool:
+    """Whether this is a job of a sweep of which another has ended."""
+    return any(entry["state"] != "running" for entry in read_log()[1:])
 
 
 def forget_log() -> None:

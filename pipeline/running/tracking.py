@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -39,6 +39,8 @@ BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 # What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
 # four minutes and more; here what could not be sent is kept, and sent later.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the second in seconds
+
+PAUSE = 15  # seconds between two tries to reach a server that is waited for
 
 
 class Store:
@@ -181,14 +183,14 @@ class Store:
                 return runs
 
 
-def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
+def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 0) -> Store:
     """The experiment `experiment` in the store `folder`/mlflow.db; with `create` both are made when absent.
 
     Without it an absent experiment is a UserError that names those there are. The environment variable
     MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised between processes: MLflow's
     migrations fail when several start on an empty database. What earlier runs could not tell the server is sent first,
     so that a training which FINISHED without it is found to have done so. Raises UserError, before any work is done,
-    when the database is corrupt or cannot be written, and when the server does not answer.
+    when the database is corrupt or cannot be written, and when the server does not answer for `wait` seconds.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -206,12 +208,26 @@ def open_store(folder: str | Path, experiment: str, create: bool) -> Store:
             return Store(client, _experiment(client, experiment, create, artifacts), lock)
     for variable, value in PATIENCE.items():
         os.environ.setdefault(variable, value)
-    with locked(lock), _answering(address(server)):
-        client = MlflowClient(tracking_uri=server)
-        experiment_id = _experiment(client, experiment, create, None)
+    client = MlflowClient(tracking_uri=server)
+    with locked(lock):
+        experiment_id = _once_it_answers(address(server), wait, lambda: _experiment(client, experiment, create, None))
     unsent = Unsent(folder / "unsent", client, address(server))
     unsent.send_all()
     return Store(client, experiment_id, lock, unsent)
+
+
+def _once_it_answers(server: str, wait: float, ask: Callable[[], str]) -> str:
+    """What `ask` gives; while the server does not answer it is asked again, for so many seconds."""
+    until = time.monotonic() + wait
+    while True:
+        try:
+            with _answering(server):
+                return ask()
+        except UserError as error:
+            if not isinstance(error.__cause__, MlflowException) or time.monotonic() >= until:
+                raise
+            log.warning("%s; trying again in %g s, for %.0f s more", error, PAUSE, until - time.monotonic())
+            time.sleep(PAUSE)
 
 
 def _experiment(client: MlflowClient, name: str, create: bool, location: str | None) -> str:

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from pipeline import promote, train
 from pipeline.learning.checkpoint import Checkpoints
 from pipeline.reporting import histories
-from pipeline.running import unsent
+from pipeline.running import tracking, unsent
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import PATIENCE, Store, open_store, running
 
@@ -199,6 +199,14 @@ def test_row_28_a_server_away_at_the_start_is_refused_before_any_work(project, l
         run()
     assert time.monotonic() - started < 60
     assert not Path("out").exists() and not Path("checkpoints").exists()
+
+
+def test_row_28_a_job_of_a_sweep_waits_for_a_server_that_was_there_before(line, monkeypatch, caplog):
+    line.cut()
+    monkeypatch.setattr(tracking, "PAUSE", 0.2)
+    threading.Timer(0.5, line.mend).start()
+    store = open_store("mlruns", "sample", create=True, wait=train.OUTAGE)
+    assert store.finished({}) == [] and "; trying again in 0.2 s, for 900 s more" in caplog.text
 
 
 def test_a_server_that_goes_away_while_it_is_asked_is_one_line(line):
