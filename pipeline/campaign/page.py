@@ -62,10 +62,10 @@ def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, A
     ]
     # by kind, as the mixes: a video, whose faces count at each look, would outweigh any number of pictures
     for each in groups:
-        found.append((each["best"]["name"].capitalize() if each["best"] else "–", f"leads in the {each['kind']}s"))
-    for each in groups:
-        within = f" in the {each['kind']}s" if len(groups) > 1 else ""
-        found.append((f"{100 * each['mix'][-1]['share']:.0f}\u00a0%", f"of faces{within} not sure"))
+        leads = each["best"]["name"].capitalize() if each["best"] else "–"
+        found.append(
+            (leads, f"leads in the {each['kind']}s; {100 * each['mix'][-1]['share']:.0f}\u00a0% of faces not sure")
+        )
     return found
 
 
