@@ -9,7 +9,6 @@ nothing.
 """
 
 import logging
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -99,8 +98,8 @@ def reigning(store: tracking.Store, name: str) -> ModelVersion | None:
 def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, confidence: float) -> dict[str, float]:
     """How much more of the images of valid `best` gets right than the champion: `mean`, `low` and `high`, and `images`.
 
-    Student's t over images for the mean of their differences, -1, 0 or 1; McNemar's test is of the same question.
-    UserError when the champion did not predict the same images.
+    McNemar's test, by which the ranking tells them apart, is of the same question. UserError when the champion did not
+    predict the same images.
     """
     which = f"version {champion.version} of {champion.name}, the champion"
     otherwise = "replace=true makes the best run champion without comparing them"
@@ -113,9 +112,7 @@ def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, 
     if reigns["valid_digest"] != best["valid_digest"]:
         raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")
     right = [_right(store, row) for row in (best, reigns)]
-    figures = compare.paired_difference(*(each.to_numpy() for each in right), confidence)
-    if math.isnan(figures["low"]):  # no two images differ in what they say
-        figures |= {"low": figures["mean"], "high": figures["mean"]}
+    figures = compare.paired_accuracies(*(each.to_numpy() for each in right), confidence)
     return figures | {"images": len(right[0])}
 
 

@@ -38,6 +38,26 @@ def test_holm_agrees_with_the_steps_done_by_hand():
     assert compare.holm([]).tolist() == []
 
 
+@pytest.mark.parametrize("images", [200, 2052])
+def test_an_interval_of_two_accuracies_holds_zero_where_mcnemar_cannot_tell_them_apart(images):
+    for more in range(12):
+        for fewer in range(more + 1):
+            first, second = np.zeros((2, images), bool)
+            first[:more], second[more : more + fewer] = True, True
+            found = compare.paired_accuracies(first, second, 0.95)
+            assert found["mean"] == pytest.approx((more - fewer) / images)
+            assert (found["low"] > 0) == (compare.mcnemar(first, second) < 0.05), (more, fewer)
+
+
+def test_the_interval_of_two_accuracies_covers_as_often_as_it_says():
+    generator, covered = np.random.default_rng(0), []
+    for _ in range(2000):
+        cell = generator.choice(4, 500, p=[0.6, 0.03, 0.02, 0.35])  # both, the first, the second, neither
+        found = compare.paired_accuracies(cell <= 1, (cell == 0) | (cell == 2), 0.95)
+        covered.append(found["low"] <= 0.01 <= found["high"])
+    assert 0.94 <= np.mean(covered) <= 0.97
+
+
 def test_paired_difference_agrees_with_scipy():
     first, second = np.array([0.5, 0.6, 0.55, 0.7]), np.array([0.45, 0.61, 0.5, 0.6])
     found = compare.paired_difference(first, second, 0.9)
