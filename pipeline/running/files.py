@@ -122,7 +122,7 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
     if place in (Path.cwd(), *Path.cwd().parents):
         raise UserError(f"{path}: the folder that this command is given in, or one around it; name another one")
     if os.path.ismount(place):
-        raise UserError(f"{path}: a disk is mounted there, and it is replaced as a whole; mount the folder around it")
+        raise UserError(f"{path}: a disk is mounted there, and folders are replaced whole; mount the folder around it")
     with _named_place_errors(path):
         if place.is_file() or (place.is_dir() and not (place / mark).exists() and not _empty(place)):
             raise UserError(f"{path}: holds something else than this writes (no {mark}); empty it or name another")
