@@ -136,12 +136,11 @@ def by_entry(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     accuracy that the entry is ranked by.
     """
     of_runs = history.sort_values("epoch")
-    runs = of_runs.groupby("run_id")
-    lowest_before = runs["val_loss"].transform(lambda loss: loss.cummin().shift(fill_value=np.inf))
-    at_lowest = of_runs["val_accuracy"].where(of_runs["val_loss"] < lowest_before).groupby(of_runs["run_id"]).ffill()
-    by_loss = of_runs["run_id"].map(entries(table)).map(table.set_index("run_id")["monitor"]) == "val_loss"
-    of_runs["best"] = runs["val_accuracy"].cummax().mask(by_loss, at_lowest)
-    of_runs["run_id"] = of_runs["run_id"].map(entries(table))
+    run, of_runs["run_id"] = of_runs["run_id"], of_runs["run_id"].map(entries(table))
+    by_loss = of_runs["run_id"].map(table.set_index("run_id")["monitor"]) == "val_loss"
+    watched = of_runs["val_accuracy"].mask(by_loss, -of_runs["val_loss"])
+    before = watched.groupby(run).transform(lambda values: values.cummax().shift(fill_value=-np.inf))
+    of_runs["best"] = of_runs["val_accuracy"].where(watched > before).groupby(run).ffill()
     means = of_runs.groupby(["run_id", "epoch"], as_index=False).mean(skipna=False)
     return means.merge(table[["run_id", "model", "optimizer", "channels", "batch_size"]], on="run_id")
 

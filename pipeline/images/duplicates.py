@@ -57,7 +57,7 @@ def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict, allow:
     for one, other, similarity in zip(order[first].tolist(), order[second].tolist(), cosine.tolist(), strict=True):
         partners.setdefault(other, []).append((one, similarity))
     ids, splits, labels = images.id.tolist(), images.split.tolist(), images.label.tolist()
-    leaves, other_label, rows = set(), np.zeros(len(images), bool), {}
+    stays, leaves, other_label, rows = set(allow), set(), np.zeros(len(images), bool), {}
     for row in [row for row in order.tolist() if row in partners]:
         like = [(other, similarity) for other, similarity in partners[row] if other not in leaves]
         if not like:
@@ -66,7 +66,7 @@ def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict, allow:
         where = f"near_duplicate_{'in' if splits[of] == splits[row] else 'of'}_{splits[of]}"
         if splits[row] != "train":
             rows[row] = ("", where, ids[of], similarity)
-        elif ids[row] not in allow:
+        elif ids[row] not in stays:
             leaves.add(row)
             rows[row] = (where, "", ids[of], similarity)
         if any(labels[one] != labels[row] for one, _ in like):
