@@ -64,8 +64,9 @@ def compared(
 ) -> dict[str, pd.DataFrame]:
     """Tables by name: extremes, per_run, main_effects, and rgb_vs_grayscale where both were run.
 
-    Values outside `choices` (a learning rate, say) are no part of main_effects but scatter, which widens its intervals.
-    `table` is a ranking, `history` has a row per run and epoch.
+    Values outside `choices` (a learning rate, say) are no part of main_effects but scatter, which widens its intervals;
+    where they go along with a choice they are taken for its effect. `table` is a ranking, `history` has a row per run
+    and epoch.
     """
     tables = {
         "per_run": per_run(table, history),
@@ -74,7 +75,7 @@ def compared(
         ),
     }
     tables["extremes"] = extremes(tables["per_run"])
-    same = [*(choice for choice in choices if choice != "channels"), "data", "epochs"]
+    same = [choice for choice in CHOICES if choice != "channels" and choice in {*choices, "data", "epochs"}]
     pairs = compare.pairs(table, "channels", "rgb", "grayscale", [*same, "besides_channels"])
     if len(pairs):
         accuracy = (pairs[f"best_val_accuracy_{channels}"] for channels in ("rgb", "grayscale"))
@@ -170,7 +171,7 @@ def extremes(best: pd.DataFrame) -> pd.DataFrame:
 def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.DataFrame], cfg: DictConfig):
     """Yield name and Figure, one at a time: a hundred at once would fill the memory."""
     means = by_entry(table, history)
-    yield "top_and_bottom", curves.top_and_bottom(table, cfg.top, cfg.bottom)
+    yield "top_and_bottom", curves.top_and_bottom(table, cfg.top, cfg.bottom, cfg.confidence)
     yield "histogram", curves.histogram(table["best_val_accuracy"], cfg.bins)
     if len(means):
         yield "heatmap", curves.heatmap(means, table)

@@ -42,10 +42,8 @@ def read(run: Path, clean: Path) -> dict[str, Any]:
     report = read_json(run / "evaluate" / "report.json", again)
     if report["run_id"] != about["run_id"]:
         raise UserError(f"{run}: its evaluation is of another training than it holds now; {again}")
-    if "ece_by_chance" not in report["test"].get("calibration", {}):
-        raise UserError(
-            f"{run}: its evaluation is an older one and lacks what the card says of its calibration; {again}"
-        )
+    if not any("recall_interval" in row for row in report["test"]["per_class"].values()):
+        raise UserError(f"{run}: its evaluation is an older one and lacks figures that the card tells; {again}")
     kept = cleaning(clean, about["data"], about.get("made_from"))
     return {"about": about, "recipe": recipe(config), "config": config, "report": report, "kept": kept} | {
         "labels": LABELS,

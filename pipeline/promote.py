@@ -4,8 +4,8 @@ The champion is the version of a registered MLflow model that bears the alias `c
 evaluated run with the highest accuracy on valid, of those that were validated on the same images as the newest one. It
 is promoted when there is no champion yet, unless runs on other images were left out; or when the interval of their
 difference, paired over the images of valid, begins at -margin or above: a tie leaves the champion where it is. The best
-was picked for being highest, so its lead is a little too large. Test plays no part. The same command again changes
-nothing.
+was picked for being highest: the interval is the wider the more runs stood (Bonferroni). Test plays no part. The same
+command again changes nothing.
 """
 
 import logging
@@ -51,15 +51,16 @@ def main(cfg: DictConfig) -> None:
         files = {file.path for file in store.client.list_artifacts(best["run_id"], "train")}
     if MODEL not in files:
         raise UserError(f"{title(best)}: is the best on valid, but its {MODEL} is gone from MLflow; train it again")
-    print(f"The best of {best['candidates']} evaluated runs: {title(best)}, {best['accuracy']:.2%} on valid.")
+    print(f"The best of {len(best['stood'])} evaluated runs: {title(best)}, {best['accuracy']:.2%} on valid.")
     if best["left_out"]:
         print(f"{best['left_out']} evaluated runs were validated on other images and did not stand.")
     if champion and champion.run_id == best["run_id"]:
         print(f"It is the champion of {name} already, version {champion.version}. Nothing changed.")
         return
     if champion and not cfg.replace:
-        difference = paired(store, best, champion, cfg.confidence)
-        print(verdict(difference, cfg.margin, cfg.confidence))
+        challengers = len(set(best["stood"]) - {champion.run_id})
+        difference = paired(store, best, champion, 1 - (1 - cfg.confidence) / challengers)
+        print(verdict(difference, cfg.margin, cfg.confidence, challengers))
         if difference["low"] < -cfg.margin:
             print(f"Version {champion.version} stays the champion of {name}.")
             return
@@ -72,7 +73,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def best_run(runs: Sequence[Run], champion: str) -> dict[str, Any] | None:
-    """The run with the highest accuracy on valid, as `rank.row` shows it, with `accuracy` and how many `candidates`.
+    """The run with the highest accuracy on valid, as `rank.row` shows it, with `accuracy` and the ids that `stood`.
 
     `runs` are FINISHED ones, newest first; those not evaluated, set apart, or validated on other images than the newest
     evaluated one do not stand, and `left_out` counts the last of these. Of equals the one with the id `champion` wins,
@@ -84,7 +85,7 @@ def best_run(runs: Sequence[Run], champion: str) -> dict[str, Any] | None:
     if not stands:
         return None
     best = max(stands, key=lambda row: (row["accuracy"], row["run_id"] == champion, row["ended"]))
-    return best | {"candidates": len(stands), "left_out": len(rows) - len(stands)}
+    return best | {"stood": [row["run_id"] for row in stands], "left_out": len(rows) - len(stands)}
 
 
 def reigning(store: tracking.Store, name: str) -> ModelVersion | None:
@@ -123,14 +124,15 @@ def _right(store: tracking.Store, row: dict[str, Any]) -> pd.Series:
     return right
 
 
-def verdict(difference: dict[str, float], margin: float, confidence: float) -> str:
+def verdict(difference: dict[str, float], margin: float, confidence: float, challengers: int) -> str:
     """One line: the difference to the champion in points, its interval, and what follows from it."""
     mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
     by = f" by more than {100 * margin:g} points" if margin else ""
     meaning = f"it may be worse{by}" if low < -100 * margin else f"it is not worse{by}"
+    widened = f", widened because it is the best of {challengers} that are not the champion" if challengers > 1 else ""
     return (
         f"Against the champion: {mean:+.2f} points, {100 * confidence:g}% interval {low:+.2f} to {high:+.2f} "
-        f"(paired over the same {difference['images']:,} images of valid): {meaning}."
+        f"(paired over the same {difference['images']:,} images of valid{widened}): {meaning}."
     )
 
 

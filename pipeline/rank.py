@@ -198,8 +198,8 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
     """A ranking with the interval of every accuracy (`low`, `high`) and whether it can be told from the best.
 
     `correct` gives for a run id which images of valid, by id, it got right, or None. `tied_with_best` is true when the
-    p-value, adjusted for comparing with everyone at once, is at least 1 - confidence; `compared_by` names the test. The
-    best was picked for being highest, so even a difference that passes is a little too large.
+    p-value, adjusted as if every pair of entries had been compared, is at least 1 - confidence; `compared_by` names the
+    test. The best was picked for being highest, so even a difference that passes is a little too large.
     """
     (best, *others) = (entry for _, entry in table.iterrows())
     best_right = _shares(best, correct)
@@ -208,7 +208,7 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
         _test(best, best_right, other, None if best_right is None else _shares(other, correct)) for other in others
     ]
     low, high = intervals.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
-    p_values = [1.0, *compare.holm([p_value for p_value, _ in tests])]
+    p_values = [1.0, *compare.against_best([p_value for p_value, _ in tests])]
     added = {
         "low": low,
         "high": high,
@@ -243,7 +243,9 @@ def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[f
         )
     if best["seeds"] == other["seeds"] == 1:
         return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
-    return compare.paired_over_images(best_right.to_numpy(), other_right.to_numpy()), "paired t over images"
+    seeds = [(entry["sd"], entry["seeds"]) for entry in (best, other) if entry["seeds"] > 1]
+    p_value = compare.paired_over_images_and_seeds(best_right.to_numpy(), other_right.to_numpy(), seeds)
+    return p_value, "paired t over images and seeds"
 
 
 def statistics(table: pd.DataFrame) -> dict[str, Any]:

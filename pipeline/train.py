@@ -82,7 +82,7 @@ def main(cfg: DictConfig) -> str | None:
             fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id))
             figures = summary(state, values["monitor"])
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
-            about["made_from"] = arrays.made_from
+            about |= {"made_from": arrays.made_from, "train_images": len(arrays.split("train").images)}
             with whole_folder(output / "train", MARK) as folder:
                 bare = models.build(values["model"], arrays.size, arrays.channels)
                 bare.set_weights(state.best)

@@ -10,7 +10,7 @@ from pipeline import compare, rank
 from pipeline.reporting import histories
 from pipeline.running import tracking
 
-CHOICES = ["model", "optimizer", "channels", "batch_size", "augment", "balance"]
+CHOICES = list(composed("compare").choices)
 RATE = "optimizer.build.learning_rate"
 
 
@@ -69,6 +69,17 @@ def test_a_pair_differs_in_the_channels_alone():
     assert differences.tolist() == pytest.approx([0.3, -0.3])
     assert pairs["label_rgb"].tolist() == ["m_rgb_8-00000000", "m_rgb_8-11111111"]
     assert found["rgb_vs_grayscale"].loc[0, "mean"] == pytest.approx(0)
+
+
+def test_an_optimizer_that_was_given_more_epochs_is_not_said_to_be_the_better_one():
+    runs = []
+    for optimizer, epochs, more in (("adam", "4", 0), ("sgd", "50", 0.15)):
+        for number, model in enumerate("abc"):
+            own = {"optimizer.name": optimizer, "epochs": epochs, "model.name": model}
+            runs.append((0.5 + more + 0.01 * number + 0.001 * len(runs) % 0.003, own))
+    found = tables(ranked(*runs))["main_effects"].set_index(["choice", "value"])
+    assert found.loc["epochs"].index.tolist() == [4, 50]
+    assert found["p_value"].isna().all()
 
 
 def test_runs_on_images_of_another_size_are_no_pair_and_are_told_apart_by_it():

@@ -219,5 +219,5 @@ def test_wrong_6_seeds_of_one_point_are_one_entry_ranked_by_its_mean(store):
     assert (lucky["seeds"], lucky["best_val_accuracy"], lucky["spread"]) == pytest.approx((3, 0.6, 0.6))
     assert lucky["sd"] == pytest.approx(0.3)
     assert len(lucky["run_ids"].split()) == 3
-    assert lucky["compared_by"] == "paired t over images"
+    assert lucky["compared_by"] == "paired t over images and seeds"
     assert pd.isna(table.loc["steady", "spread"])

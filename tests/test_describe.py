@@ -57,13 +57,13 @@ def run(tmp_path, monkeypatch):
     cfg = composed("train", "model=compact", "optimizer=adam", "data=real_faces", "epochs=23", "seed=37")
     OmegaConf.save(OmegaConf.create(identity(cfg)), folder / "train/config.yaml")
     about = {"run": "compact_adam_rgb_32", "data": "real_faces", "run_id": "f00d" * 8, "command": COMMAND}
-    about |= {"made_from": "feed" * 16}
+    about |= {"made_from": "feed" * 16, "train_images": 8011}
     about |= {"best_epoch": 19, "config_hash": "c0ffee" * 10, "train_digest": "beef" * 16, "valid_digest": "cafe" * 16}
     (folder / "train/run.json").write_text(json.dumps(about))
     (folder / "evaluate/report.json").write_text(json.dumps(report(700, 0, 0.8)))
     counts = {"train": (9001, 8765), "valid": (713, 700), "test": (714, 699)}
     (tmp_path / "data/clean").mkdir(parents=True)
-    summary = {"name": "real_faces", "source": "/home/somebody/faces.zip", "digest": "feed" * 16}
+    summary = {"name": "real_faces", "source": "/home/somebody/faces.zip", "digest": "feed" * 16, "limit": "all"}
     summary["splits"] = {split: dict(zip(("images", "kept"), counts[split], strict=True)) for split in SPLITS}
     (tmp_path / "data/clean/summary.json").write_text(json.dumps(summary))
     return folder
@@ -125,8 +125,10 @@ def test_the_figures_stand_where_they_belong(run):
     assert f"| test | 699 | {100 * test['scores']['accuracy']:.1f} % | {low} to {high} % |" in text
     assert f"(90 % interval: {low} to {high} %)" in text
     fear = test["per_class"]["fear"]
-    row = f"| fear | {fear['support']:.0f} | {fear['precision']:.2f} | {fear['recall']:.2f} | {fear['f1-score']:.2f} |"
-    assert row in text
+    row = f"| fear | {fear['support']:.0f} | {fear['precision']:.2f} | {fear['recall']:.2f} |"
+    low, high = fear["recall_interval"]
+    assert low < fear["recall"] < high
+    assert f"{row} {low:.2f} to {high:.2f} | {fear['f1-score']:.2f} |" in text
     dark = test["slices"]["dark"]
     assert f"| dark | {dark['images']} | {100 * dark['scores']['accuracy']:.1f} % |" in text
     assert re.search(r"\| dark \|.*\| – \| not known \|\n", text)  # it has one emotion
@@ -151,7 +153,7 @@ def test_an_expression_without_pictures_has_no_figures(run):
     found = json.loads(file.read_text())
     found["test"]["per_class"]["disgust"] = {"precision": 0.0, "recall": 0.0, "f1-score": 0.0, "support": 0.0}
     file.write_text(json.dumps(found))
-    assert "\n| disgust | 0 | – | – | – |\n| fear |" in card(run)
+    assert "\n| disgust | 0 | – | – | – | – |\n| fear |" in card(run)
 
 
 def test_it_says_what_it_is_for_and_what_the_law_is(run):
@@ -176,6 +178,18 @@ def test_cleaning_of_other_images_is_not_told(run):
     shutil.rmtree(summary.parent)
     text = card(run)
     assert "What cleaning set aside is not told here" in text and "8,765" not in text
+
+
+def test_it_says_on_how_many_images_it_was_trained_and_of_how_many_cleaning_chose(run):
+    assert "It was trained on 8,011 images.\n" in card(run)
+    summary = run.parents[1] / "data/clean/summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"limit": 9002}))
+    config = OmegaConf.load(run / "train/config.yaml")
+    config.balance.per_class = 1234
+    OmegaConf.save(config, run / "train/config.yaml")
+    text = card(run)
+    assert "Only a part of the images was taken, at most 9,002 of each split (`limit`). Set aside" in text
+    assert "trained on 8,011 images, those kept and others generated from them (`pipeline.balance`)." in text
 
 
 def test_a_promise_that_is_never_kept_is_told(run):
@@ -206,7 +220,13 @@ def test_a_run_that_is_not_evaluated_as_it_stands_is_refused(run):
     edit(run, lambda found: found.update(run_id="another"))
     with pytest.raises(UserError, match=r"evaluation is of another training .*run: python -m pipeline\.evaluate run="):
         card(run)
-    edit(run, lambda found: (found.update(run_id="f00d" * 8), found["test"]["calibration"].pop("ece_by_chance")))
+    edit(
+        run,
+        lambda found: (
+            found.update(run_id="f00d" * 8),
+            [row.pop("recall_interval") for row in found["test"]["per_class"].values()],
+        ),
+    )
     with pytest.raises(UserError, match="an older one"):
         card(run)
     (run / "evaluate/report.json").unlink()

@@ -132,6 +132,22 @@ def test_a_tie_leaves_the_champion_and_a_margin_decides_otherwise(store, tmp_pat
     assert champion(store) == (2, new)  # and no third version of the same run
 
 
+def test_the_best_of_many_needs_a_longer_lead_than_one_alone(store, tmp_path, capsys):
+    old = trained(store, tmp_path, "old", 200)
+    promoted(store, capsys)
+    new = trained(store, tmp_path, "new", 216, first=12)  # 28 gained and 12 lost
+    others = [trained(store, tmp_path, f"other {number}", 190) for number in range(5)]
+    said = promoted(store, capsys)
+    assert "+4.00 points, 95% interval -0.19 to +8.15" in said, said
+    assert "widened because it is the best of 6 that are not the champion): it may be worse." in said
+    assert champion(store) == (1, old)
+    for other in others:
+        store.client.delete_run(other)
+    said = promoted(store, capsys)
+    assert "widened" not in said and "it is not worse." in said
+    assert champion(store) == (2, new)
+
+
 def test_an_equal_run_does_not_replace_the_champion(store, tmp_path, capsys):
     old = trained(store, tmp_path, "old", 200)
     promoted(store, capsys)

@@ -196,7 +196,7 @@ def test_the_page_shows_the_best_runs_evaluation_and_worst_faces(page):
 
 
 def test_the_page_says_in_plain_words_what_it_does_not_show(page):
-    for expected in ("not a felt emotion", "Article 5(1)(f)", "Article 50(3)", "does not cover another seed"):
+    for expected in ("not a felt emotion", "Article 5(1)(f)", "Article 50(3)", "not another seed; those of choices"):
         assert expected in page
 
 

@@ -29,27 +29,40 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 def paired_accuracies(first: np.ndarray, second: np.ndarray, confidence: float) -> dict[str, float]:
     """How much more often one model is right than another: `mean`, and the interval `low` to `high`, of -1..1.
 
-    bool [N] each says which of the same N images they got right. Wald's interval once half an image is added to each
-    of the four cases (Agresti & Min 2005, Statistics in Medicine 24:729): without that it is too narrow where the two
-    answer few images differently, and would call a difference established that McNemar's test does not.
+    bool [N] each says which of the same N images they got right.
     """
-    only_first, only_second = (first & ~second).sum() + 0.5, (~first & second).sum() + 0.5
-    images = len(first) + 2
-    middle = (only_first - only_second) / images
-    error = np.sqrt((only_first + only_second) / images - middle**2) / np.sqrt(images)
+    middle, error = _over_images(first, second)
     half = stats.norm.ppf((1 + confidence) / 2) * error
     mean = float(first.mean() - second.mean())
     return {"mean": mean, "low": float(middle - half), "high": float(middle + half)}
 
 
-def paired_over_images(first: np.ndarray, second: np.ndarray) -> float:
-    """p-value that two entries of several seeds are equally often right, as shares of seeds [N] for the same N images.
+def _over_images(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """The difference of two accuracies and its standard error over images, of shares of right answers [N] in 0..1.
 
-    Student's paired t over images; for one seed each it is McNemar's test without its exactness.
+    Wald's, once half an image is added to each of the four cases (Agresti & Min 2005, Statistics in Medicine 24:729):
+    without that the error is too small where the two answer few images differently, and would call a difference
+    established that McNemar's test does not.
     """
-    if np.allclose(first, second):
-        return 1.0
-    return float(stats.ttest_rel(first, second).pvalue)
+    difference = first.astype(float) - second.astype(float)
+    images = len(difference) + 2
+    middle = difference.sum() / images
+    return middle, np.sqrt(((difference**2).sum() + 1) / images - middle**2) / np.sqrt(images)
+
+
+def paired_over_images_and_seeds(first: np.ndarray, second: np.ndarray, seeds: Sequence[tuple[float, int]]) -> float:
+    """p-value that two entries are equally often right on images, and with seeds, of which these are a sample.
+
+    `first` and `second` are shares of each one's seeds, [N] in 0..1, that got the same N images right; `seeds` has the
+    standard deviation of the accuracy over seeds, and their number, of each entry that has several: of one seed it is
+    not known how it would scatter. Student's t of the difference, whose variance is that over images and those over
+    seeds added up, with Welch and Satterthwaite's degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2:110).
+    """
+    middle, error = _over_images(first, second)
+    variances = np.array([error**2, *(deviation**2 / count for deviation, count in seeds)])
+    freedoms = np.array([len(first) + 1, *(count - 1 for _, count in seeds)])
+    freedom = variances.sum() ** 2 / (variances**2 / freedoms).sum()
+    return float(2 * stats.t.sf(abs(middle) / np.sqrt(variances.sum()), freedom))
 
 
 def two_proportions(first: float, second: float, images_first: int, images_second: int) -> float:
@@ -70,6 +83,16 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
     return adjusted
+
+
+def against_best(p_values: Sequence[float]) -> np.ndarray:
+    """p-values of the best of some entries against each other one, adjusted as if all pairs of them had been asked.
+
+    Which one is the best, and so which pairs are looked at, was decided by the same images: Holm over the others alone
+    calls one of 24 equally good entries lower in a quarter of such rankings, this in under 5 %.
+    """
+    entries = len(p_values) + 1
+    return np.minimum(holm(p_values) * entries / 2, 1)
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float) -> dict[str, float]:
@@ -101,7 +124,8 @@ def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, conf
     high, p_value. The interval is Student's t from the scatter that the choices leave unexplained, so interactions
     widen it, and is for one value alone; the p-value of the same t is adjusted for asking about all of them (Holm).
     Both are NaN when the grid cannot separate two choices, and then `effect` is of plain means; when it leaves no run
-    over to judge the scatter by; and when nothing scatters, as where all runs collapsed to one answer.
+    over to judge the scatter by; and when nothing scatters, as where all runs collapsed to one answer. Of a choice with
+    two values both effects are one question, told from two sides.
     """
     choices = [choice for choice in choices if table[choice].nunique() > 1]
     coded = {choice: _deviations(table[choice]) for choice in choices}
@@ -132,7 +156,10 @@ def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, conf
     effect, error = found["effect"].to_numpy(float), found.pop("error").to_numpy(float)
     half = stats.t.ppf((1 + confidence) / 2, freedom) * error
     p_values = 2 * stats.t.sf(np.abs(effect) / error, freedom)
-    return found.assign(low=effect - half, high=effect + half, p_value=holm(p_values))
+    other_side = found.duplicated("choice") & (found.groupby("choice")["value"].transform("size") == 2)
+    adjusted = pd.Series(np.nan, found.index)
+    adjusted[~other_side] = holm(p_values[~other_side])
+    return found.assign(low=effect - half, high=effect + half, p_value=adjusted.ffill())
 
 
 def _deviations(column: pd.Series) -> tuple[list, np.ndarray]:
@@ -152,6 +179,9 @@ def pairs(table: pd.DataFrame, choice: str, first: object, second: object, same:
 
 
 def fullest_bin(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Counts, edges and the number of the first fullest bin of a histogram."""
-    counts, edges = np.histogram(values, bins)
+    """Counts, edges and the number of the first fullest bin of a histogram of shares; the edges are in 0..1 as well."""
+    low, high = values.min(), values.max()
+    if low == high:
+        low, high = max(low - 0.05, 0), min(high + 0.05, 1)
+    counts, edges = np.histogram(values, bins, (low, high))
     return counts, edges, int(counts.argmax())

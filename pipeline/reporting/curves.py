@@ -1,6 +1,6 @@
 """Figures over many runs: bars, curves, histogram, heatmap, boxes, effects. Each takes tables and returns a Figure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,8 @@ INK, ACCENT, QUIET = "#1f4e79", "#c1440e", "#9aa5b1"  # told apart also by those
 TALLEST = 24  # inches
 
 
-def top_and_bottom(table: pd.DataFrame, top: int, bottom: int) -> Figure:
-    """The first and last entries of a ranking as points with their intervals; columns low and high are needed."""
+def top_and_bottom(table: pd.DataFrame, top: int, bottom: int, confidence: float) -> Figure:
+    """The first and last entries of a ranking as bars with their intervals, columns low and high, of `confidence`."""
     some = pd.concat([table.head(top), table.iloc[top:].tail(bottom)])
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(some)), layout="constrained")
     axes = figure.subplots()
@@ -30,7 +30,9 @@ def top_and_bottom(table: pd.DataFrame, top: int, bottom: int) -> Figure:
         axes.text(high + 0.005, y, f"{value:.4f}", va="center", fontsize=9)
     axes.set_yticks(place, [f"{row.rank}  {row.label}" for row in some.itertuples()])
     axes.invert_yaxis()
-    axes.set(xlim=(0, some["high"].max() * 1.12), xlabel="best accuracy on valid, with its interval")
+    axes.set(
+        xlim=(0, some["high"].max() * 1.12), xlabel=f"best accuracy on valid, with its {100 * confidence:g} % interval"
+    )
     last = f" and bottom {len(some) - top}" if len(some) > top else ""
     whole = len(some) == len(table)
     axes.set_title(f"All {len(table)} entries" if whole and not last else f"Top {top}{last} of {len(table)} entries")
@@ -45,7 +47,7 @@ def learning_grids(history: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
     figure.
     """
     sizes = sorted(history["batch_size"].unique())
-    colours = dict(zip(sizes, seaborn.color_palette("colorblind", len(sizes)), strict=True))
+    colours = _colours(sizes)
     limits = {
         "val_accuracy": _limits(history["val_accuracy"], history["val_accuracy"].max()),
         # One diverged epoch must not flatten every curve; twice the loss of guessing says enough.
@@ -119,7 +121,7 @@ def cost(history: pd.DataFrame) -> Figure:
     `history` has a row per entry and epoch: its model, `best` and `spent`, in seconds summed over cores.
     """
     models = sorted(history["model"].unique())
-    colours = dict(zip(models, seaborn.color_palette("colorblind", len(models)), strict=True))
+    colours = _colours(models)
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for (model, _), run in history.sort_values("epoch").groupby(["model", "run_id"], sort=False):
@@ -206,6 +208,12 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _colours(values: Sequence) -> dict:
+    """A colour for each, no two alike: the palette for people who see few colours has ten."""
+    palette = "colorblind" if len(values) <= 10 else "husl"
+    return dict(zip(values, seaborn.color_palette(palette, len(values)), strict=True))
 
 
 def _point(colour: str) -> dict:

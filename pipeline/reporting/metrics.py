@@ -71,7 +71,8 @@ def evaluate_split(
     """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, and the same by slice.
 
     `slices` names parts of the images, bool [N] each; one without an image is left out, and so are the macro averages
-    of one that lacks an emotion. The interval of macro F1 is left out where an emotion has fewer than FEWEST images,
+    of one that lacks an emotion. `per_class` has a `recall_interval` (Wilson) of every emotion with images, and is of
+    the whole split alone. The interval of macro F1 is left out where an emotion has fewer than FEWEST images,
     and where it would have no width.
     """
 
@@ -93,6 +94,10 @@ def evaluate_split(
         labels, probabilities.argmax(1), labels=CLASSES, target_names=LABELS, output_dict=True, zero_division=0
     )
     whole["per_class"] = {label: report[label] for label in LABELS}
+    for row in whole["per_class"].values():
+        if row["support"]:
+            ends = wilson(row["recall"], row["support"], confidence)
+            row["recall_interval"] = [float(end) for end in ends]
     whole["slices"] = {name: figures(rows) for name, rows in slices.items() if rows.any()}
     for part in whole["slices"].values():
         if not np.sum(part["confusion"], axis=1).all():

@@ -30,7 +30,52 @@ def test_pairs_tell_apart_what_proportions_cannot():
     first, second = outcomes(600, 30, 5, 365)
     assert compare.mcnemar(first, second) < 0.001
     assert compare.two_proportions(first.mean(), second.mean(), 1000, 1000) > 0.2
-    assert compare.paired_over_images(first.astype(float), second.astype(float)) < 0.001
+    assert compare.paired_over_images_and_seeds(first, second, []) < 0.001
+
+
+@pytest.mark.parametrize("images", [200, 2052])
+def test_one_seed_each_is_told_apart_over_images_where_mcnemar_does(images):
+    for more, fewer in itertools.product(range(12), repeat=2):
+        first, second = np.zeros((2, images), bool)
+        first[:more], second[more : more + fewer] = True, True
+        p_value = compare.paired_over_images_and_seeds(first, second, [])
+        assert (p_value < 0.05) == (compare.mcnemar(first, second) < 0.05), (more, fewer)
+
+
+def test_entries_whose_seeds_scatter_as_far_as_they_lie_apart_are_not_told_apart():
+    images = np.random.default_rng(0).permutation(17000)
+    first, second = ([images < share * 17000 for share in shares] for shares in ((0.61, 0.57), (0.595, 0.575)))
+    shares = [np.mean(seeds, 0) for seeds in (first, second)]
+    seeds = [(np.std([right.mean() for right in each], ddof=1), 2) for each in (first, second)]
+    assert compare.paired_over_images_and_seeds(*shares, []) < 1e-6
+    assert compare.paired_over_images_and_seeds(*shares, seeds) > 0.5
+
+
+def test_entries_of_equal_seeds_are_called_different_as_often_as_it_says():
+    generator, called = np.random.default_rng(0), 0
+    for _ in range(200):
+        chance = generator.beta(0.6, 0.4, 2000)
+        right = generator.random((2, 3, 2000)) < chance + generator.normal(0, 0.02, (2, 3, 1))
+        seeds = [(each.mean(1).std(ddof=1), 3) for each in right]
+        called += compare.paired_over_images_and_seeds(*right.mean(1), seeds) < 0.05
+    assert called <= 16  # it is 4; over images alone 90 of the 200
+
+
+def test_of_equally_good_entries_none_is_called_lower_than_the_one_that_came_first():
+    generator, called = np.random.default_rng(0), {compare.holm: 0, compare.against_best: 0}
+    for _ in range(100):
+        right = generator.random((24, 2000)) < generator.beta(0.6, 0.4, 2000)
+        best, *others = right[np.argsort(-right.mean(1))]
+        p_values = [compare.mcnemar(best, other) for other in others]
+        for adjusted in called:
+            called[adjusted] += adjusted(p_values).min() < 0.05
+    assert called[compare.against_best] <= 10 < 20 <= called[compare.holm]
+
+
+def test_of_two_entries_the_p_value_stays_as_it_is():
+    assert compare.against_best([0.04]).tolist() == pytest.approx([0.04])
+    assert compare.against_best([0.01, 0.03]).tolist() == pytest.approx([0.03, 0.045])
+    assert compare.against_best([]).tolist() == []
 
 
 def test_holm_agrees_with_the_steps_done_by_hand():
@@ -146,11 +191,17 @@ def test_effects_without_any_scatter_have_no_interval(accuracy):
     assert compare.main_effects(table, ["model", "optimizer"], "accuracy", 0.95)["low"].notna().all()
 
 
-def test_the_p_value_of_an_effect_is_that_of_its_t_after_holm():
+def test_the_p_value_of_an_effect_is_that_of_its_t_after_holm_where_two_values_are_one_question():
     table = pd.DataFrame({"model": list("aaabbb"), "accuracy": [0.5, 0.52, 0.51, 0.56, 0.54, 0.58]})
     effects = compare.main_effects(table, ["model"], "accuracy", 0.95)
     alone = stats.ttest_ind(table["accuracy"][:3], table["accuracy"][3:]).pvalue
-    assert effects["p_value"].tolist() == pytest.approx([2 * alone] * 2)
+    assert effects["p_value"].tolist() == pytest.approx([alone] * 2)
+    table["optimizer"] = list("pqrqrp")
+    both = compare.main_effects(table, ["model", "optimizer"], "accuracy", 0.95)
+    assert both["p_value"][0] == both["p_value"][1]
+    freedom, error = 2, (both["high"] - both["effect"]) / stats.t.ppf(0.975, 2)
+    alone = 2 * stats.t.sf(abs(both["effect"] / error), freedom)
+    assert both["p_value"].tolist()[1:] == pytest.approx(compare.holm(alone[1:]).tolist())
 
 
 def test_pairs_leave_out_what_has_no_partner():

@@ -19,7 +19,23 @@ from pipeline.reporting import curves
 def test_top_and_bottom_says_of_how_many_it_shows_which(top, bottom, title):
     table = pd.DataFrame({"rank": range(1, 6), "label": list("abcde"), "best_val_accuracy": [0.9, 0.8, 0.7, 0.6, 0.5]})
     table["low"], table["high"] = table["best_val_accuracy"] - 0.05, table["best_val_accuracy"] + 0.05
-    assert curves.top_and_bottom(table, top, bottom).axes[0].get_title() == title
+    (axes,) = curves.top_and_bottom(table, top, bottom, 0.9).axes
+    assert axes.get_title() == title
+    assert axes.get_xlabel().endswith("with its 90 % interval")
+
+
+def test_a_histogram_of_one_accuracy_ends_where_shares_do():
+    for accuracy in (0.3, 0.01, 1.0):
+        (axes,) = curves.histogram(pd.Series([accuracy]), 20).axes
+        edges = [edge for bar in axes.patches for edge in (bar.get_x(), bar.get_x() + bar.get_width())]
+        assert 0 <= min(edges) <= accuracy <= max(edges) <= 1 + 1e-9
+
+
+def test_however_many_models_there_are_each_has_a_colour_of_its_own():
+    names = [f"m{number:02}" for number in range(24)]
+    history = pd.DataFrame({"run_id": names, "model": names, "epoch": 1, "best": 0.5, "spent": 60.0})
+    (axes,) = curves.cost(history).axes
+    assert len({line.get_color() for line in axes.get_legend().get_lines()}) == 24
 
 
 def test_cost_is_the_best_so_far_against_the_minutes_spent_until_then():

@@ -18,6 +18,7 @@ def row(**own) -> dict:
     row = {"rank": 1, "run": "m", "label": "m", "best_val_accuracy": 0.6, "low": 0.55, "high": 0.65, "seeds": 1}
     row |= {"spread": None, "tied_with_best": True, "p_value": 1.0, "compared_by": compare.UNPAIRED, "model": "m"}
     row |= {"optimizer": "sgd", "channels": "rgb", "batch_size": 8, "best_epoch": 1, "epochs": 2, "parameters": 7}
+    row["valid_images"] = 100
     return row | {"command": "train", "published": None} | own
 
 
@@ -86,7 +87,10 @@ def test_the_page_says_how_many_entries_are_one_seed(seeds, says):
 
 
 def test_nothing_is_said_of_one_seed_where_every_entry_has_more():
-    assert "one seed" not in page([row(seeds=2, seed=0)] * 2)
+    text = page([row(seeds=2, seed=0, spread=0.004), row(seeds=2, seed=0, spread=0.012)])
+    assert "one seed" not in text
+    assert "The seeds of one entry lie up to 1.2 points apart. The comparison with the best counts how they" in text
+    assert "is within what the choice of images and of seeds alone explains" in text
 
 
 def test_the_ranking_shows_labels_and_how_many_were_compared_without_predictions():
@@ -100,10 +104,23 @@ def test_the_evaluation_has_its_own_confidence_and_figures_of_what_there_is():
     split = {"images": 5, "scores": {"accuracy": 0.5, "f1_macro": 0.4}, "intervals": {"accuracy": [0.2, 0.8]}}
     per_class = {"fear": {"precision": 0, "recall": 0, "f1-score": 0, "support": 0}}
     per_class["anger"] = {"precision": 0.5, "recall": 0.25, "f1-score": 1 / 3, "support": 5}
+    per_class["anger"]["recall_interval"] = [0.05, 0.7]
     text = page([row()], {"confidence": 0.8, "valid": split, "test": split | {"per_class": per_class}})
-    assert "accuracy 80 % interval macro F1" in text
+    assert "accuracy 80 % interval macro F1 80 % interval" in text
     assert "test has no part in either" in text and "read once" not in text, "it may have been evaluated again"
-    assert "fear – – – 0 anger 0.50 0.25 0.33 5" in text, "figures of no image are not 0"
+    assert "fear – – – – 0 anger 0.50 0.25 0.05 to 0.70 0.33 5" in text, "figures of no image are not 0"
+
+
+def test_what_an_interval_covers_is_told():
+    text = page([row()], main_effects=effects((0.1, 0.01)))
+    assert "The interval of an accuracy covers the choice of images, not another seed; those of choices and" in text
+    assert "The intervals cover the scatter between runs on these images, not other images." in text
+    assert "where it goes along with a choice it is taken for that choice's effect" in text
+
+
+def test_entries_that_lack_some_images_of_valid_are_told():
+    assert "compared on 100 images of valid (90 for some), data" in page([row(), row(valid_images=90)])
+    assert "compared on 100 images of valid, data" in page([row(), row()])
 
 
 def test_what_the_picture_of_the_costs_lacks_is_told():
