@@ -148,3 +148,4 @@ def pytest_collection_finish() -> None:
     """What all the imports made is never looked through for garbage again: Keras asks for that before each training."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # tracing a model makes that many objects in a moment, hardly any of them garbage

@@ -116,15 +116,15 @@ def test_paths_in_dvc_yaml_are_those_of_conf(stages):
     assert any(out.startswith(f"{cfg.paths.reports}/") for out in outs)
 
 
-@pytest.fixture
-def reproduced(tmp_path):
-    """A copy of the project whose stages DVC believes to have run: their outputs are stand-ins."""
+@pytest.fixture(scope="module")
+def reproduced_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduced")
     for name in TRACKED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / name, tmp_path / name)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    with Repo(tmp_path) as repo:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    with Repo(folder) as repo:
         for stage in repo.index.stages:
             for out in stage.outs:
                 path = Path(out.fs_path)
@@ -134,9 +134,16 @@ def reproduced(tmp_path):
                 else:
                     path.mkdir(exist_ok=True)
                     (path / "file").write_text("x")
-    dvc(tmp_path, "commit", "-f", "-q")
-    assert changed(tmp_path) == set()
-    return tmp_path
+    dvc(folder, "commit", "-f", "-q")
+    return folder
+
+
+@pytest.fixture
+def reproduced(reproduced_once, tmp_path):
+    """A copy of the project whose stages DVC believes to have run: their outputs are stand-ins."""
+    folder = shutil.copytree(reproduced_once, tmp_path / "reproduced", symlinks=True)
+    assert changed(folder) == set()
+    return folder
 
 
 def dvc(folder: Path, *arguments: str) -> str:

@@ -5,6 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+PLACES, WEIGHTS = np.polynomial.legendre.leggauss(64)  # of Gauss's rule on -1 to 1
+
 
 def wilson(share: np.ndarray, images: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Low and high end of the interval of an accuracy 0..1 measured on so many images.
@@ -60,12 +62,11 @@ def student(confidence: float, freedom: float) -> float:
     Bisection, between the quantiles for 2 and for infinitely many, on the share that lies within -t to t: by Gauss's
     rule, the integral of cos^(freedom - 1) up to the angle arctan(t / sqrt(freedom)).
     """
-    places, weights = np.polynomial.legendre.leggauss(64)
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
 
     def share_within(t: float) -> float:
         angle = math.atan(t / math.sqrt(freedom))
-        return scale * angle * float(weights @ np.cos(angle * (places + 1) / 2) ** (freedom - 1))
+        return scale * angle * float(WEIGHTS @ np.cos(angle * (PLACES + 1) / 2) ** (freedom - 1))
 
     low, high = normal(confidence), confidence * math.sqrt(2 / (1 - confidence**2))
     for _ in range(50):

@@ -1,5 +1,6 @@
 """A checkpoint is used only when it is whole and of the same config; else the one before it."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -25,13 +26,20 @@ def trained(epochs: int) -> keras.Model:
     return made
 
 
-@pytest.fixture
-def saved(tmp_path) -> Checkpoints:
-    checkpoints = Checkpoints(tmp_path / "run", "hash", OWN)
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory) -> Path:
+    checkpoints, made = Checkpoints(tmp_path_factory.mktemp("saved") / "run", "hash", OWN), model()
     for epoch in (1, 2, 3):
+        made.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
         state = State(epoch, [{"epoch": e} for e in range(1, epoch + 1)], [np.full(3, epoch)])
-        checkpoints.save(trained(epoch), state, "run id")
-    return checkpoints
+        checkpoints.save(made, state, "run id")
+    return checkpoints.root
+
+
+@pytest.fixture
+def saved(saved_once, tmp_path) -> Checkpoints:
+    shutil.copytree(saved_once, tmp_path / "run")
+    return Checkpoints(tmp_path / "run", "hash", OWN)
 
 
 def test_everything_is_restored_optimizer_and_dropout_seed_too(tmp_path):

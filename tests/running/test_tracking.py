@@ -6,7 +6,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
@@ -21,8 +20,6 @@ from pipeline.running.errors import UserError
 from pipeline.running.signals import stoppable
 from pipeline.running.tracking import git_commit, open_store, running
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch):
@@ -33,17 +30,22 @@ def start_a_run(folder: Path) -> None:
     open_store(folder, "sample", create=True).start("run", {"a": 1}, {})
 
 
+def start_elsewhere(folder: Path) -> multiprocessing.Process:
+    """A process of its own, which has seen no database, that starts a run and ends; only the imports are shared."""
+    context = multiprocessing.get_context("forkserver")
+    late = ["mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "alembic.command"]
+    context.set_forkserver_preload(["pipeline.running.tracking", *late, "pytest"])
+    process = context.Process(target=start_a_run, args=(folder,))
+    process.start()
+    return process
+
+
 def status(store, run_id: str) -> str:
     return store.client.get_run(run_id).info.status
 
 
 def test_row_26_processes_that_start_together_on_no_database_share_one_experiment(tmp_path):
-    # Each is a process of its own that has not seen the database; only the imports are shared, to save time.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.running.tracking"])
-    processes = [context.Process(target=start_a_run, args=(tmp_path,)) for _ in range(8)]
-    for process in processes:
-        process.start()
+    processes = [start_elsewhere(tmp_path) for _ in range(8)]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 8
@@ -56,10 +58,10 @@ def test_row_27_a_locked_database_is_waited_for(tmp_path):
     run_id = store.start("run", {}, {})
     other = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
     other.execute("begin exclusive")
-    threading.Timer(10, other.rollback).start()
+    threading.Timer(6.5, other.rollback).start()  # SQLite's own patience ends after 5
     started = time.monotonic()
     store.log_metrics(run_id, {"accuracy": 0.5})
-    assert time.monotonic() - started > 9
+    assert time.monotonic() - started > 6
     assert store.client.get_run(run_id).data.metrics == {"accuracy": 0.5}
 
 
@@ -130,11 +132,8 @@ def test_row_17_a_signal_in_the_middle_of_a_write_leaves_it_whole_and_the_databa
 def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_path):
     store = open_store(tmp_path, "sample", create=True)
     living = store.start("living", {}, {})
-    script = (
-        "import sys; from pipeline.running.tracking import open_store\n"
-        "print(open_store(sys.argv[1], 'sample', create=True).start('dead', {}, {}))"
-    )
-    dead = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, text=True).strip()
+    start_elsewhere(tmp_path).join()
+    (dead,) = (run.info.run_id for run in store.client.search_runs([store.experiment_id], "run_name = 'run'"))
     assert status(store, dead) == "RUNNING"
     assert store.reap() == 1
     assert (status(store, dead), status(store, living)) == ("KILLED", "RUNNING")
@@ -170,7 +169,7 @@ def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_
         answer = step(*args, **options)
         if not meanwhile.ident:
             meanwhile.start()
-            meanwhile.join(1)
+            meanwhile.join(0.3)
             assert meanwhile.is_alive()  # it waits
         return answer
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from pipeline.drawing.camera import backdrop
 from pipeline.labels import LABELS
 from pipeline.serving.app import make_app
-from serving.drawn import encoded, group, portrait
+from serving.drawn import encoded, enlarged, group, portrait
 from serving.known import gray_of
 
 FACE = encoded(portrait())
@@ -223,7 +223,7 @@ def test_exif_orientation_is_applied_so_that_boxes_are_upright(client):
 
 
 def test_row_39_more_than_can_wait_is_told_to_come_again_and_health_answers_meanwhile(app, client, monkeypatch):
-    service, busy = app.state.service, encoded(group([("happy", 41)] * 3, 5, 900))
+    service, busy = app.state.service, encoded(enlarged(group([("happy", 41)] * 3, 5, 300), 3))
     monkeypatch.setattr(service.desk, "waiting", 3)
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(send(client, busy))) for _ in range(10)]

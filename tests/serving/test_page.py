@@ -53,20 +53,45 @@ def server(exported: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def page(browser, server) -> Iterator:
-    from playwright.sync_api import expect
-
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    faults: list[str] = []
+def opened(browser, server) -> tuple:
+    """A tab, and the list that gets what goes wrong in it: errors, and requests to anyone but the service."""
+    page, faults = browser.new_page(viewport={"width": 1280, "height": 900}), []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    own = (server.url, "blob:", "data:")
+    own = (server.url, "blob:", "data:", "about:blank")
     page.on("request", lambda request: request.url.startswith(own) or faults.append(request.url))
+    return page, faults
+
+
+@pytest.fixture(scope="module")
+def tab(browser, server) -> tuple:
+    return opened(browser, server)
+
+
+@pytest.fixture
+def page(tab, server) -> Iterator:
+    """The page, newly loaded into the one tab of these tests: a new tab takes three times as long."""
+    page, faults = tab
+    faults.clear()
+    yield from shown(page, faults, server)
+    page.unroute_all(behavior="ignoreErrors")
+    page.goto("about:blank")  # ends what is under way
+
+
+@pytest.fixture
+def own_page(browser, server) -> Iterator:
+    """The same in a tab of its own, for a test that sets the tab's clock, size or colours."""
+    page, faults = opened(browser, server)
+    yield from shown(page, faults, server)
+    page.close()
+
+
+def shown(page, faults: list[str], server) -> Iterator:
+    from playwright.sync_api import expect
+
     page.goto(server.url)
     expect(page.locator("#model")).to_contain_text("tiny, version 1")
     yield page
-    page.close()
     assert [fault for fault in faults if not any(each in fault for each in LOGGED)] == []
 
 
@@ -232,18 +257,20 @@ def test_in_the_saved_chart_a_long_name_keeps_its_beginning_its_end_and_its_face
     assert all(width < 224 and count == 2 for _, width, count in names)  # as wide as it is, not squeezed
 
 
-def test_what_is_printed_has_its_colours_and_its_whole_table(page):
-    answer_with(page, *LABELS)
-    drop(page, "portrait.jpg")
-    said(page, "1 picture read, 7 faces found.")
-    page.set_viewport_size({"width": 718, "height": 1000})  # of A4, less its margins
-    page.emulate_media(media="print")
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 718
-    assert page.locator(".scroll").evaluate("(each) => getComputedStyle(each).overflowX") == "visible"
-    assert page.locator(".scroll").evaluate("(each) => each.scrollWidth - each.clientWidth") <= 0
-    assert prints_its_colours(page)
-    page.emulate_media(forced_colors="active")  # as Windows has it for high contrast
-    tones = page.eval_on_selector_all(".stack i", "all => all.map((each) => getComputedStyle(each).backgroundColor)")
+def test_what_is_printed_has_its_colours_and_its_whole_table(own_page):
+    answer_with(own_page, *LABELS)
+    drop(own_page, "portrait.jpg")
+    said(own_page, "1 picture read, 7 faces found.")
+    own_page.set_viewport_size({"width": 718, "height": 1000})  # of A4, less its margins
+    own_page.emulate_media(media="print")
+    assert own_page.evaluate("() => document.documentElement.scrollWidth") <= 718
+    assert own_page.locator(".scroll").evaluate("(each) => getComputedStyle(each).overflowX") == "visible"
+    assert own_page.locator(".scroll").evaluate("(each) => each.scrollWidth - each.clientWidth") <= 0
+    assert prints_its_colours(own_page)
+    own_page.emulate_media(forced_colors="active")  # as Windows has it for high contrast
+    tones = own_page.eval_on_selector_all(
+        ".stack i", "all => all.map((each) => getComputedStyle(each).backgroundColor)"
+    )
     assert len(tones) == len(set(tones)) == 7
 
 
@@ -321,14 +348,14 @@ def test_where_nothing_could_be_read_one_can_start_again(page):
     assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
 
 
-def test_a_folder_that_is_dropped_is_named_as_such(page, tmp_path):
+def test_a_folder_that_is_dropped_is_named_as_such(own_page, tmp_path):
     (tmp_path / "posters").mkdir()
-    browser = page.context.new_cdp_session(page)
+    browser = own_page.context.new_cdp_session(own_page)
     dragged = {"items": [], "files": [str(tmp_path / "posters")], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         browser.send("Input.dispatchDragEvent", {"type": kind, "x": 900, "y": 300, "data": dragged})
-    said(page, "1 picture could not be read.")
-    assert "A folder can't be sent: drop the pictures in it." in page.text_content("#frame")
+    said(own_page, "1 picture could not be read.")
+    assert "A folder can't be sent: drop the pictures in it." in own_page.text_content("#frame")
 
 
 def test_the_strip_keeps_the_focus_when_a_picture_is_chosen_and_when_one_comes(page):
@@ -406,10 +433,11 @@ def test_starting_again_takes_away_what_was_shown(page):
     assert "secret" not in page.text_content("#results") and "fear" not in page.text_content("#face")
 
 
-def test_a_picture_over_the_limit_is_refused_before_it_is_sent(page):
+def test_a_picture_over_the_limit_is_refused_before_it_is_sent(page, tmp_path):
     sent = []
     page.route("**/api/predict", lambda route: (sent.append(route), route.fulfill(json=answer_of("fear"))))
-    drop(page, more={"large.jpg": b"x" * (16 * 2**20 + 1)})
+    (tmp_path / "large.jpg").write_bytes(bytes(16 * 2**20 + 1))
+    page.set_input_files("input[type=file]", tmp_path / "large.jpg")
     said(page, "1 picture could not be read.")
     assert page.text_content("#frame") == "The file is too large, 16.1 MB; make it smaller, 16 MB at most."
     assert not sent
@@ -424,24 +452,24 @@ def test_of_a_picture_whose_faces_are_too_small_it_is_not_said_that_it_has_none(
     assert "No face was found" not in page.text_content("body")
 
 
-def test_starting_again_ends_the_wait_for_a_busy_service(page):
-    page.clock.install()
+def test_starting_again_ends_the_wait_for_a_busy_service(own_page):
+    own_page.clock.install()
     asked = []
     busy = {"status": 503, "headers": {"retry-after": "7"}, "json": {"error": "Too many.", "code": "busy"}}
-    page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(**busy)))
-    drop(page, "portrait.jpg")
-    said(page, "The service is busy; trying again in 7 s…")
-    page.clock.run_for(7_000)
-    wait_for(page, lambda: len(asked) == 2)
-    said(page, "trying again in 7 s…")
-    page.click("#clear")
-    page.clock.run_for(60_000)
-    said(page, "Everything is forgotten.")
+    own_page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(**busy)))
+    drop(own_page, "portrait.jpg")
+    said(own_page, "The service is busy; trying again in 7 s…")
+    own_page.clock.run_for(7_000)
+    wait_for(own_page, lambda: len(asked) == 2)
+    said(own_page, "trying again in 7 s…")
+    own_page.click("#clear")
+    own_page.clock.run_for(60_000)
+    said(own_page, "Everything is forgotten.")
     assert len(asked) == 2
 
 
-def test_a_service_that_starts_anew_is_asked_again(page):
-    page.clock.install()
+def test_a_service_that_starts_anew_is_asked_again(own_page):
+    own_page.clock.install()
     refused = []
 
     def refuse_first(route) -> None:
@@ -450,29 +478,29 @@ def test_a_service_that_starts_anew_is_asked_again(page):
         refused.append(route)
         return route.abort("connectionrefused")
 
-    page.route("**/api/predict", refuse_first)
-    drop(page, "portrait.jpg")
+    own_page.route("**/api/predict", refuse_first)
+    drop(own_page, "portrait.jpg")
     for _ in range(2):
-        said(page, "The service does not answer; trying again in 2 s…")
-        page.clock.run_for(2_000)
-    said(page, "1 picture read, 1 face found.")
+        said(own_page, "The service does not answer; trying again in 2 s…")
+        own_page.clock.run_for(2_000)
+    said(own_page, "1 picture read, 1 face found.")
 
 
-def test_what_got_no_answer_is_kept_to_be_asked_again(page):
-    page.clock.install()
+def test_what_got_no_answer_is_kept_to_be_asked_again(own_page):
+    own_page.clock.install()
     asked = []
-    page.route("**/api/predict", lambda route: (asked.append(route), route.abort("connectionrefused")))
-    drop(page, "portrait.jpg", "three.jpg", "empty.jpg", "audience.jpg")
-    status = page.locator("#status")
-    wait_for(page, lambda: page.clock.run_for(2_000) or "4 pictures got no answer" in status.text_content())
-    said(page, "0 pictures read, 0 faces found. 4 pictures got no answer; “Try again” asks for what is missing.")
+    own_page.route("**/api/predict", lambda route: (asked.append(route), route.abort("connectionrefused")))
+    drop(own_page, "portrait.jpg", "three.jpg", "empty.jpg", "audience.jpg")
+    status = own_page.locator("#status")
+    wait_for(own_page, lambda: own_page.clock.run_for(2_000) or "4 pictures got no answer" in status.text_content())
+    said(own_page, "0 pictures read, 0 faces found. 4 pictures got no answer; “Try again” asks for what is missing.")
     assert len(asked) == 2 * 6 + 2  # it is waited for once, not for each picture
-    assert "The service does not answer." in page.text_content("#frame")
-    page.unroute_all()
-    page.click("#again")
-    said(page, "4 pictures read, 9 faces found.")
-    assert page.locator("#again").is_hidden() and page.locator("#strip button").count() == 4
-    assert page.locator(".box").count() == page.locator("#strip [aria-pressed=true]").count() == 1
+    assert "The service does not answer." in own_page.text_content("#frame")
+    own_page.unroute_all()
+    own_page.click("#again")
+    said(own_page, "4 pictures read, 9 faces found.")
+    assert own_page.locator("#again").is_hidden() and own_page.locator("#strip button").count() == 4
+    assert own_page.locator(".box").count() == own_page.locator("#strip [aria-pressed=true]").count() == 1
 
 
 def test_a_request_that_is_never_answered_is_given_up_later_than_the_service_would(page, settings):
@@ -489,31 +517,31 @@ def test_a_request_that_is_never_answered_is_given_up_later_than_the_service_wou
     assert page.evaluate("() => asked / 1000") >= limits["body_seconds"] + limits["answer_seconds"] + 10
 
 
-def test_uploads_that_were_too_slow_together_are_sent_one_by_one(page):
-    page.clock.install()
-    held = hold(page, 2, "portrait.jpg", "three.jpg", "empty.jpg")
+def test_uploads_that_were_too_slow_together_are_sent_one_by_one(own_page):
+    own_page.clock.install()
+    held = hold(own_page, 2, "portrait.jpg", "three.jpg", "empty.jpg")
     slow = {"status": 408, "json": {"error": "The upload was not complete after 30 s.", "code": "too_slow"}}
     for request in held:
         request.fulfill(**slow)
-    said(page, "The upload took too long; trying again in 1 s…")
+    said(own_page, "The upload took too long; trying again in 1 s…")
     for number in (3, 4, 5):
-        wait_for(page, lambda number=number: page.clock.run_for(1_000) or len(held) == number)
-        page.clock.run_for(5_000)
+        wait_for(own_page, lambda number=number: own_page.clock.run_for(1_000) or len(held) == number)
+        own_page.clock.run_for(5_000)
         assert len(held) == number, "the next is sent before this one is answered"
         held[-1].fulfill(**slow if number == 4 else {"json": answer_of("fear")})
-    said(page, "2 pictures read, 2 faces found. 1 picture got no answer; “Try again” asks for what is missing.")
-    assert page.locator("#again").is_visible() and len(held) == 5
+    said(own_page, "2 pictures read, 2 faces found. 1 picture got no answer; “Try again” asks for what is missing.")
+    assert own_page.locator("#again").is_visible() and len(held) == 5
 
 
 @pytest.mark.parametrize(("status", "times"), ((429, 6), (500, 1)))
-def test_what_is_no_fault_of_the_picture_can_be_tried_again(page, status, times):
-    page.clock.install()
+def test_what_is_no_fault_of_the_picture_can_be_tried_again(own_page, status, times):
+    own_page.clock.install()
     asked = []
-    page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(status=status, body="<html>")))
-    drop(page, "portrait.jpg")
-    wait_for(page, lambda: page.clock.run_for(1_000) or page.locator("#again").is_visible())
-    said(page, "1 picture got no answer; “Try again” asks for what is missing.")
-    assert len(asked) == times and f"status {status}" in page.text_content("#frame")
+    own_page.route("**/api/predict", lambda route: (asked.append(route), route.fulfill(status=status, body="<html>")))
+    drop(own_page, "portrait.jpg")
+    wait_for(own_page, lambda: own_page.clock.run_for(1_000) or own_page.locator("#again").is_visible())
+    said(own_page, "1 picture got no answer; “Try again” asks for what is missing.")
+    assert len(asked) == times and f"status {status}" in own_page.text_content("#frame")
 
 
 def test_a_picture_that_is_forgotten_while_it_is_opened_is_not_sent(page):
@@ -536,19 +564,19 @@ def test_a_picture_that_is_forgotten_while_it_is_opened_is_not_sent(page):
     assert not sent
 
 
-def test_the_model_is_named_once_there_is_one(page):
+def test_the_model_is_named_once_there_is_one(own_page):
     from playwright.sync_api import expect
 
     none_yet = {"error": "There is no model to answer with yet; try again in 5 s.", "code": "no_model"}
     refusal = {"status": 503, "headers": {"retry-after": "5"}, "json": none_yet}
-    page.route("**/api/about", lambda route: route.fulfill(**refusal), times=2)
-    page.clock.install()
-    page.reload()
+    own_page.route("**/api/about", lambda route: route.fulfill(**refusal), times=2)
+    own_page.clock.install()
+    own_page.reload()
     for _ in range(2):
-        expect(page.locator("#model")).to_have_text(none_yet["error"])
-        page.clock.run_for(5_000)
-    expect(page.locator("#model")).to_contain_text("tiny, version 1")
-    assert page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
+        expect(own_page.locator("#model")).to_have_text(none_yet["error"])
+        own_page.clock.run_for(5_000)
+    expect(own_page.locator("#model")).to_contain_text("tiny, version 1")
+    assert own_page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
 
 
 def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
@@ -560,14 +588,16 @@ def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
     assert second.get_attribute("aria-pressed") == "true" and "three. Being read" in page.text_content("#caption")
 
 
-def test_answers_of_one_second_are_shown_at_once(page):
-    page.clock.install()
-    page.clock.pause_at("2100-01-01")
-    page.evaluate("() => { changes = 0; new MutationObserver(() => changes++).observe(rows, {childList: true}) }")
-    answer_with(page, "fear")
-    drop(page, more={f"{number}.jpg": b"answered for" for number in range(40)})
-    said(page, "40 pictures read, 40 faces found.")
-    assert page.locator("#rows tr").count() == 41 and page.evaluate("() => changes") == 2  # at first and at the end
+def test_answers_of_one_second_are_shown_at_once(own_page):
+    own_page.clock.install()
+    own_page.clock.pause_at("2100-01-01")
+    own_page.evaluate("() => { changes = 0; new MutationObserver(() => changes++).observe(rows, {childList: true}) }")
+    answer_with(own_page, "fear")
+    drop(own_page, more={f"{number}.jpg": b"answered for" for number in range(40)})
+    said(own_page, "40 pictures read, 40 faces found.")
+    assert (
+        own_page.locator("#rows tr").count() == 41 and own_page.evaluate("() => changes") == 2
+    )  # at first and at the end
 
 
 def test_of_very_many_pictures_the_chart_has_those_with_most_faces(page):
@@ -688,7 +718,7 @@ def test_everything_is_reached_by_keyboard(page):
     assert page.evaluate(unnamed) == []
 
 
-def test_every_share_can_be_read_on_its_tone_and_the_saved_chart_is_light(page):
+def test_every_share_can_be_read_on_its_tone_and_the_saved_chart_is_light(own_page):
     def luminance(colour: Sequence[int]) -> float:  # WCAG 2.2
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
         return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
@@ -699,21 +729,21 @@ def test_every_share_can_be_read_on_its_tone_and_the_saved_chart_is_light(page):
 
     answer = answer_of(*LABELS, "fear")
     answer["faces"][-1]["certain"] = False
-    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
-    drop(page, "portrait.jpg")
-    said(page, "1 picture read, 8 faces found.")
+    own_page.route("**/api/predict", lambda route: route.fulfill(json=answer))
+    drop(own_page, "portrait.jpg")
+    said(own_page, "1 picture read, 8 faces found.")
     colours = """() => [...document.querySelectorAll('.stack i')].map((each) => {
         const {backgroundColor, color} = getComputedStyle(each);
         return [backgroundColor, color].map((text) => text.match(/\\d+/g).map(Number));
     })"""
     tones = []
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        pairs = page.evaluate(colours)
+        own_page.emulate_media(color_scheme=scheme)
+        pairs = own_page.evaluate(colours)
         assert len(pairs) == 8 and min(contrast(*pair) for pair in pairs) >= 4.5, (scheme, pairs)
         tones.append([tuple(tone) for tone, _ in pairs])
-        with page.expect_download() as download:
-            page.click("#png")
+        with own_page.expect_download() as download:
+            own_page.click("#png")
         drawn = Image.open(download.value.path()).convert("RGB")
         assert [drawn.getpixel((30 + 138 * place, 70)) for place in range(8)] == tones[0]
     assert tones[0] != tones[1]

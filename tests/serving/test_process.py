@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.drawn import encoded, group, portrait
+from serving.drawn import encoded, enlarged, group, portrait
 from serving.server import Server
 
 FACE = encoded(portrait())
@@ -86,7 +86,7 @@ def test_row_40_a_slow_sender_is_closed_after_an_answer_too(server, first, statu
 
 
 def test_row_40_a_client_that_leaves_frees_its_place(server):
-    busy = encoded(group([("happy", 41)] * 4, 5, 900))
+    busy = encoded(enlarged(group([("happy", 41)] * 4, 5, 300), 3))
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + busy + b"\r\n--b--\r\n"
     for _ in range(30):
         with connect(server) as leaving:
