@@ -131,6 +131,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_runs: Path) -> P
     return tmp_path
 
 
+def within(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Go on in that project, with its own MLflow."""
+    patch.chdir(folder)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one trained run, out, for the tests to copy."""
+    from pipeline import train  # here: most tests do without TensorFlow
+
+    folder = tmp_path_factory.mktemp("trained")
+    write_arrays(folder / "data/resized/rgb")
+    with pytest.MonkeyPatch.context() as patch:
+        within(folder, patch)
+        train.main(composed("train", *TINY, "output=out"))
+    return folder
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB of its own, where this user may mount one."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, composed, write_arrays
+from conftest import composed, within, write_arrays
 
-from pipeline import evaluate, train
+from pipeline import evaluate
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
@@ -17,26 +17,9 @@ from pipeline.running.errors import UserError
 from pipeline.running.tracking import Store, open_store
 
 
-def within(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Go on in that project, with its own MLflow."""
-    patch.chdir(folder)
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def trained_once(tmp_path_factory) -> Path:
-    """A project with one trained run, out, for the tests to copy."""
-    folder = tmp_path_factory.mktemp("trained")
-    write_arrays(folder / "data/resized/rgb")
-    with pytest.MonkeyPatch.context() as patch:
-        within(folder, patch)
-        train.main(composed("train", *TINY, "output=out"))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def evaluated_once(trained_once, tmp_path_factory) -> Path:
-    """A copy of it whose run is evaluated, for tests that only read."""
+    """A project whose one run is trained and evaluated, for tests that only read."""
     folder = tmp_path_factory.mktemp("evaluated")
     shutil.copytree(trained_once, folder, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +37,7 @@ def judged(evaluated_once, monkeypatch) -> Path:
 
 @pytest.fixture
 def trained(trained_once, tmp_path, monkeypatch) -> Path:
-    """A copy of it that may be changed; its evaluations draw no pictures, which are looked at in `judged`."""
+    """One that may be changed; its evaluations draw no pictures, which are looked at in `judged`."""
     within(tmp_path, monkeypatch)
     monkeypatch.setattr(evaluate, "_pictures", lambda *_: None)
     shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, composed, write_arrays
+from conftest import TINY, composed, within, write_arrays
 from shells import shell
 
 from pipeline import compare, rank, train
@@ -33,6 +33,14 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(*overrides: str, output: str = "out") -> Path:
     train.main(composed("train", *TINY, f"output={output}", *overrides))
     return Path(output) / "train"
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path, monkeypatch) -> Path:
+    """A project in which `run()` has been called: the folder of that run."""
+    within(tmp_path, monkeypatch)
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return Path("out/train")
 
 
 def runs(status: str = "FINISHED") -> list:
@@ -92,8 +100,7 @@ def test_never_reads_test(project):
     run()
 
 
-def test_a_finished_run_is_skipped_and_rerun_trains_it_again(project):
-    run()
+def test_a_finished_run_is_skipped_and_rerun_trains_it_again(trained):
     run()
     assert len(runs()) == 1
     run("rerun=true")
@@ -106,13 +113,12 @@ def test_a_number_that_is_written_whole_trains_and_is_the_same_run(project):
     assert len(runs()) == 1 and not runs("FAILED")
 
 
-def test_the_files_of_a_finished_run_are_fetched_to_where_they_are_asked_for(project):
-    folder = run()
-    trained = {file.name: file.read_bytes() for file in folder.iterdir()}
+def test_the_files_of_a_finished_run_are_fetched_to_where_they_are_asked_for(trained):
+    files = {file.name: file.read_bytes() for file in trained.iterdir()}
     run("seed=1", output="other")
     for output in ("new", "other"):  # no folder there, and one of another run
         folder = run(output=output)
-        assert {file.name: file.read_bytes() for file in folder.iterdir()} == trained
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
     assert len(runs()) == 2
     shutil.rmtree("mlruns/artifacts")
     run(output="new")
@@ -130,38 +136,35 @@ def test_an_output_that_cannot_be_written_is_refused_before_training(project, mo
     assert not runs("RUNNING")
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_a_folder_of_somebodys_faces_is_no_output(project, monkeypatch, finished):
+@pytest.mark.parametrize("before", ["project", "trained"])
+def test_a_folder_of_somebodys_faces_is_no_output(request, monkeypatch, before):
+    request.getfixturevalue(before)
     face = Path("faces/train/happy/a.jpg")
     face.parent.mkdir(parents=True)
     face.write_bytes(b"mine")
-    if finished:
-        run()
     monkeypatch.setattr(train, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(UserError, match=r"faces/train: holds something else than this writes \(no run.json\)"):
         run(output="faces")
     assert face.read_bytes() == b"mine"
 
 
-def test_other_images_are_another_run(project):
-    run()
+def test_other_images_are_another_run(trained):
     shutil.rmtree("data/resized/rgb")
-    write_arrays(project / "data/resized/rgb", seed=1)
+    write_arrays(Path("data/resized/rgb"), seed=1)
     run()
     assert len(runs()) == 2
 
 
-def test_runs_in_both_channel_modes_are_known_to_be_of_the_same_validation_images(project):
-    write_arrays(project / "data/resized/grayscale", channels=1)
-    run(output="rgb")
+def test_runs_in_both_channel_modes_are_known_to_be_of_the_same_validation_images(trained):
+    write_arrays(Path("data/resized/grayscale"), channels=1)
     run("channels=grayscale", output="gray")
     tags = [each.data.tags for each in runs()]
     assert tags[0]["valid_set"] == tags[1]["valid_set"]
     assert [each.info.run_name for each in runs()] == ["model_2_best_sgd_grayscale_8", "model_2_best_sgd_rgb_8"]
 
 
-def test_training_goes_on_from_an_earlier_run(project):
-    first = run(output="first")
+def test_training_goes_on_from_an_earlier_run(trained):
+    first = trained.parent.rename("first") / "train"
     still = ("initial_weights=first", "epochs=1", "optimizer.build.learning_rate=1e-12")
     second = run(*still, output="second")
     kept = pd.read_csv(first / "history.csv")["val_accuracy"].max()
@@ -184,26 +187,24 @@ def test_training_goes_on_from_an_earlier_run(project):
     for path, known in (("first/train/model.keras", earlier), ("alone.keras", rank.UNKNOWN)):
         run("epochs=1", f"initial_weights={path}", "seed=7", output=f"from_{known}")
         assert rank.row(runs()[0])["earlier_run_ids"] == known
-    run("epochs=1", "seed=1", output="other")
-    shutil.copytree("other/train", "first/train", dirs_exist_ok=True)
+    shutil.copytree(f"from_{rank.UNKNOWN}/train", "first/train", dirs_exist_ok=True)
     run(*still, output="second")
-    assert len(runs()) == 6, "other weights under the same name are another run"
+    assert len(runs()) == 5, "other weights under the same name are another run"
 
 
-def test_a_teacher_moves_the_training_towards_what_it_says(project):
+def test_a_teacher_moves_the_training_towards_what_it_says(trained):
     run("epochs=20", output="teacher")
     taught = run("teacher=[teacher,teacher/train/model.keras]", "teacher_share=1", output="taught")
-    alone = run(output="alone")
     valid = read_arrays("data/resized/rgb", "sample").split("valid").images
-    teacher, *pupils = (models.load(Path(each) / "model.keras") for each in ("teacher/train", taught, alone))
-    said = teacher.predict(np.asarray(valid), verbose=0)
-    distances = [np.abs(pupil.predict(np.asarray(valid), verbose=0) - said).mean() for pupil in pupils]
+    teacher, *pupils = (models.load(Path(each) / "model.keras") for each in ("teacher/train", taught, trained))
+    said = teacher(np.asarray(valid)).numpy()
+    distances = [np.abs(pupil(np.asarray(valid)).numpy() - said).mean() for pupil in pupils]
     assert distances[0] < distances[1]
     teacher_id, taught_id = (
         json.loads((Path(each) / "run.json").read_text())["run_id"] for each in ("teacher/train", taught)
     )
-    assert rank.row(runs()[1])["run_id"] == taught_id
-    assert rank.row(runs()[1])["earlier_run_ids"] == f"{teacher_id} {teacher_id}"
+    assert rank.row(runs()[0])["run_id"] == taught_id
+    assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {teacher_id}"
     shutil.copy("teacher/train/model.keras", "alone.keras")
     run("epochs=1", "teacher=[teacher,alone.keras]", "initial_weights=teacher", output="both")
     assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {rank.UNKNOWN}"

@@ -66,7 +66,7 @@ def test_a_model_with_a_single_normalisation_begins_with_the_weights_too(tmp_pat
     later = keras.models.clone_model(earlier)
     begin_with(later, str(tmp_path / "one.keras"), train, seed=0)
     images = train.images.astype(np.float32)
-    assert later.predict(images, verbose=0) == pytest.approx(earlier.predict(images, verbose=0), abs=1e-3)
+    assert later(images).numpy() == pytest.approx(earlier(images).numpy(), abs=1e-3)
     assert later.layers[1].moving_mean.numpy().any(), "measured"
 
 
@@ -89,8 +89,8 @@ def test_a_normalisation_in_a_nested_model_is_measured_too_and_one_that_cannot_b
     models.save(earlier, tmp_path / "own.keras")
     later, inner = own_net(**norm)
     begin_with(later, str(tmp_path / "own.keras"), train, seed=0)
-    said = earlier.predict(train.images, verbose=0)
-    assert later.predict(train.images, verbose=0) == pytest.approx(said, abs=1e-3)
+    said = earlier(train.images).numpy()
+    assert later(train.images).numpy() == pytest.approx(said, abs=1e-3)
     assert inner.moving_mean.numpy().any() == measured
     assert ("not measured on the new images: inner" in caplog.text) is not measured
     if measured:
@@ -135,14 +135,14 @@ def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_bot
     labels = np.arange(300) % 7
     split = Split(images, labels, pd.DataFrame({"label": labels}))
     arrays = Arrays(folder, folder, "sample", 48, 1, {})
-    said = (teacher.predict(images, verbose=0) + teacher.predict(images[:, :, ::-1], verbose=0)) / 2
+    said = (teacher(images).numpy() + teacher(images[:, :, ::-1]).numpy()) / 2
     for share in (0, 0.3, 1):
         found = softened_labels(split, str(folder), share, arrays)
         assert found.dtype == np.float32
         assert found == pytest.approx((1 - share) * np.eye(7)[labels] + share * said, abs=1e-5)
     other = compact(crop=6)
     models.save(other, folder / "other.keras")
-    said = (said + (other.predict(images, verbose=0) + other.predict(images[:, :, ::-1], verbose=0)) / 2) / 2
+    said = (said + (other(images).numpy() + other(images[:, :, ::-1]).numpy()) / 2) / 2
     found = softened_labels(split, [str(folder), str(folder / "other.keras")], 0.3, arrays)
     assert found == pytest.approx(0.7 * np.eye(7)[labels] + 0.3 * said, abs=1e-5), "of several, the mean"
 
@@ -154,7 +154,7 @@ def test_softened_batches_are_the_share_asked_for_of_what_the_teachers_say_of_th
     images = np.random.default_rng(0).integers(0, 256, (9, 48, 48, 1), dtype=np.uint8)
     labels = np.random.default_rng(1).dirichlet(np.ones(7), 9).astype(np.float32)
     arrays = Arrays(folder, folder, "sample", 48, 1, {})
-    said = (teacher.predict(images, verbose=0) + other.predict(images, verbose=0)) / 2
+    said = (teacher(images).numpy() + other(images).numpy()) / 2
     for share in (0, 0.3, 1):
         found = softening([str(folder), str(folder / "other.keras")], share, arrays)(images, labels)
         assert found.numpy() == pytest.approx((1 - share) * labels + share * said, abs=1e-5)
