@@ -59,7 +59,7 @@ def export(folder: Path) -> Path:
     (exported / "litert").mkdir(parents=True)
     (exported / "litert/float16.tflite").write_bytes(content)
     about = {"model": "model_2_best", "version": 1, "labels": list(LABELS), "size": 48, "channels": 3,
-             "temperature": 1.0, "threshold": None, "precision": None, "accuracy": {}, "f1_macro": {},
+             "temperature": 1.0, "threshold": 0.0, "precision": 0.5, "accuracy": {}, "f1_macro": {},
              "files": {"litert/float16.tflite": hashlib.sha256(content).hexdigest()}}  # fmt: skip
     (exported / "manifest.json").write_text(json.dumps(about))
     return exported

@@ -39,7 +39,7 @@ from pipeline.images.left import is_left
 from pipeline.running import cli
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder
+from pipeline.running.files import check_place, whole_folder
 from pipeline.running.progress import progress
 from pipeline.serving.model import Model, check_batch_sizes
 from pipeline.serving.pictures import ANIMATED
@@ -77,7 +77,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def refuse_place(out: Path, source: Path) -> None:
-    """UserError for an output folder that holds something else than a report, or lies in the source."""
+    """UserError for an output folder that can't be written, lies in the source or holds anything but a report."""
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"out={out}: lies in the source {source}; name another folder")
     try:
@@ -86,6 +86,7 @@ def refuse_place(out: Path, source: Path) -> None:
         raise UserError(f"out={out}: can't be looked at ({error.strerror}); name another folder") from None
     if not replaceable:
         raise UserError(f"out={out}: holds something else than such a report, which would be lost; name another folder")
+    check_place(out, "index.html")
 
 
 def may_be_replaced(folder: Path) -> bool:

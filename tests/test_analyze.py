@@ -290,6 +290,17 @@ def test_a_place_that_cannot_be_looked_at_is_one_line(tmp_path, monkeypatch, loo
         analyze.refuse_place(tmp_path, tmp_path / "campaign.zip")
 
 
+def test_a_folder_that_could_not_be_replaced_is_refused_before_any_picture_is_read(exported, small_disk, monkeypatch):  # noqa: F811
+    (picture := small_disk.parent / "a.jpg").write_bytes(encoded(portrait(side=100)))
+    monkeypatch.setattr(analyze, "Model", lambda *_, **__: pytest.fail("read"))
+    (empty := small_disk.parent / "empty").mkdir()
+    monkeypatch.chdir(empty)
+    with pytest.raises(UserError, match=r"^\.: the folder that this command is given in"):
+        made(picture, Path("."), exported)
+    with pytest.raises(UserError, match="a disk is mounted there"):
+        made(picture, small_disk, exported)
+
+
 def test_an_empty_folder_and_a_report_may_be_replaced_once_a_system_has_left_something_there_too(tmp_path):
     for names in ((), (".DS_Store",), analyze.WRITTEN, ("._index.html", "Thumbs.db", ".~lock.faces.csv#")):
         for name in names:

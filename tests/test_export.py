@@ -114,7 +114,8 @@ def test_the_manifest_says_which_model_it_is_how_good_and_what_files_it_has(proj
         assert about[key] == report["calibration"][key]
     for split in ("valid", "test"):
         low, high = report[split]["intervals"]["accuracy"]
-        expected = {"value": report[split]["scores"]["accuracy"], "low": low, "high": high, "images": 84}
+        expected = {"value": report[split]["scores"]["accuracy"], "low": low, "high": high}
+        expected |= {"confidence": 0.95, "images": 84}
         assert about["accuracy"][split] == expected
     assert about["f1_macro"] == {}  # it is right every time, and an interval is not known
     files = {str(path.relative_to("export")) for path in Path("export").rglob("*") if path.is_file()}

@@ -30,14 +30,14 @@ def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
 
 
 def _measured(report: Mapping[str, Any], score: str) -> dict[str, dict[str, float]]:
-    """Value, interval and images by split, of those splits whose interval is known."""
+    """Value, interval, its confidence and images by split, of those splits whose interval is known."""
     figures = {}
     for name in ("valid", "test"):
         if score not in report[name]["intervals"]:
             continue
         low, high = report[name]["intervals"][score]
         figures[name] = {"value": report[name]["scores"][score], "low": low, "high": high}
-        figures[name]["images"] = report[name]["images"]
+        figures[name] |= {"confidence": report["confidence"], "images": report[name]["images"]}
     return figures
 
 

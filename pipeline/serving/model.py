@@ -32,10 +32,10 @@ class Manifest(BaseModel):
     size: PositiveInt
     channels: Literal[1, 3]
     temperature: float = Field(gt=0, allow_inf_nan=False)
-    threshold: float | None
-    precision: float | None = None
+    threshold: float
+    precision: float
     accuracy: dict[str, Interval]
-    f1_macro: dict[str, Interval] | None = None
+    f1_macro: dict[str, Interval]
     files: dict[str, str]
 
 
@@ -83,8 +83,8 @@ class Model:
         return np.concatenate([np.empty((0, len(LABELS)), np.float32), *parts])[:, self._order]
 
     def certain(self, probabilities: np.ndarray) -> np.ndarray:
-        """Whether the highest of each row is above the threshold, bool [N]; a model without one is always certain."""
-        return probabilities.max(axis=1, initial=0) > (self.about["threshold"] or 0)
+        """Whether the highest of each row is above the threshold, bool [N]."""
+        return probabilities.max(axis=1, initial=0) > self.about["threshold"]
 
 
 class _Run:

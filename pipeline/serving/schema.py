@@ -105,10 +105,13 @@ class Pictures(BaseModel):
 
 
 class Interval(BaseModel):
-    """A figure, its interval of 95 % and the number of images behind it."""
+    """A figure 0..1, its interval of so much confidence, and the number of images behind it."""
 
-    model_config = ConfigDict(extra="allow")
     value: float
+    low: float
+    high: float
+    confidence: float
+    images: int
 
 
 class About(BaseModel):
@@ -120,8 +123,8 @@ class About(BaseModel):
     model: str
     version: int
     labels: list[str]
-    threshold: float | None
-    precision: float | None
+    threshold: float
+    precision: float
     accuracy: dict[str, Interval]
     f1_macro: dict[str, Interval]
     limits: dict[str, int]

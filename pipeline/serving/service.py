@@ -90,12 +90,10 @@ class Service:
 
     def about(self) -> dict[str, Any]:
         """What GET /api/about answers."""
-        about, keys = (
-            self.model().about,
-            ("model", "version", "labels", "threshold", "precision", "accuracy", "f1_macro"),
-        )
+        about = self.model().about
+        told = ("model", "version", "labels", "threshold", "precision", "accuracy", "f1_macro")
         limits = {key: self.limits[key] for key in ("upload_bytes", "file_bytes", "files", "pixels")}
-        return {key: about.get(key) for key in keys} | {"f1_macro": about.get("f1_macro") or {}, "limits": limits}
+        return {key: about[key] for key in told} | {"limits": limits}
 
 
 def problem(error: Unreadable) -> dict[str, str]:

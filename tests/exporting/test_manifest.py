@@ -13,7 +13,7 @@ from pipeline.exporting.evaluated import EvaluatedRun
 
 def report(**without: str) -> dict:
     """A report in which no figure of valid is one of test; a split named in `without` lacks the interval it names."""
-    made = {"calibration": {"temperature": 1.2, "threshold": 0.5, "precision": 0.9}}
+    made = {"confidence": 0.8, "calibration": {"temperature": 1.2, "threshold": 0.5, "precision": 0.9}}
     for split, first, images in (("valid", 0.1, 40), ("test", 0.6, 70)):
         made[split] = {
             "images": images,
@@ -40,8 +40,10 @@ def test_each_split_has_its_own_value_interval_and_images(score):
     more = {"accuracy": 0, "f1_macro": 0.1}[score]
     found = about(report())[score]
     assert found == {
-        "valid": pytest.approx({"value": 0.12 + more, "low": 0.1 + more, "high": 0.14 + more, "images": 40}),
-        "test": pytest.approx({"value": 0.62 + more, "low": 0.6 + more, "high": 0.64 + more, "images": 70}),
+        split: pytest.approx(
+            {"value": first + 0.02, "low": first, "high": first + 0.04, "confidence": 0.8, "images": images}
+        )
+        for split, first, images in (("valid", 0.1 + more, 40), ("test", 0.6 + more, 70))
     }
 
 

@@ -54,7 +54,8 @@ def exported(request, tmp_path_factory) -> tuple[keras.Model, Path]:
 def manifest(file: Path, **changes) -> Path:
     folder = file.parent.parent
     about = {"model": "x", "run": "x_sgd", "version": 1, "labels": LABELS, "size": 24, "channels": 1, "temperature": 1}
-    about |= {"threshold": 0.5, "accuracy": {}, "architecture": architecture(file)} | changes
+    about |= {"threshold": 0.5, "precision": 0.8, "accuracy": {}, "f1_macro": {}}
+    about |= {"architecture": architecture(file)} | changes
     about |= {"files": {"litert/float16.tflite": hashlib.sha256(file.read_bytes()).hexdigest()}}
     (folder / "manifest.json").write_text(json.dumps(about))
     return folder

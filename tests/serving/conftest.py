@@ -46,7 +46,7 @@ def export(litert: bytes) -> Callable[..., Path]:
     """Writes an exported model into a folder: export(folder, version=1, temperature=1.0, ...)."""
 
     def write(folder: Path, **changes) -> Path:
-        figure = {"value": 0.5, "low": 0.48, "high": 0.52, "images": 2000}
+        figure = {"value": 0.5, "low": 0.48, "high": 0.52, "confidence": 0.9, "images": 2000}
         about = {
             "model": "tiny", "run": "tiny_sgd_rgb_8", "run_id": "0" * 32, "config_hash": "1" * 64,
             "train_digest": "2" * 64, "labels": list(LABELS), "size": 48, "channels": 3, "temperature": 1.0,

@@ -44,7 +44,7 @@ def test_the_temperature_softens_and_the_threshold_decides_what_is_certain(expor
     assert np.allclose(soft.predict(between)[0], expected, atol=1e-5)
     assert not soft.certain(soft.predict(between)).any()
     assert sharp.certain(sharp.predict(images("fear"))).all()
-    assert Model(export(tmp_path / "none", threshold=None), [1], 1).certain(np.full((1, 7), 1 / 7)).all()
+    assert Model(export(tmp_path / "none", threshold=0.0), [1], 1).certain(np.full((1, 7), 1 / 7)).all()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import { about } from "./ask.js";
 import { element } from "./parts.js";
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const figure = ({ value, low, high, images }) =>
-  `${percent(value)} (95 % interval ${percent(low)} to ${percent(high)}, ${images.toLocaleString("en")} pictures)`;
+const figure = ({ value, low, high, confidence, images }) =>
+  `${percent(value)} (${+(100 * confidence).toPrecision(4)} % interval ${percent(low)} to ${percent(high)}, ${images.toLocaleString("en")} pictures)`;
 
 function rows(facts) {
   const listed = [["Model", `${facts.model}, version ${facts.version}`]];
@@ -12,8 +12,8 @@ function rows(facts) {
     if (facts.accuracy[split]) listed.push([`Right answers, ${split}`, figure(facts.accuracy[split])]);
     if (facts.f1_macro[split]) listed.push([`Macro F1, ${split}`, figure(facts.f1_macro[split])]);
   }
-  if (facts.threshold !== null) listed.push(["Not sure below", facts.threshold ? percent(facts.threshold) : "never"]);
-  if (facts.precision !== null) listed.push(["How that was chosen", chosen(facts)]);
+  listed.push(["Not sure below", facts.threshold ? percent(facts.threshold) : "never"]);
+  listed.push(["How that was chosen", chosen(facts)]);
   return listed;
 }
 

@@ -163,9 +163,9 @@ async function tell() {
   try {
     const facts = await about();
     const percent = (share) => `${(100 * share).toFixed(1)} %`;
-    const score = ({ value, low, high, images }) =>
-      `right for ${percent(value)} of ${images.toLocaleString("en")} test pictures it had never seen (95 % interval ` +
-      `${percent(low)} to ${percent(high)}; guessing one of seven would give 14 %)`;
+    const score = ({ value, low, high, confidence, images }) =>
+      `right for ${percent(value)} of ${images.toLocaleString("en")} test pictures it had never seen ` +
+      `(${+(100 * confidence).toPrecision(4)} % interval ${percent(low)} to ${percent(high)}; guessing one of seven would give 14 %)`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
     at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.`;
     const { file_bytes: bytes, pixels } = facts.limits;
