@@ -7,15 +7,15 @@ Writes to `out`, whole or not at all:
 - faces.csv, faces.parquet: a row for each face. file; second, of a video; face, its number from the left;
   x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, the
   likeliest; certain, whether it is likely enough to be said; anger to neutral, how likely each is, sum 1.
-- ads.csv: a row for each file. kind; seconds; frames looked at and with a face, one that stays again at each look;
+- ads.csv: a row for each file. kind; seconds; frames, looks taken and those with a face, a still one at each look;
   faces, in a video each once for every look at it; too_small and not_read, faces that were left out, counted likewise;
   note, what was wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too
   few were seen.
 
 A file that is, byte for byte, the same as one before is not read again; its row's note names that one.
 
-In a CSV one of = + - @ ' at the start of a name, or after a ; in it, has a ' before it, as a spreadsheet would run what
-follows; not so in Parquet.
+In the CSVs one of = + - @ ' that begins a name, or follows a ; in it, has a ' before it, so that no spreadsheet runs it
+as a formula. Parquet has the names as they are.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
 from pipeline.images.left import is_left
 from pipeline.running import cli
-from pipeline.running.cores import cores
+from pipeline.running.cores import workers
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder
 from pipeline.running.progress import progress
@@ -58,8 +58,8 @@ def main(cfg: DictConfig) -> None:
     refuse_place(out, source)
     model = Model(Path(settings["exported"]), settings["batch_sizes"], threads=1)
     ads = {name: ad_of(files, name) for name in files.names}
-    workers = cores() if settings["workers"] == "auto" else settings["workers"]
-    reader = Reader(model, settings["faces"], settings["limits"]["pixels"], workers, settings["keep_faces"])
+    threads = workers(settings["workers"])
+    reader = Reader(model, settings["faces"], settings["limits"]["pixels"], threads, settings["keep_faces"])
     kept = Kept(settings["faces_shown"], settings["block_seconds"])
     with whole_folder(out) as folder:
         with open_table(folder / "faces.csv") as file:

@@ -1,7 +1,7 @@
 """Look at every raw image once and write a manifest: what it is, and whether it is kept or the reason why not.
 
 Nothing is copied or deleted. Set aside are files that can't be decoded, blank images, placeholders, and images of train
-that stand in valid, in test or before it in train, with the same pixels or as nearly the same picture. Writes
+that also stand in valid, in test or earlier in train, with the same pixels or as nearly the same picture. Writes
 data/clean/: manifest.parquet, summary.json, report.html and a contact sheet for each reason.
 """
 
@@ -112,11 +112,10 @@ def judge(
     to stay can't be decoded, or is an exact duplicate.
     """
     allowed, denied = known.id.isin(list(allow)), known.id.isin(list(deny))
-    known["reason"] = known.rejected
+    known = known.assign(reason=known.rejected, note="", of="", similarity=0.0, other_label=False)
     known.loc[(known.reason == "") & (known.spread <= blank_spread).fillna(False) & ~allowed, "reason"] = "blank"
     known.loc[(known.reason == "") & known.placeholder.fillna(False) & ~allowed, "reason"] = "placeholder"
     known.loc[(known.reason == "") & denied, "reason"] = "denied"
-    known = known.assign(note="", of="", similarity=0.0, other_label=False)
     _deny_copies(known, allowed, prints, near)
     for search in (duplicates, lambda rows: near_duplicates(rows, prints, near, allow)):
         found = search(known.loc[known.reason == "", ["id", "split", "label", "sha256"]])
@@ -178,7 +177,7 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
     The search for near duplicates finds almost all of them; one by other hashes among what is left finds most of the
     rest, so it is repeated, by others each time, until it finds none. UserError if it does not come to an end.
     """
-    labels = manifest.set_index("id").label
+    manifest, labels = manifest.copy(), manifest.set_index("id").label
     for search in range(1, 6):
         kept = manifest.kept.to_numpy()
         found = leaks(manifest[kept], prints, near, search)

@@ -29,7 +29,7 @@ from pipeline.drawing.faces import UNITS, action_units, random_person, random_sh
 from pipeline.drawing.sketch import draw_face
 from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running import cli
-from pipeline.running.cores import cores
+from pipeline.running.cores import workers
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder
 from pipeline.running.pool import in_processes
@@ -63,7 +63,7 @@ def main(cfg: DictConfig) -> None:
     check(values)
     pictures = plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
     with whole_folder(output, "truth.csv") as folder:
-        write(folder, pictures, values, cores() if cfg.workers == "auto" else cfg.workers)
+        write(folder, pictures, values, workers(cfg.workers))
     print(f"{output / ROOT}: {len(pictures):,} files of drawn faces")
     for split in SPLITS:
         count = Counter(picture.folder for picture in pictures if picture.id.startswith(f"{split}/"))

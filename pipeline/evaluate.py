@@ -115,20 +115,20 @@ def calibration_lines(report: Mapping[str, Any]) -> list[str]:
     """What was learnt from valid and what test says of it, for the log."""
     learned, test = report["calibration"], report["test"]["calibration"]
     promise = f"right {100 * learned['precision']:g}% of the time"
-    bound = calibration.at_bound(learned["temperature"])
-    doubt = " (an end of the range searched: not to be relied on)" if bound else ""
-    temperature = f"temperature {learned['temperature']:.3f}{doubt}"
-    chance = test["ece_by_chance"]
-    perfect = f"(by chance alone {chance['mean']:.4f}, seldom over {chance['high']:.4f})"
-    lines = [f"{temperature}, calibration error on test {{before:.4f}}, with it {{after:.4f}} {perfect}"]
+    doubt = " (an end of the range searched: not to be relied on)" if test["at_bound"] else ""
+    ece, chance, answers = test["ece"], test["ece_by_chance"], test["answers"]
+    error = (
+        f"temperature {learned['temperature']:.3f}{doubt}, calibration error on test {ece['before']:.4f}, with it "
+        f"{ece['after']:.4f} (by chance alone {chance['mean']:.4f}, seldom over {chance['high']:.4f})"
+    )
     if learned["threshold"] == 1:
-        lines.append(f'on valid no threshold makes its answers surely {promise}: to be that, it is always "not sure"')
+        return [error, f'no threshold on valid makes its answers surely {promise}, so it is always "not sure"']
+    if learned["threshold"] == 0:
+        when = f'never "not sure": on valid its answers are surely {promise}'
     else:
-        never = f'never "not sure": on valid its answers are surely {promise}'
-        unsure = f'"not sure" up to {learned["threshold"]:.3f}, to be {promise}'
-        lines.append(f"{unsure if learned['threshold'] else never}; on test {{coverage:.1%}} answered")
-        lines[-1] += ", {precision:.1%} of them right" if "precision" in test["answers"] else ""
-    return [line.format(**test["ece"], **test["answers"]) for line in lines]
+        when = f'"not sure" up to {learned["threshold"]:.3f}, to be {promise}'
+    right = f", {answers['precision']:.1%} of them right" if "precision" in answers else ""
+    return [error, f"{when}; on test {answers['coverage']:.1%} answered{right}"]
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:

@@ -138,7 +138,7 @@ def compare(formats: Mapping[str, Path], split: Split, expected: np.ndarray, cfg
         if found.loss > cfg.parity.loss:
             points = 100 * found.loss
             log.warning(
-                "%s: loses %.2f points, which so few images can by chance (p = %.2g)", name, points, found.p_value
+                "%s: loses %.2f points, which chance explains on so few images (p = %.2g)", name, points, found.p_value
             )
     return figures
 

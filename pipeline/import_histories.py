@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from pipeline.running import cli, tracking
 from pipeline.running.config import config_hash, flatten, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.outputs import readable
+from pipeline.running.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     store.reap()
     known = {key(run.data.tags) for run in store.finished({"source": cfg.source})}
     new = [run for run in runs if key(run["tags"]) not in known]
-    for run in tqdm(new, desc="import", unit="run", disable=None):
+    for run in progress(new, len(new), "import", "runs"):
         write_run(store, run)
     log.info("%s: %d runs imported, %d were there already", cfg.study, len(new), len(runs) - len(new))
 

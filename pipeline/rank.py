@@ -74,9 +74,13 @@ def row(run: Run) -> dict[str, Any]:
         return _row(run)
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"MLflow run {run.info.run_name} ({run.info.run_id}): its {error} is not as the training noted it; mend it "
-            "in MLflow, or delete the run there"
+            f"MLflow run {run.info.run_name} ({run.info.run_id}): {_of(error)} is not as the training noted it; "
+            "mend it in MLflow, or delete the run there"
         ) from error
+
+
+def _of(error: Exception) -> str:
+    return f"its {error}" if isinstance(error, KeyError) else f"a number of it ({error})"
 
 
 def _row(run: Run) -> dict[str, Any]:

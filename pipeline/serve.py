@@ -69,7 +69,8 @@ def check(settings: Mapping[str, Any]) -> None:
         raise UserError(f"hosts={hosts}: a * stands for any host, or for the first part of one, as in *.example.org")
     check_batch_sizes(settings["batch_sizes"])
     if limits["files"] > limits["waiting"]:
-        raise UserError(f"limits.files={limits['files']}: at most limits.waiting={limits['waiting']}, or none gets in")
+        most = f"at most limits.waiting={limits['waiting']}, or a request of so many never gets in"
+        raise UserError(f"limits.files={limits['files']}: {most}")
     if limits["upload_bytes"] > limits["held_bytes"]:
         raise UserError(
             f"limits.upload_bytes={limits['upload_bytes']}: at most limits.held_bytes={limits['held_bytes']}"

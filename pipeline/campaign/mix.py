@@ -21,9 +21,9 @@ COLUMNS = 60  # of a timeline, at most
 class Ad:
     """A picture or video and what was seen in it.
 
-    seen: counts [8] of faces in the order of SHOWN, by the whole second, 0 for a picture. began: the same by the second
-    in which the frame had come up, of one that stays all its looks. frames: looked at, and with a face. too_small,
-    not_read: faces that were not read. note: what was wrong with it, in words; "" for nothing.
+    seen: counts [8] of faces in the order of SHOWN, by the whole second, 0 for a picture. began: the same counts by the
+    second in which their frame first came up; all looks at a frame that stays count there. frames: looked at, and with
+    a face. too_small, not_read: faces that were not read. note: what was wrong with it, in words; "" for nothing.
     """
 
     name: str

@@ -1,6 +1,5 @@
 """manifest.json of an export: which model it is, how good, how to read its answers, and the checksum of every file."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from omegaconf import OmegaConf
 from pipeline.exporting.evaluated import EvaluatedRun
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import Arrays
+from pipeline.running.files import sha256
 
 
 def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
@@ -44,4 +44,4 @@ def _measured(report: Mapping[str, Any], score: str) -> dict[str, dict[str, floa
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 in hex of every file in `folder`, by its path there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {str(file.relative_to(folder)): sha256(file) for file in files}

@@ -39,7 +39,7 @@ def duplicates(images: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict, allow: Sequence[str] = ()) -> pd.DataFrame:
+def near_duplicates(images: pd.DataFrame, prints: np.ndarray, near: dict, allow: Sequence[str]) -> pd.DataFrame:
     """What near duplicates mean for each row of `images` (id ascending, split, label, sha256), as `duplicates` says it.
 
     The reasons are near_duplicate_of_test, near_duplicate_of_valid and near_duplicate_in_train; `similarity` is the

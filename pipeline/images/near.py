@@ -32,7 +32,7 @@ def near_pairs(
     seed: int,
     among: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of rows of int8 [N, views, 256] with views of a cosine of at least `similarity`, one mirrored or neither.
+    """Pairs of rows of int8 [N, views, 256] whose cosine is at least `similarity` in some view, one mirrored or not.
 
     The first `held_out` rows, which nothing else may show, are looked up in `tables_held_out` independent tables with
     all their views, the others in `tables` of those with their first view, each against all views of all rows from

@@ -23,7 +23,7 @@ MEANINGS = {
     "unreadable": "the file or zip entry can't be read",
     "blank": "nothing on it",
     "placeholder": "computer graphics without a face, such as a note that the photo is gone",
-    "denied": "on the deny list; or in train, with the label of an image of train on it and nearly the same picture",
+    "denied": "on the deny list, or a copy or near copy, in train, of such an image of train under its label",
     "duplicate_of_test": "the same pixels stand in test",
     "duplicate_of_valid": "the same pixels stand in valid",
     "duplicate_in_train": "the same pixels stand in train under a lower id",

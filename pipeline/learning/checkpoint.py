@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.running.errors import UserError
 from pipeline.running.files import sha256, whole_folder
+
+log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 
@@ -36,6 +40,7 @@ class Checkpoints:
         self.root = Path(root)
         self.folder = self.root / code(architecture)[:8]
         self.config_hash = config_hash
+        self._told: set[Path] = set()
 
     def of_other_code(self) -> bool:
         """Whether the run was cut off under other code, so that what it had is of no use."""
@@ -85,6 +90,9 @@ class Checkpoints:
         for folder in self._found():
             if about := self._sound(folder):
                 return folder, about
+            if folder not in self._told:
+                log.warning("%s: cut short, altered or of another config; not used", folder)
+                self._told.add(folder)
         return None
 
     def _sound(self, folder: Path) -> dict | None:
@@ -93,6 +101,8 @@ class Checkpoints:
             sound = about["config_hash"] == self.config_hash and all(
                 sha256(folder / name) == digest for name, digest in about["sha256"].items()
             )
+        except PermissionError as error:
+            raise UserError(f"{folder}: can't be read ({error.strerror}); grant access to it, or remove it") from None
         except (OSError, ValueError, KeyError):
             return None
         return about if sound else None

@@ -71,9 +71,9 @@ def begin_with(model: keras.Model, path: str, split: Split, seed: int) -> None:
 def measure_norms(model: keras.Model, images: np.ndarray) -> None:
     """Give each batch normalisation the mean and variance of what reaches it of `images`, [N, size, size, channels].
 
-    What the model says stays as it was, and a training step, which normalises by its own batch, now begins with nearly
-    the same. Without it a model of `pipeline.restore`, whose normalisations are folded into the kernels beside them, or
-    one of another data set is worse after its first steps than the model it began with. One without scale or centre
+    What the model says stays as it was, and a training step, which normalises by its own batch, begins with nearly the
+    same values. Without it a model of `pipeline.restore`, whose normalisations are folded into the kernels beside them,
+    or one of another data set is worse after its first steps than the model it began with. One without scale or centre
     stays as it was, which is logged.
     """
     every = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
@@ -131,8 +131,8 @@ def softened_labels(split: Split, paths: str | Sequence[str], share: float, arra
 def softening(paths: str | Sequence[str], share: float, arrays: Arrays) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """As `softened_labels`, of batches as they are trained on: from images and labels, float32 [B, 7], the softened.
 
-    Each sees the images as they were augmented and mixed for the pupil. What it says of those it has not learnt by
-    heart, as it may have the label of an image as it is (Beyer et al. 2022, "Knowledge distillation: A good teacher is
+    Each sees the images as they were augmented and mixed for the pupil: of an image as it is a teacher may have learnt
+    the label by heart, of an augmented one it has not (Beyer et al. 2022, "Knowledge distillation: A good teacher is
     patient and consistent"). UserError when one takes other images.
     """
     teachers = _teachers(paths, arrays)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_sample_weight
 
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays
@@ -130,8 +131,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], monitor: str) -> Mapping[
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
     """The weight in the loss of each image, float32 [N]: 1 / the share of its label, scaled so that their mean is 1."""
-    _, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return (len(labels) / (len(counts) * counts))[which].astype(np.float32)
+    return compute_sample_weight("balanced", labels).astype(np.float32)
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -105,7 +105,7 @@ def compact(
     dropout: float,
     size: int,
     channels: int,
-    smooth: float = 0,
+    smooth: float,
 ) -> keras.Model:
     """A small residual net for the CPU: plain 3x3 convolutions at low resolution after a stride-2 stem.
 

@@ -143,9 +143,9 @@ def area(curve: pd.DataFrame) -> float:
 def choose_threshold(curve: pd.DataFrame, precision: float, confidence: float) -> float:
     """The smallest threshold at which the answers are right at least `precision` of the time; 1 when none is.
 
-    Meant is the lower end of Wilson's interval of their precision, not the precision itself: of many thresholds tried,
-    the one that just reaches it has been lucky, and on new images its answers would be right less often than promised
-    more often than not. It also asks for enough answers to judge by: three right ones of three prove nothing. Geifman &
+    What has to reach it is the lower end of the Wilson interval of their precision: a threshold whose plain precision
+    just reaches it has probably been lucky, of many that were tried, and would miss it on new images more often than
+    not. It also asks for enough answers to judge by: three right ones of three prove nothing. Geifman &
     El-Yaniv 2017 bound the risk in the same way, and stricter, since they also pay for having tried many.
     """
     low, _ = wilson(1 - curve["risk"], curve["answered"], confidence)

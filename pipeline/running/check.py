@@ -29,8 +29,8 @@ MAY_BE_SEVERAL = "teacher"  # null in conf/, and a text or a list of them
 # What conf/ need not have: arguments, which what is called with them judges; units of an expression; names of files.
 MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
 OF_THE_IMAGES = ("model.build.size", "model.build.channels")
-# Said here, since the file that a value is from would take its own mistake for an example: one that was emptied, which
-# is null, and a text where a list has to be.
+# Listed here, since a file with a mistake in it can't be its own example: a value that was emptied is null there, and a
+# text may stand where a list has to be.
 MAY_BE_NULL = {"optimizer.schedule", "balance.per_class", "initial_weights", "teacher", "output", "run"}
 LISTS = {"data.allow", "data.deny"}
 
@@ -79,9 +79,10 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
 
 
 def _experiment() -> None:
-    """Refuse another file of a group than the experiment chooses where it would get values meant for the one it does.
+    """Refuse to change a group's file under an experiment that sets values for the one it chose itself.
 
-    Such as the rate that is right for one optimizer; given on the command line, they are what is wanted.
+    Another optimizer would get the learning rate that is right for the experiment's own, say. Values that are given on
+    the command line are what is wanted.
     """
     hydra = HydraConfig.get()
     chosen, overrides = hydra.runtime.choices, OmegaConf.to_container(hydra.overrides.task, resolve=False)

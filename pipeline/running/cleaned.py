@@ -36,7 +36,7 @@ def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) 
 def require_current(arrays: Path, made_from: str | None, data: Mapping[str, Any], clean: Path) -> None:
     """UserError when the folder `arrays`, made from the images of that digest, is not of what `clean` keeps now.
 
-    `data` is a file of conf/data/. Whether it is can't be told, and is not, when `clean` is gone or of other data.
+    `data` is a file of conf/data/. Nothing is looked at when `clean` is gone or of other data.
     """
     if not (clean / "summary.json").exists():
         return

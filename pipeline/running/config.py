@@ -1,4 +1,4 @@
-"""Where the config lies, what of it is a run's identity (what decides its result, and its hash), what a file builds."""
+"""Where conf/ lies, what of a config is a run's identity (what decides its result) and its hash, and what it builds."""
 
 import hashlib
 import json

@@ -24,7 +24,8 @@ SQLITE_WAIT = 60  # seconds to wait for another process's write; SQLite's own de
 FAULTS = {
     "disk is full": "the disk is full; make room and run the same command again",
     "database is locked": "another process holds it; end that and run the same command again",
-    "out-of-date database schema": "another version of MLflow made it; use that version, or move mlruns/ away",
+    "out-of-date database schema": "another version of MLflow made it; use that one, or keep a copy of the file and "
+    "run: mlflow db upgrade sqlite:///<the file>",
 }
 
 # Where MLflow's database holds the place of a file, as table and column.

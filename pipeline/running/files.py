@@ -112,10 +112,11 @@ def exists(path: str | os.PathLike) -> bool:
 
 
 def check_place(path: str | os.PathLike, mark: str) -> None:
-    """UserError when no folder could be written at `path`, or one is there that would be lost: for before long work.
+    """Look at an output folder before long work; UserError when it can't be written, or would take something with it.
 
-    That is one which isn't empty and has no file `mark` in it, and the one that the command is given in. What systems
-    leave in a folder by themselves is nothing: DVC, which removes single outputs, leaves it too.
+    That is a folder which isn't empty and lacks the file `mark`: it is somebody's own. It is also the current folder,
+    and one around it. Files that systems leave in a folder by themselves don't count; DVC, which removes single
+    outputs, leaves them too.
     """
     path = Path(path)
     place = Path(os.path.realpath(path))
@@ -124,7 +125,9 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
     if os.path.ismount(place):
         raise UserError(f"{path}: a disk is mounted there, and folders are replaced whole; mount the folder around it")
     with _named_place_errors(path):
-        if place.is_file() or (place.is_dir() and not (place / mark).exists() and not _empty(place)):
+        if place.is_file():
+            raise UserError(f"{path}: is a file; name a folder")
+        if place.is_dir() and not (place / mark).exists() and not _empty(place):
             raise UserError(f"{path}: holds something else than this writes (no {mark}); empty it or name another")
         tempfile.TemporaryFile(dir=next(parent for parent in place.parents if parent.exists())).close()
 
@@ -184,12 +187,13 @@ def _of_the_dead(parent: Path, name: str, suffix: str) -> list[Path]:
     found = []
     for left in parent.glob(f".{glob.escape(name)}.*{glob.escape(suffix)}"):
         pid = left.name.removeprefix(f".{name}.").removesuffix(suffix)
-        if pid.isdecimal() and not _alive(int(pid)):
+        if pid.isdecimal() and not alive(int(pid)):
             found.append(left)
     return found
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether there is a process of that number, whoever's."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

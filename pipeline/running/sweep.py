@@ -37,7 +37,7 @@ SKIPPED = "finished before"  # what a job returns that had nothing to do
 
 
 class Refused(BaseException):
-    """Carries its cause out of a callback; of an Exception there Hydra makes a warning, and goes on."""
+    """Carries its cause out of a callback of Hydra's, which turns an Exception raised there into a warning."""
 
 
 class Overview(Callback):
@@ -178,9 +178,9 @@ def forget_log() -> None:
 def _end_with_the_sweep() -> None:
     """End this worker, as by `kill`, when the sweep that started it is gone.
 
-    Else it would stay for good and keep its memory, a GPU's above all, from the sweep that is started again. The worker
-    survives the signal to its job, so another follows when the job has ended. It does not come before, whatever the
-    time: a job that tells MLflow of its end would be cut off in that.
+    Else it would stay for good and keep its memory, a GPU's above all, from the sweep that is started again. The first
+    signal ends its job, and a second one, sent once that job has ended, the worker. The second never comes earlier: a
+    job may be telling MLflow of its end.
     """
     parent = os.getppid()
 

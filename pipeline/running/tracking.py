@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.running import database
 from pipeline.running.errors import UserError
-from pipeline.running.files import locked
+from pipeline.running.files import alive, locked
 from pipeline.running.unsent import Unsent, address, reason, send
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ TRAINING_OF = (
     "config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest", "architecture_digest"
 )  # fmt: skip
 
-# Choices that name models trained before, and the tag with the runs that these are of
+# Choices that name models trained before, and the tag that holds the ids of their runs
 EARLIER = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
@@ -89,7 +89,8 @@ class Store:
     def resume(self, run_id: str) -> None:
         """Set a run that was cut off RUNNING again, under this process; why it failed before is no longer so.
 
-        Not by way of `unsent`, and not while another process reaps: RUNNING under the dead one it would be of those.
+        Sent at once and not by `unsent`, and under the lock: another process that reaps meanwhile would see it RUNNING
+        under the process that is dead, and end it as KILLED.
         """
         tags = [RunTag(key, value) for key, value in (_process_tags() | {"error": ""}).items()]
         with locked(self.lock), self.asked():
@@ -304,12 +305,8 @@ def _is_dead(tags: Mapping[str, str]) -> bool:
 def _started(pid: int) -> str:
     """When a process started, as the system counts it, so that a reused process id is not taken for it; "" if gone."""
     if not sys.platform.startswith("linux"):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return ""
-        return "alive"
+        return "alive" if alive(pid) else ""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
         return ""

@@ -56,7 +56,8 @@ def make_app(settings: Mapping) -> FastAPI:
         host, hosts = settings["host"], settings["hosts"]
         if not is_local(host) and all(map(is_local, hosts)):
             only = ", ".join(hosts)
-            log.info("host=%s: who asks by another name than %s is refused; name theirs, as in %s", host, only, HOSTS)
+            refused = "host=%s: requests by another name than %s are refused; add those that clients use, as in %s"
+            log.info(refused, host, only, HOSTS)
         async with service.running():
             yield
 

@@ -12,8 +12,10 @@ TOO_SMALL = "The body comes in too many small chunks; send larger ones, or its l
 
 
 def most() -> int:
-    """Connections at one time, a quarter of what may be open: each may be answered from a file, and some are one too
-    many for as long as it takes to close them.
+    """Connections at one time, a quarter of the files that may be open.
+
+    Each may need a second descriptor, for the file that it is answered from; those over the bound keep theirs until
+    they are closed.
     """
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
 

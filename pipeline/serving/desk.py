@@ -102,9 +102,9 @@ class Desk:
                 await self._run_batch(first[0], batch)
 
     async def _run_batch(self, how: Callable, batch: list[tuple]) -> None:
-        crops = np.concatenate([each[1] for each in batch])
-        self.metrics.batch.observe(len(crops))
-        try:
+        try:  # all of it: what goes wrong outside of it would end the batching for good
+            crops = np.concatenate([each[1] for each in batch])
+            self.metrics.batch.observe(len(crops))
             loop = asyncio.get_running_loop()
             result, seconds = await loop.run_in_executor(self._model_thread, _timed, how, crops)
         except Exception as error:

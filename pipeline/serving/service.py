@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 
-from pipeline.running.cores import cores
+from pipeline.running.cores import workers
 from pipeline.serving import tensorflow_api
 from pipeline.serving.desk import Desk
 from pipeline.serving.metrics import Metrics
@@ -25,7 +25,7 @@ class Service:
         self.settings, self.limits = settings, settings["limits"]
         self.metrics = Metrics()
         self.gate = Gate(self.limits, self.metrics)
-        self.workers = cores() if settings["workers"] == "auto" else settings["workers"]
+        self.workers = workers(settings["workers"])
         folder = Path(settings["exported"])
         self.watched = Watched(folder, settings["batch_sizes"], self.workers, self.metrics)
         self.desk: Desk  # needs the event loop that it works on

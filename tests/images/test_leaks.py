@@ -21,7 +21,7 @@ def judged(near: dict) -> tuple[pd.DataFrame, np.ndarray]:
     images = pd.DataFrame({"id": ids, "split": [id.split("/")[0] for id in ids], "label": 0, "sha256": ids})
     images.loc[images.id == "valid/happy/007", "label"] = 1
     prints = np.concatenate([train, valid]).clip(-127, 127).astype(np.int8)
-    found = near_duplicates(images, prints, near)
+    found = near_duplicates(images, prints, near, allow=[])
     return images.join(found).assign(kept=found.reason == ""), prints
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.learning import checkpoint
 from pipeline.learning.checkpoint import Checkpoints, State
+from pipeline.running.errors import UserError
 
 OWN = Path(__file__).parents[2] / "pipeline/labels.py"  # stands for the file of an architecture that imports nothing
 
@@ -56,12 +58,23 @@ def test_only_the_newest_two_are_kept(saved):
 
 
 @pytest.mark.parametrize("file", ["model.npz", "optimizer.npz", "best.npz", "checkpoint.json"])
-def test_row_16_a_truncated_checkpoint_gives_way_to_the_previous_one(saved, file):
+def test_row_16_a_truncated_checkpoint_gives_way_to_the_previous_one_and_is_named(saved, file, caplog):
     path = saved.folder / "epoch_00003" / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     state = saved.restore(model())
     assert state.epoch == 2
     assert state.best[0][0] == 2
+    assert saved.run_id() == "run id"
+    assert caplog.text.count(f"{path.parent}: cut short, altered or of another config; not used") == 1
+
+
+def test_a_checkpoint_that_may_not_be_read_is_named_instead_of_begun_anew(saved, monkeypatch):
+    def closed(file):  # root may read everything
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoint, "sha256", closed)
+    with pytest.raises(UserError, match=r"epoch_00003: can't be read \(Permission denied\); grant access to it"):
+        saved.run_id()
 
 
 def test_row_16_a_checkpoint_killed_while_it_was_written_is_not_seen(saved):

@@ -139,6 +139,19 @@ def test_row_30_a_run_of_a_dead_process_is_reaped_and_a_living_one_is_not(tmp_pa
     assert (status(store, dead), status(store, living)) == ("KILLED", "RUNNING")
 
 
+def test_row_30_a_process_that_ends_while_it_is_looked_at_is_dead(tmp_path, monkeypatch):
+    store = open_store(tmp_path, "sample", create=True)
+    run_id = store.start("a", {}, {})
+
+    def gone(path):
+        raise ProcessLookupError(3, "No such process")
+
+    with monkeypatch.context() as looked:
+        looked.setattr(Path, "read_text", gone)
+        assert store.reap() == 1
+    assert status(store, run_id) == "KILLED"
+
+
 def test_a_killed_run_is_resumed_under_this_process(tmp_path):
     store = open_store(tmp_path, "sample", create=True)
     run_id = store.start("a", {}, {})
