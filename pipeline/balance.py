@@ -6,7 +6,6 @@ with `source`, the id of the image that each came from; left_out.csv; and datase
 of it. Where `per_class` is null it says just that, and training takes the images as they are.
 """
 
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS
-from pipeline.learning.arrays import Split, read_arrays
+from pipeline.learning.arrays import Split, read_arrays, write_images
 from pipeline.running import cli
 from pipeline.running.cleaned import require_current
 from pipeline.running.errors import UserError
@@ -61,25 +60,23 @@ def balance(train: Split, per_class: int, choice: dict, seed: int, folder: Path)
     index["generated"] = generated
     number = pd.Series(np.arange(len(rows)))[generated].astype(str)
     index.loc[generated, "id"] = index["source"][generated] + "#generated-" + number
-    digest = hashlib.sha256()
-    starts = range(0, len(rows), CHUNK)
-    with (folder / "train.npy").open("wb") as out:  # a mapped file would end in a bus error where the disk is full
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *train.images.shape[1:])}
-        np.lib.format.write_array_header_1_0(out, header)
-        for start in progress(starts, len(rows), "balance", step=CHUNK):
-            part = slice(start, start + CHUNK)
-            images = train.images[rows[part]]
-            if (new := np.flatnonzero(generated[part])).size:
-                images[new] = generate(images[new], choice, (seed, start))
-            digest.update(images)
-            out.write(images.data)
-    digest.update(index["label"].to_numpy(np.int8).tobytes())
+
+    def block(start: int) -> np.ndarray:
+        part = slice(start, start + CHUNK)
+        images = train.images[rows[part]]
+        if (new := np.flatnonzero(generated[part])).size:
+            images[new] = generate(images[new], choice, (seed, start))
+        return images
+
+    blocks = map(block, progress(range(0, len(rows), CHUNK), len(rows), "balance", step=CHUNK))
+    shape = (len(rows), *train.images.shape[1:])
+    digest = write_images(folder / "train.npy", shape, blocks, index["label"].to_numpy())
     index.to_parquet(folder / "train.parquet", index=False)
     left_out = np.setdiff1d(np.arange(len(train.labels)), rows)
     left = train.index.iloc[left_out][["id", "label"]].assign(sharpness=quality[left_out].round(4))
     left.to_csv(folder / "left_out.csv", index=False)
     return {
-        "digest": digest.hexdigest(),
+        "digest": digest,
         "images": len(rows),
         "generated": int(generated.sum()),
         "left_out": len(left),

@@ -152,7 +152,7 @@ def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int
     if table is None:
         return "the run was not evaluated here"
     digest = store.run(row["run_id"]).data.tags["valid_digest"]
-    return mistakes.with_faces(mistakes.worst(table, faces), resized / row["channels"], digest)
+    return mistakes.with_faces(mistakes.worst(table, faces), resized / row["channels"], row["data"], digest)
 
 
 def drawn(folder: Path) -> list[Path]:

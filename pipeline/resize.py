@@ -4,10 +4,9 @@ Writes data/resized/<channels>/: {train,valid,test}.npy, uint8 [images, size, si
 {train,valid,test}.parquet (id, label, gray, mean luminance), and dataset.json, which names the data set and its digest.
 """
 
-import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +27,7 @@ from pipeline.images.shape import resized
 from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, open_source
 from pipeline.labels import LABELS, SPLITS
+from pipeline.learning.arrays import write_images
 from pipeline.running import cli
 from pipeline.running.cleaned import AGAIN, require_same_lists
 from pipeline.running.errors import UserError
@@ -48,16 +48,16 @@ def main(cfg) -> None:
     cache = cache_folder(cfg.paths.cache, "resize", depends_on, [blocks, decoding, shaping, sys.modules[__name__]])
     dataset = {"name": cfg.data.name, "channels": cfg.channels.name, "size": cfg.size, "counts": {}, "digest": {}}
     dataset["made_from"] = summary.get("digest")
-    sequence = [images for split in SPLITS for images in parts[split]]
+    sequence = [part for split in SPLITS for part in parts[split]]
     with (
         shards(work, sequence, cache, ".npy", f"resize {cfg.channels.name}") as files,
         whole_folder(Path(cfg.paths.resized, cfg.channels.name), "dataset.json") as folder,
     ):
         for split, part in splits.items():
             shape = (len(part), cfg.size, cfg.size, cfg.channels.count)
-            labels = part.label.to_numpy(np.int8)
+            images = map(np.load, islice(files, len(parts[split])))
             dataset["counts"][split] = len(part)
-            dataset["digest"][split] = join(islice(files, len(parts[split])), shape, labels, folder / f"{split}.npy")
+            dataset["digest"][split] = write_images(folder / f"{split}.npy", shape, images, part.label.to_numpy())
             pq.write_table(pa.Table.from_pandas(part, ROWS, preserve_index=False), folder / f"{split}.parquet")
         dataset["labels"] = list(LABELS)
         (folder / "dataset.json").write_text(json.dumps(dataset, indent=2) + "\n")
@@ -99,23 +99,6 @@ def stack(
         pixels[row] = resized(image.image, size, channels)
     with path.open("wb") as file:
         np.save(file, pixels)
-
-
-def join(files: Iterable[Path], shape: tuple[int, ...], labels: np.ndarray, path: Path) -> str:
-    """Write the shards one after the other as one .npy of `shape`; SHA-256 hex over its pixels, then its labels.
-
-    Written as a stream: memory stays at one shard however many there are.
-    """
-    digest = hashlib.sha256()
-    with path.open("wb") as out:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(out, header)
-        for file in files:
-            pixels = np.load(file)
-            digest.update(pixels)
-            out.write(pixels.data)
-    digest.update(labels.tobytes())
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

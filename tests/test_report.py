@@ -202,19 +202,20 @@ def test_the_page_says_in_plain_words_what_it_does_not_show(page):
 
 def test_faces_of_other_images_than_the_run_saw_are_not_shown(folder):
     row = pd.DataFrame({"id": ["valid/anger/0.jpg"]})
-    assert "holds other images now" in mistakes.with_faces(row, folder / "data/resized/rgb", "another digest")
-    assert "are not in" in mistakes.with_faces(row, folder / "nowhere", "d")
+    assert "holds other images now" in mistakes.with_faces(row, folder / "data/resized/rgb", "sample", "another digest")
+    assert "no resized images there" in mistakes.with_faces(row, folder / "nowhere", "sample", "d")
+    assert "holds the data set 'sample'" in mistakes.with_faces(row, folder / "data/resized/rgb", "own", "d")
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "valid.npy", "valid.parquet"])
 def test_resized_images_that_were_cut_off_cost_the_page_its_faces_alone(folder, tmp_path, name):
     whole = folder / "data/resized/rgb"
     digest = json.loads((whole / "dataset.json").read_text())["digest"]["valid"]
-    for file in ("dataset.json", "valid.npy", "valid.parquet"):
+    for file in ("dataset.json", "train.npy", "valid.npy", "valid.parquet"):
         content = (whole / file).read_bytes()
         (tmp_path / file).write_bytes(content[: len(content) // 2] if file == name else content)
-    said = mistakes.with_faces(pd.DataFrame({"id": ["valid/anger/0.jpg"]}), tmp_path, digest)
-    assert said == f"the resized images in {tmp_path} cannot be read, one of its files was cut off; resize them again"
+    said = mistakes.with_faces(pd.DataFrame({"id": ["valid/anger/0.jpg"]}), tmp_path, "sample", digest)
+    assert said.startswith(f"{tmp_path / name}: cannot be read") and "pipeline.resize" in said
 
 
 def test_the_worst_mistakes_come_first_and_right_answers_never():

@@ -13,6 +13,7 @@ from trees import cleaned, digests, encoded, picture, tree, write, zipped
 
 from pipeline import audit, resize
 from pipeline.labels import LABELS
+from pipeline.learning.arrays import write_images
 from pipeline.running.errors import UserError
 
 
@@ -142,11 +143,8 @@ def test_image_that_can_no_longer_be_read_is_named(tmp_path):
 
 def test_images_are_read_as_a_stream(tmp_path):
     shape = (3000, 48, 48, 3)
-    parts = []
-    for number in range(3):
-        parts.append(tmp_path / f"{number}.npy")
-        np.save(parts[-1], np.full((1000, 48, 48, 3), number, np.uint8))
-    resize.join(parts, shape, np.zeros(3000, np.int8), tmp_path / "all.npy")
+    blocks = (np.full((1000, 48, 48, 3), number, np.uint8) for number in range(3))
+    write_images(tmp_path / "all.npy", shape, blocks, np.zeros(3000, np.int8))
     found = np.load(tmp_path / "all.npy", mmap_mode="r")
     assert found.shape == shape
     assert found[:, 0, 0, 0].tolist() == [0] * 1000 + [1] * 1000 + [2] * 1000

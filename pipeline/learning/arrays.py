@@ -1,7 +1,7 @@
-"""Reads what `resize` wrote: uint8 images memory-mapped, so that a data set larger than memory trains as well."""
+"""The arrays of `resize` and `balance`: written block by block, read memory-mapped, so that they may exceed memory."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,22 @@ class Arrays:
         if len(images) == 0:
             raise UserError(f"{folder / name}.npy: no image in split {name}; clean kept none, see data/clean")
         return Split(images, index["label"].to_numpy(np.int64), index)
+
+
+def write_images(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray], labels: np.ndarray) -> str:
+    """Write uint8 images as one .npy of `shape`, [N, H, W, C], block by block.
+
+    Returns the SHA-256 hex over their pixels, then their labels, int8 [N]: it says which images a run was trained on.
+    Written as a stream: memory stays at one block, and a mapped file would end in a bus error where the disk is full.
+    """
+    digest = hashlib.sha256()
+    with path.open("wb") as out:
+        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for block in blocks:
+            digest.update(block)
+            out.write(block.data)
+    digest.update(labels.astype(np.int8).tobytes())
+    return digest.hexdigest()
 
 
 def image_set(split: Split) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.labels import LABELS
+from pipeline.learning.arrays import read_arrays
+from pipeline.running.errors import UserError
 
 
 def worst(predictions: pd.DataFrame, images: int) -> pd.DataFrame:
@@ -33,22 +34,20 @@ def worst(predictions: pd.DataFrame, images: int) -> pd.DataFrame:
     return table[predicted != labels].sort_values("probability", ascending=False, kind="stable").head(images)
 
 
-def with_faces(table: pd.DataFrame, folder: Path, digest: str) -> list[dict[str, Any]] | str:
+def with_faces(table: pd.DataFrame, folder: Path, data: str, digest: str) -> list[dict[str, Any]] | str:
     """The rows of `worst`, each with its face of valid as `image`, a data URI; or why there are none to show.
 
-    `folder` holds resized arrays; only those with this digest are the images that the run was validated on.
+    `folder` holds resized arrays of `data`; only those with this digest are what the run was validated on.
     """
     try:
-        about = json.loads((folder / "dataset.json").read_text())
-        if about["digest"]["valid"] != digest:
+        arrays = read_arrays(folder, data)
+        if arrays.digest["valid"] != digest:
             return f"{folder} holds other images now than those that this run was validated on"
-        pixels = np.load(folder / "valid.npy", mmap_mode="r")
-        position = pd.Series(range(len(pixels)), pd.read_parquet(folder / "valid.parquet")["id"])
-    except FileNotFoundError:
-        return f"the resized images are not in {folder}"
-    except (OSError, ValueError):
-        return f"the resized images in {folder} cannot be read, one of its files was cut off; resize them again"
-    return [row | {"image": _uri(pixels[position[row["id"]]])} for row in table.to_dict("records")]
+        valid = arrays.split("valid")
+    except UserError as error:
+        return str(error)
+    position = pd.Series(range(len(valid.images)), valid.index["id"])
+    return [row | {"image": _uri(valid.images[position[row["id"]]])} for row in table.to_dict("records")]
 
 
 def _uri(pixels: np.ndarray) -> str:
