@@ -81,13 +81,13 @@ def test_a_temperature_at_an_end_of_the_range_is_told():
             'never "not sure": on valid its answers are surely right 80% of the time; on test 90.0% answered, 85.0% of',
         ),
         (0.5, '"not sure" up to 0.500, to be right 80% of the time; on test 90.0% answered, 85.0% of them right'),
-        (1, 'no threshold makes its answers surely right 80% of the time: to be that, it is always "not sure"'),
+        (1, 'no threshold on valid makes its answers surely right 80% of the time, so it is always "not sure"'),
     ],
 )
 def test_what_a_threshold_comes_to_is_told(threshold, line):
     learned = {"temperature": 1.0, "threshold": threshold, "precision": 0.8}
     of_test = {"ece": {"before": 0.1, "after": 0.05}, "answers": {"coverage": 0.9, "precision": 0.85}}
-    of_test["ece_by_chance"] = {"mean": 0.02, "high": 0.03}
+    of_test |= {"ece_by_chance": {"mean": 0.02, "high": 0.03}, "at_bound": False}
     report = {"calibration": learned, "test": {"calibration": of_test}}
     assert line in evaluate.calibration_lines(report)[1]
 

@@ -572,10 +572,9 @@ def test_the_model_is_named_once_there_is_one(own_page):
     own_page.route("**/api/about", lambda route: route.fulfill(**refusal), times=2)
     own_page.clock.install()
     own_page.reload()
-    for _ in range(2):
-        expect(own_page.locator("#model")).to_have_text(none_yet["error"])
-        own_page.clock.run_for(5_000)
-    expect(own_page.locator("#model")).to_contain_text("tiny, version 1")
+    model = own_page.locator("#model")
+    expect(model).to_have_text(none_yet["error"])
+    wait_for(own_page, lambda: own_page.clock.run_for(5_000) or "tiny, version 1" in model.text_content())
     assert own_page.text_content("#limits") == "up to 16 MB and 25 million pixels each"
 
 
