@@ -235,19 +235,12 @@ def _shares(entry: pd.Series, correct: Callable[[str], pd.Series | None]) -> pd.
 
 
 def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[float, str]:
+    seeds = [(entry["sd"], entry["seeds"]) for entry in (best, other) if entry["seeds"] > 1]
     if best_right is None or other_right is None or not best_right.index.equals(other_right.index):
-        return (
-            compare.two_proportions(
-                best["best_val_accuracy"],
-                other["best_val_accuracy"],
-                best["valid_images"],
-                other["valid_images"],
-            ),
-            compare.UNPAIRED,
-        )
+        figures = (entry[key] for key in ("best_val_accuracy", "valid_images") for entry in (best, other))
+        return compare.two_proportions(*figures, seeds), compare.UNPAIRED
     if best["seeds"] == other["seeds"] == 1:
         return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
-    seeds = [(entry["sd"], entry["seeds"]) for entry in (best, other) if entry["seeds"] > 1]
     p_value = compare.paired_over_images_and_seeds(best_right.to_numpy(), other_right.to_numpy(), seeds)
     return p_value, "paired t over images and seeds"
 

@@ -55,25 +55,38 @@ def paired_over_images_and_seeds(first: np.ndarray, second: np.ndarray, seeds: S
 
     `first` and `second` are shares of each one's seeds, [N] in 0..1, that got the same N images right; `seeds` has the
     standard deviation of the accuracy over seeds, and their number, of each entry that has several: of one seed it is
-    not known how it would scatter. Student's t of the difference, whose variance is that over images and those over
-    seeds added up, with Welch and Satterthwaite's degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2:110).
+    not known how it would scatter.
     """
     middle, error = _over_images(first, second)
+    return _with_seeds(middle, error, len(first) + 1, seeds)
+
+
+def _with_seeds(difference: float, error: float, freedom: float, seeds: Sequence[tuple[float, int]]) -> float:
+    """p-value that a difference is 0, of which `error` and `freedom` are those over images.
+
+    Student's t of the difference, whose variance is that over images and those over seeds added up, with Welch and
+    Satterthwaite's degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2:110).
+    """
     variances = np.array([error**2, *(deviation**2 / count for deviation, count in seeds)])
-    freedoms = np.array([len(first) + 1, *(count - 1 for _, count in seeds)])
-    freedom = variances.sum() ** 2 / (variances**2 / freedoms).sum()
-    return float(2 * stats.t.sf(abs(middle) / np.sqrt(variances.sum()), freedom))
+    if not variances.any():
+        return 1.0  # as where both are always right
+    freedoms = np.array([freedom, *(count - 1 for _, count in seeds)])
+    with np.errstate(divide="ignore"):  # over images alone, of infinitely many degrees, it is the normal distribution
+        together = variances.sum() ** 2 / (variances**2 / freedoms).sum()
+    return float(2 * stats.t.sf(abs(difference) / np.sqrt(variances.sum()), together))
 
 
-def two_proportions(first: float, second: float, images_first: int, images_second: int) -> float:
+def two_proportions(
+    first: float, second: float, images_first: int, images_second: int, seeds: Sequence[tuple[float, int]] = ()
+) -> float:
     """p-value that two accuracies are equal when it is unknown which images each got right: pooled z-test.
 
     Agresti 2002, "Categorical Data Analysis", sec. 3.1.2. On the same images it is cautious: a pair's test, which knows
-    that both models get the same easy images right, tells more apart.
+    that both models get the same easy images right, tells more apart. `seeds` as in `paired_over_images_and_seeds`.
     """
     pooled = (first * images_first + second * images_second) / (images_first + images_second)
     error = np.sqrt(pooled * (1 - pooled) * (1 / images_first + 1 / images_second))
-    return float(2 * stats.norm.sf(abs(first - second) / error)) if error else 1.0
+    return _with_seeds(first - second, error, np.inf, seeds)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -49,6 +49,10 @@ def test_entries_whose_seeds_scatter_as_far_as_they_lie_apart_are_not_told_apart
     seeds = [(np.std([right.mean() for right in each], ddof=1), 2) for each in (first, second)]
     assert compare.paired_over_images_and_seeds(*shares, []) < 1e-6
     assert compare.paired_over_images_and_seeds(*shares, seeds) > 0.5
+    accuracies = (*(each.mean() for each in shares), 17000, 17000)
+    assert compare.two_proportions(0.61, 0.58, 17000, 17000) < 1e-6
+    assert compare.two_proportions(0.61, 0.58, 17000, 17000, [(0.03, 2), (0.01, 2)]) > 0.2
+    assert compare.two_proportions(*accuracies, seeds) > compare.two_proportions(*accuracies)
 
 
 def test_entries_of_equal_seeds_are_called_different_as_often_as_it_says():
