@@ -73,14 +73,11 @@ def row(run: Run) -> dict[str, Any]:
     try:
         return _row(run)
     except (KeyError, ValueError) as error:
+        what = f"its {error}" if isinstance(error, KeyError) else f"a number of it ({error})"
         raise UserError(
-            f"MLflow run {run.info.run_name} ({run.info.run_id}): {_of(error)} is not as the training noted it; "
+            f"MLflow run {run.info.run_name} ({run.info.run_id}): {what} is not as the training noted it; "
             "mend it in MLflow, or delete the run there"
         ) from error
-
-
-def _of(error: Exception) -> str:
-    return f"its {error}" if isinstance(error, KeyError) else f"a number of it ({error})"
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -239,7 +236,7 @@ def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[f
     if best_right is None or other_right is None or not best_right.index.equals(other_right.index):
         figures = (entry[key] for key in ("best_val_accuracy", "valid_images") for entry in (best, other))
         return compare.two_proportions(*figures, seeds), compare.UNPAIRED
-    if best["seeds"] == other["seeds"] == 1:
+    if not seeds:
         return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
     p_value = compare.paired_over_images_and_seeds(best_right.to_numpy(), other_right.to_numpy(), seeds)
     return p_value, "paired t over images and seeds"

@@ -151,6 +151,14 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def trained(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of its run, out, in a copy of it that may be changed and that the test goes on in."""
+    within(tmp_path, monkeypatch)
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "out"
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB of its own, where this user may mount one."""
     if sys.platform != "linux" or os.geteuid() != 0:

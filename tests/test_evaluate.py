@@ -36,12 +36,10 @@ def judged(evaluated_once, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def trained(trained_once, tmp_path, monkeypatch) -> Path:
-    """One that may be changed; its evaluations draw no pictures, which are looked at in `judged`."""
-    within(tmp_path, monkeypatch)
+def trained(trained, monkeypatch) -> Path:
+    """That run; its evaluations draw no pictures, which are looked at in `judged`."""
     monkeypatch.setattr(evaluate, "_pictures", lambda *_: None)
-    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "out"
+    return trained
 
 
 def evaluated(*overrides: str) -> Path:

@@ -226,7 +226,7 @@ def test_row_24_a_job_of_a_sweep_that_is_gone_has_all_the_time_it_needs_to_end_i
             print("started", number, flush=True)
             while not told:
                 time.sleep(0.01)
-            time.sleep(1.5)
+            time.sleep(2.5)
             print("told", len(told), flush=True)
             signal.signal(signal.SIGTERM, before)
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, composed, within, write_arrays
+from conftest import TINY, composed, write_arrays
 from shells import shell
 
 from pipeline import compare, rank, train
@@ -33,14 +33,6 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(*overrides: str, output: str = "out") -> Path:
     train.main(composed("train", *TINY, f"output={output}", *overrides))
     return Path(output) / "train"
-
-
-@pytest.fixture
-def trained(trained_once, tmp_path, monkeypatch) -> Path:
-    """A project in which `run()` has been called: the folder of that run."""
-    within(tmp_path, monkeypatch)
-    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
-    return Path("out/train")
 
 
 def runs(status: str = "FINISHED") -> list:
@@ -114,7 +106,7 @@ def test_a_number_that_is_written_whole_trains_and_is_the_same_run(project):
 
 
 def test_the_files_of_a_finished_run_are_fetched_to_where_they_are_asked_for(trained):
-    files = {file.name: file.read_bytes() for file in trained.iterdir()}
+    files = {file.name: file.read_bytes() for file in (trained / "train").iterdir()}
     run("seed=1", output="other")
     for output in ("new", "other"):  # no folder there, and one of another run
         folder = run(output=output)
@@ -164,7 +156,7 @@ def test_runs_in_both_channel_modes_are_known_to_be_of_the_same_validation_image
 
 
 def test_training_goes_on_from_an_earlier_run(trained):
-    first = trained.parent.rename("first") / "train"
+    first = trained.rename("first") / "train"
     still = ("initial_weights=first", "epochs=1", "optimizer.build.learning_rate=1e-12")
     second = run(*still, output="second")
     kept = pd.read_csv(first / "history.csv")["val_accuracy"].max()
@@ -196,7 +188,8 @@ def test_a_teacher_moves_the_training_towards_what_it_says(trained):
     run("epochs=20", output="teacher")
     taught = run("teacher=[teacher,teacher/train/model.keras]", "teacher_share=1", output="taught")
     valid = read_arrays("data/resized/rgb", "sample").split("valid").images
-    teacher, *pupils = (models.load(Path(each) / "model.keras") for each in ("teacher/train", taught, trained))
+    folders = ("teacher/train", taught, trained / "train")
+    teacher, *pupils = (models.load(Path(each) / "model.keras") for each in folders)
     said = teacher(np.asarray(valid)).numpy()
     distances = [np.abs(pupil(np.asarray(valid)).numpy() - said).mean() for pupil in pupils]
     assert distances[0] < distances[1]

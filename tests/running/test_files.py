@@ -123,7 +123,11 @@ def test_what_is_not_of_the_same_kind_is_never_replaced(tmp_path, there):
         place.mkdir()
         (place / "chapter.txt").write_text("mine")
     before = content(tmp_path)
-    said = "is a file; name a folder" if there == "a file" else r"holds something else than this writes \(no run.json\)"
+    said = (
+        "is a file; name a folder"
+        if there == "a file"
+        else r"holds something else than this writes \(no run.json\); empty it or"
+    )
     with (
         pytest.raises(UserError, match=f"thesis: {said}"),
         whole_folder(place, "run.json"),

@@ -594,9 +594,8 @@ def test_answers_of_one_second_are_shown_at_once(own_page):
     answer_with(own_page, "fear")
     drop(own_page, more={f"{number}.jpg": b"answered for" for number in range(40)})
     said(own_page, "40 pictures read, 40 faces found.")
-    assert (
-        own_page.locator("#rows tr").count() == 41 and own_page.evaluate("() => changes") == 2
-    )  # at first and at the end
+    assert own_page.locator("#rows tr").count() == 41
+    assert own_page.evaluate("() => changes") == 2  # at first and at the end
 
 
 def test_of_very_many_pictures_the_chart_has_those_with_most_faces(page):

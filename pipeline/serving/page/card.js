@@ -1,10 +1,8 @@
 // The figures of the model in service.
 import { about } from "./ask.js";
-import { element } from "./parts.js";
+import { element, exactly, interval } from "./parts.js";
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const figure = ({ value, low, high, confidence, images }) =>
-  `${percent(value)} (${+(100 * confidence).toPrecision(4)} % interval ${percent(low)} to ${percent(high)}, ${images.toLocaleString("en")} pictures)`;
+const figure = (found) => `${exactly(found.value)} (${interval(found)}, ${found.images.toLocaleString("en")} pictures)`;
 
 function rows(facts) {
   const listed = [["Model", `${facts.model}, version ${facts.version}`]];
@@ -12,7 +10,7 @@ function rows(facts) {
     if (facts.accuracy[split]) listed.push([`Right answers, ${split}`, figure(facts.accuracy[split])]);
     if (facts.f1_macro[split]) listed.push([`Macro F1, ${split}`, figure(facts.f1_macro[split])]);
   }
-  listed.push(["Not sure below", facts.threshold ? percent(facts.threshold) : "never"]);
+  listed.push(["Not sure below", facts.threshold ? exactly(facts.threshold) : "never"]);
   listed.push(["How that was chosen", chosen(facts)]);
   return listed;
 }
@@ -20,7 +18,7 @@ function rows(facts) {
 // precision is what the threshold was to reach, not what was measured; 1 is the threshold that reached it nowhere, 0 the
 // one of a model that reaches it by all its answers
 function chosen({ threshold, precision }) {
-  const aim = `at least ${percent(precision)} of the sure answers are right, on valid`;
+  const aim = `at least ${exactly(precision)} of the sure answers are right, on valid`;
   return threshold === 1 ? `no threshold was found at which ${aim}` : `so that ${aim}`;
 }
 

@@ -2,7 +2,7 @@
 import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
 import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
-import { count, dropSuffix, save } from "./parts.js";
+import { count, dropSuffix, exactly, interval, save } from "./parts.js";
 import { forget, showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
@@ -162,10 +162,9 @@ async function sample(button) {
 async function tell() {
   try {
     const facts = await about();
-    const percent = (share) => `${(100 * share).toFixed(1)} %`;
-    const score = ({ value, low, high, confidence, images }) =>
-      `right for ${percent(value)} of ${images.toLocaleString("en")} test pictures it had never seen ` +
-      `(${+(100 * confidence).toPrecision(4)} % interval ${percent(low)} to ${percent(high)}; guessing one of seven would give 14 %)`;
+    const score = (found) =>
+      `right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures it had never seen ` +
+      `(${interval(found)}; guessing one of seven would give 14 %)`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
     at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.`;
     const { file_bytes: bytes, pixels } = facts.limits;

@@ -11,6 +11,9 @@ export const numberOf = (faces, index) => {
 };
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 export const percent = (share) => `${Math.round(100 * share)} %`;
+export const exactly = (share) => `${(100 * share).toFixed(1)} %`;
+export const interval = ({ low, high, confidence }) =>
+  `${+(100 * confidence).toPrecision(4)} % interval ${exactly(low)} to ${exactly(high)}`;
 export const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 export const dropSuffix = (name) => name.replace(/\.(jpe?g|png|webp)$/i, "");
 
