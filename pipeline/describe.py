@@ -15,37 +15,32 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.labels import LABELS, SPLITS
 from pipeline.reporting import metrics
 from pipeline.reporting.template import page
-from pipeline.running import cli
+from pipeline.running import cli, run_folder
 from pipeline.running.cleaned import AGAIN
 from pipeline.running.config import flatten
-from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
-from pipeline.running.outputs import read_json, readable
+from pipeline.running.outputs import read_json
+from pipeline.running.run_folder import EvaluatedRun
 
 TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
 
 
 def main(cfg: DictConfig) -> None:
-    run = Path(cfg.run)
-    text = render(read(run, Path(cfg.paths.clean)))
+    text = render(context(run_folder.evaluated(Path(cfg.run)), Path(cfg.paths.clean)))
     with whole_file(cfg.output) as beside:
         beside.write_text(text)
     print(f"{cfg.output}: {len(text.splitlines())} lines, for people")
 
 
-def read(run: Path, clean: Path) -> dict[str, Any]:
-    """What the template is filled with; UserError when the run is not trained and evaluated as its files stand now."""
-    again, train = f"run: python -m pipeline.evaluate run={run}", "train it with python -m pipeline.train"
-    about = read_json(run / "train" / "run.json", train)
-    with readable(run / "train" / "config.yaml", train):
-        config = OmegaConf.to_container(OmegaConf.load(run / "train" / "config.yaml"))
-    report = read_json(run / "evaluate" / "report.json", again)
-    if report["run_id"] != about["run_id"]:
-        raise UserError(f"{run}: its evaluation is of another training than it holds now; {again}")
-    if not any("recall_interval" in row for row in report["test"]["per_class"].values()):
-        raise UserError(f"{run}: its evaluation is an older one and lacks figures that the card tells; {again}")
-    kept = cleaning(clean, about["data"], about.get("made_from"))
-    return {"about": about, "recipe": recipe(config), "config": config, "report": report, "kept": kept} | {
+def context(run: EvaluatedRun, clean: Path) -> dict[str, Any]:
+    """What the template is filled with."""
+    config = OmegaConf.to_container(run.config)
+    return {
+        "about": run.about,
+        "recipe": recipe(config),
+        "config": config,
+        "report": run.report,
+        "kept": cleaning(clean, run.about["data"], run.about.get("made_from")),
         "labels": LABELS,
         "splits": SPLITS,
         "fewest": metrics.FEWEST,

@@ -24,11 +24,10 @@ from pipeline.learning.arrays import Split, image_set, read_arrays, require_chos
 from pipeline.learning.batches import evaluation_batches
 from pipeline.reporting import calibration, metrics, plots
 from pipeline.reporting.calibration import Calibration
-from pipeline.running import cli, tracking
+from pipeline.running import cli, run_folder, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder, write_json
-from pipeline.running.outputs import read_json, read_table, readable
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +37,10 @@ EVALUATED = ("valid", "test")
 
 def main(cfg: DictConfig) -> None:
     run = Path(cfg.run)
-    if not (run / "train" / "run.json").exists():
-        raise UserError(f"run={run}: no finished training there; expected {run}/train, which pipeline.train writes")
+    trained = run_folder.trained(run)
+    about, history = trained.about, trained.history()
     check_place(run / "evaluate", MARK)
-    again = "train it again with python -m pipeline.train"
-    about = read_json(run / "train" / "run.json", again)
-    history = read_table(run / "train" / "history.csv", again)
-    with readable(run / "train" / "config.yaml", again):
-        trained_with = OmegaConf.load(run / "train" / "config.yaml")
-    arrays = read_arrays(Path(cfg.paths.resized) / trained_with.channels.name, about["data"], about["run"])
+    arrays = read_arrays(Path(cfg.paths.resized) / trained.config.channels.name, about["data"], about["run"])
     require_chosen_on(arrays, about["valid_digest"], str(run))
     store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
     if store.status(about["run_id"]) is None:
@@ -55,7 +49,7 @@ def main(cfg: DictConfig) -> None:
             "trained with (MLFLOW_TRACKING_URI, paths.tracking), or train it again"
         )
     logged = store.run(about["run_id"]).data.metrics  # asked before the work: a server that then goes away costs none
-    model = models.load(run / "train" / "model.keras")
+    model = models.load(trained.model)
     splits = {name: arrays.split(name) for name in EVALUATED}
     found: dict[str, np.ndarray] = {}
     for name, split in splits.items():

@@ -22,15 +22,16 @@ import numpy as np
 import tensorflow as tf
 from omegaconf import DictConfig
 
-from pipeline.exporting import evaluated, litert, manifest, names, parity, savedmodel
+from pipeline.exporting import litert, manifest, names, parity, savedmodel
 from pipeline.exporting.equalise import equalised
-from pipeline.exporting.evaluated import EvaluatedRun
+from pipeline.exporting.ranked import best_ranked
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Split, read_arrays, require_chosen_on
-from pipeline.running import cli, tracking
+from pipeline.running import cli, run_folder, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder, write_json
+from pipeline.running.run_folder import EvaluatedRun
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,10 @@ def main(cfg: DictConfig) -> None:
     _without_gpu()
     check_place(cfg.paths.export, MARK)
     if cfg.run:
-        run = evaluated.from_folder(Path(cfg.run))
+        run = run_folder.evaluated(Path(cfg.run))
     else:
         store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-        run = evaluated.best_ranked(Path(cfg.paths.reports), cfg.study, store)
+        run = best_ranked(Path(cfg.paths.reports), cfg.study, store)
     log.info("%s: exporting MLflow run %s", run.about["run"], run.about["run_id"])
     chosen(cfg.formats)
     arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"], run.about["run"])
@@ -80,7 +81,7 @@ def _without_gpu() -> None:
 def keras_says(model: keras.Model, split: Split, run: EvaluatedRun, cfg: DictConfig) -> np.ndarray:
     """The Keras model's probabilities float32 [N, 7]; UserError when they are not those that `run` was evaluated by."""
     found = parity.probabilities({"keras": model.predict_on_batch}, split, cfg.batch_size, "test, Keras")["keras"]
-    before = run.predictions[run.predictions["split"] == "test"]
+    before = run.predictions().query("split == 'test'")
     if before["id"].tolist() != split.index["id"].tolist():
         raise UserError(f"{run.model}: was evaluated on other images of test than there are now; evaluate it again")
     parity.require_evaluated(split, found, before[list(LABELS)].to_numpy(), cfg.parity.evaluated)

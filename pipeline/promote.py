@@ -19,10 +19,10 @@ from mlflow.entities.model_registry import ModelVersion
 from omegaconf import DictConfig
 
 from pipeline import rank
-from pipeline.exporting.evaluated import MODEL
 from pipeline.reporting import compare, predictions
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
+from pipeline.running.run_folder import MODEL
 
 log = logging.getLogger(__name__)
 

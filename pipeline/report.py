@@ -20,6 +20,7 @@ from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
 from pipeline.running.outputs import read_json, read_table
+from pipeline.running.run_folder import REPORT
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> di
         for kind in ("confusion", "classification", "roc", "reliability", "risk_coverage"):
             file = predictions.artifact(store, run_id, f"evaluate/{split}_{kind}.png")
             pictures[f"{split}_{kind}"] = file and embed(file)
-    report = predictions.artifact(store, run_id, "evaluate/report.json")
+    report = predictions.artifact(store, run_id, REPORT)
     return {
         "run": row["run"],
         "command": row["command"],

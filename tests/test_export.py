@@ -21,9 +21,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline import evaluate, export, rank, train
 from pipeline.exporting import litert, savedmodel
-from pipeline.exporting.evaluated import best_ranked
+from pipeline.exporting.ranked import best_ranked
 from pipeline.labels import FOLDERS, LABELS
 from pipeline.learning import models
+from pipeline.reporting.predictions import artifact
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import open_store
 
@@ -186,6 +187,14 @@ def test_the_best_ranked_that_was_evaluated_is_exported(project, tmp_path, caplo
         best_ranked(tmp_path / "none", "sample", store)
 
 
+def test_copies_from_mlflow_lie_as_in_the_runs_folder_so_that_equal_names_do_not_meet(project):
+    store, run_id = open_store("mlruns", "sample", create=False), manifest()["run_id"]
+    for name in ("train/metrics.json", "evaluate/metrics.json"):
+        copy = artifact(store, run_id, name)
+        assert copy.parts[-3:] == (run_id, *name.split("/"))
+        assert copy.read_bytes() == Path("out", name).read_bytes()
+
+
 @pytest.mark.parametrize("left", [0, 0.5])
 @pytest.mark.parametrize("name", ["ranking.csv", "ranking.json"])
 def test_a_ranking_that_was_cut_off_is_told(project, tmp_path, name, left):
@@ -201,7 +210,7 @@ def test_a_run_whose_file_was_cut_off_is_told(project, tmp_path, name):
     shutil.copytree("out", tmp_path / "out")
     file = tmp_path / "out" / name
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(UserError, match=rf"out/{name}: cannot be read, .*evaluate"):
+    with pytest.raises(UserError, match=rf"out/{name}: cannot be read, .*; (run|train it again)"):
         export.main(composed("export", f"run={tmp_path}/out"))
 
 
@@ -215,8 +224,8 @@ def test_the_best_of_another_study_than_asked_for_is_refused(project):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("train/model.keras", "no train/model.keras there"),
-        ("evaluate/report.json", "no evaluate/report.json there.*evaluate run=lacking"),
+        ("train/model.keras", r"lacking/train/model\.keras: not there; train it again"),
+        ("evaluate/report.json", r"evaluate/report\.json: not there; run: python -m pipeline\.evaluate run=lacking"),
     ],
 )
 def test_a_run_that_lacks_a_file_is_told_which(project, file, message):

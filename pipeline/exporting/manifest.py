@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from pipeline.exporting.evaluated import EvaluatedRun
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import Arrays
 from pipeline.running.files import sha256
+from pipeline.running.run_folder import EvaluatedRun
 
 
 def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pipeline.learning.arrays import Arrays, Split
 from pipeline.running.errors import UserError
 from pipeline.running.files import sha256
 from pipeline.running.outputs import read_json
+from pipeline.running.run_folder import ABOUT, MODEL, TRAIN
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ def digest(choice: str, paths: str | Sequence[str]) -> str:
 def run_id(path: str) -> str:
     """The MLflow run whose folder or model `path` is; empty when it is none, such as a `.keras` file alone."""
     model = Path(str(path))
-    file = (model.parent if model.name == "model.keras" else model / "train") / "run.json"
-    return read_json(file, "train that run again")["run_id"] if file.is_file() else ""
+    file = model.with_name(Path(ABOUT).name) if model.name == Path(MODEL).name else model / ABOUT
+    return read_json(file, TRAIN)["run_id"] if file.is_file() else ""
 
 
 def run_ids(paths: str | Sequence[str]) -> str:
@@ -159,7 +160,7 @@ def _each(paths: str | Sequence[str]) -> Sequence[str]:
 
 
 def _file(choice: str, path: str) -> Path:
-    for file in (Path(str(path)), Path(str(path)) / "train" / "model.keras"):
+    for file in (Path(str(path)), Path(str(path)) / MODEL):
         if file.is_file():
             return file
     raise UserError(f"{choice}={path}: no model there; expected the folder of a finished run or a .keras file")

@@ -187,6 +187,8 @@ def load(path: str | Path) -> keras.Model:
         if foreign:
             raise UserError(f"{path}: holds {foreign}, which may run any code; build it of Keras's own layers")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; train it again") from None
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: is not a model this project saved ({reason}); train it again") from error

@@ -8,15 +8,14 @@ import pandas as pd
 
 from pipeline.labels import LABELS
 from pipeline.running.outputs import read_table
+from pipeline.running.run_folder import PREDICTIONS
 from pipeline.running.tracking import Store
-
-PREDICTIONS = "evaluate/predictions.parquet"
 
 
 def artifact(store: Store, run_id: str, path: str) -> Path | None:
-    """A copy of a run's file that is there until this process ends; None when the run has none."""
-    into = Path(_copies().name, run_id)
-    into.mkdir(exist_ok=True)
+    """A copy of a run's file that is there until this process ends, in a folder like the run's; None without one."""
+    into = Path(_copies().name, run_id, path).parent
+    into.mkdir(parents=True, exist_ok=True)
     return store.fetch(run_id, path, into)
 
 

@@ -138,7 +138,7 @@ class Store:
                 self.client.log_artifacts(run_id, str(folder), into)
 
     def fetch(self, run_id: str, path: str, into: Path) -> Path | None:
-        """Copy a run's file or folder at `path` into the folder `into`; where it then is, None without file or run."""
+        """Copy a run's file or folder at `path` to `into`/<its name>; where it then is, None without file or run."""
         if self.run(run_id) is None:
             return None
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar per file, of one file each

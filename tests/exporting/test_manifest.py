@@ -3,12 +3,11 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
 from pipeline.exporting import manifest
-from pipeline.exporting.evaluated import EvaluatedRun
+from pipeline.running.run_folder import EvaluatedRun
 
 
 def report(**without: str) -> dict:
@@ -26,11 +25,11 @@ def report(**without: str) -> dict:
 
 def about(report: dict) -> dict:
     run = EvaluatedRun(
-        model=Path("model.keras"),
+        folder=Path("runs/m"),
         about=dict.fromkeys(("data", "run", "run_id", "config_hash", "train_digest"), "x"),
         config=OmegaConf.create({"model": {"name": "m", "build": {"layers": ["flatten"]}}}),
         report=report,
-        predictions=pd.DataFrame(),
+        again="",
     )
     return manifest.about(run, SimpleNamespace(size=48, channels=1), version=7)
 

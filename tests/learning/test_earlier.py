@@ -125,7 +125,7 @@ def test_the_run_that_a_folder_is_of_is_read_and_a_cut_file_is_named(saved):
     (folder / "train/run.json").write_text('{"run_id": "abc"}')
     assert run_id(str(folder)) == "abc"
     (folder / "train/run.json").write_text('{"run_id": "a')
-    with pytest.raises(UserError, match=r"run.json: cannot be read, .*; train that run again"):
+    with pytest.raises(UserError, match=r"run.json: cannot be read, .*; train it again"):
         run_id(str(folder))
 
 
