@@ -36,10 +36,12 @@ def overrides(stage) -> tuple[str, list[str]]:
 def test_every_choice_that_a_step_composes_is_tracked_by_its_stage(stages):
     for name, stage in stages.items():
         step, rest = overrides(stage)
-        composed(step, *rest)
+        cfg = composed(step, *rest)
         chosen = HydraConfig.get().runtime.choices
         files = {f"conf/{group}/{choice}.yaml" for group, choice in chosen.items() if not group.startswith("hydra/")}
         tracked = {dep.def_path for dep in stage.deps if isinstance(dep, ParamsDependency)}
+        if "conf/intervals.yaml" not in tracked:
+            assert "confidence" not in cfg, name
         assert tracked >= files | {f"conf/{step}.yaml"}, name
 
 

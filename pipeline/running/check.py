@@ -154,13 +154,13 @@ def own_files(step: str) -> dict[str, str]:
     found = {step: ""}
     for entry in _file(step)["defaults"]:
         if isinstance(entry, str) and entry not in ("_self_", "hydra_quiet"):
-            found |= own_files(entry) if "defaults" in _file(entry) else {entry: entry}
+            found |= own_files(entry) if "defaults" in _file(entry) else {entry: _package(entry)}
     return found
 
 
 def groups(step: str) -> list[str]:
     """The groups of files that the step reads one of each, in their order."""
-    of = [entry for name, within in own_files(step).items() if not within for entry in _file(name)["defaults"]]
+    of = [entry for name, within in own_files(step).items() if not within for entry in _file(name).get("defaults", [])]
     return list(dict.fromkeys(next(iter(each)).removeprefix("override ") for each in of if isinstance(each, Mapping)))
 
 
@@ -173,6 +173,12 @@ def _readable(group: str) -> Iterator[dict]:
     for file in files(group):
         with suppress(yaml.YAMLError, ValueError):  # neither YAML nor UTF-8, or a list: it is told of when chosen
             yield _file(f"{file.parent.name}/{file.stem}")
+
+
+def _package(name: str) -> str:
+    """The group that a file's values are put in, which its first line may say; "" for none."""
+    first = (CONF / f"{name}.yaml").read_text().partition("\n")[0]
+    return "" if first == "# @package _global_" else name
 
 
 def _file(name: str) -> dict:
