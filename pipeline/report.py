@@ -4,7 +4,6 @@ Reads what `rank` and `compare` wrote, and from MLflow what `evaluate` left of t
 a network. Its words are in the Jinja template reporting/page.html.
 """
 
-import base64
 import logging
 import tempfile
 from collections import Counter
@@ -163,7 +162,7 @@ def drawn(folder: Path) -> list[Path]:
 
 def embed(file: Path) -> str:
     """A picture file as a data URI."""
-    return f"data:{KINDS[file.suffix]};base64," + base64.b64encode(file.read_bytes()).decode()
+    return template.data_uri(file.read_bytes(), KINDS[file.suffix])
 
 
 if __name__ == "__main__":

@@ -6,9 +6,6 @@ the label's fault. Needs what resize wrote. Writes reports/suspect_labels.csv an
 goes by its id on the list data.deny, which cleaning obeys.
 """
 
-import base64
-import html
-import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,11 +25,14 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import read_arrays
+from pipeline.reporting.template import embedded, page
 from pipeline.running import cli
 from pipeline.running.cleaned import require_current
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
 from pipeline.running.progress import progress
+
+TEMPLATE = Path(__file__).parent / "reporting" / "suspects.html"
 
 
 def main(cfg) -> None:
@@ -48,13 +48,13 @@ def main(cfg) -> None:
     found.insert(0, "id", train.index["id"].to_numpy()[found.index])
     shown = found.head(cfg.show)
     pictures = [Image.fromarray(train.images[row].squeeze()) for row in shown.index]
-    csv, page = (Path(cfg.paths.reports, f"suspect_labels.{suffix}") for suffix in ("csv", "html"))
+    csv, html = (Path(cfg.paths.reports, f"suspect_labels.{suffix}") for suffix in ("csv", "html"))
     with whole_file(csv) as file:
         found.round(4).to_csv(file, index=False)
-    with whole_file(page) as file:
+    with whole_file(html) as file:
         file.write_text(gallery(shown, pictures, len(found), len(train.labels), cfg.tile))
     accuracy = (probabilities.argmax(1) == train.labels).mean()
-    print(f"{cfg.data.name}: {len(found):,} of {len(train.labels):,} labels of train are suspect; look at {page}")
+    print(f"{cfg.data.name}: {len(found):,} of {len(train.labels):,} labels of train are suspect; look at {html}")
     print(f"  the quick model agrees with {accuracy:.1%} of the labels of images it was not fitted on")
 
 
@@ -134,25 +134,8 @@ def suspects(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 
 def gallery(shown: pd.DataFrame, pictures: list[Image.Image], found: int, of: int, tile: int) -> str:
     """A page of HTML that needs no other file: each image with its label, what was suggested instead, and its id."""
-    figures = []
-    for row, picture in zip(shown.itertuples(), pictures, strict=True):
-        file = io.BytesIO()
-        picture.save(file, "PNG")
-        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-        text = f"<b>{row.label}</b>, rather {row.suggested}?<br><code>{html.escape(row.id)}</code>"
-        figures.append(f'<figure><img width="{tile}" alt="" src="{source}"><figcaption>{text}</figcaption></figure>')
-    style = (
-        "body{font:14px sans-serif;margin:2em}main{display:flex;flex-wrap:wrap;gap:12px}"
-        f"figure{{margin:0;width:{2 * tile}px;overflow-wrap:anywhere}}img{{image-rendering:pixelated}}"
-    )
-    about = (
-        f"<h1>{found:,} of {of:,} labels are suspect</h1><p>The most suspect first, {len(shown):,} shown, all in "
-        "suspect_labels.csv. A model of little skill disagrees with these labels; whether they are wrong is for you to "
-        "say. Nothing was removed: put the ids of wrong ones on the list <code>deny</code> of the data's file in "
-        "conf/data/.</p>"
-    )
-    head = f'<!doctype html><meta charset="utf-8"><title>Suspect labels</title><style>{style}</style>'
-    return "\n".join([head, about, "<main>", *figures, "</main>"]) + "\n"
+    rows = [row | {"image": embedded(picture)} for row, picture in zip(shown.to_dict("records"), pictures, strict=True)]
+    return page(TEMPLATE, {"shown": rows, "found": found, "images": of, "tile": tile})
 
 
 if __name__ == "__main__":

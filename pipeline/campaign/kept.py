@@ -1,12 +1,12 @@
 """The faces that a page may show: the surest and the least sure ones, and no other."""
 
-import base64
 import heapq
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.campaign.mix import verdict
 from pipeline.campaign.reading import Shot
+from pipeline.reporting.template import data_uri
 
 
 class Kept:
@@ -63,5 +63,5 @@ def for_page(shot: Shot, face: Mapping[str, Any], jpeg: bytes) -> dict[str, Any]
         "said": verdict(face),
         "closest": face["predicted_emotion_label"],
         "share": surety(face),
-        "picture": "data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
+        "picture": data_uri(jpeg, "image/jpeg"),
     }

@@ -1,9 +1,7 @@
 """What cleaning found, for people: a summary, lines to print, and a page with a contact sheet for each reason."""
 
-import base64
-import html
-import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 from PIL import Image
@@ -11,6 +9,11 @@ from PIL import Image
 from pipeline.images.duplicates import groups
 from pipeline.images.sheets import fitted, most_rows, sheet
 from pipeline.labels import LABELS, SPLITS
+from pipeline.reporting import template
+from pipeline.reporting.template import embedded
+
+TEMPLATE = Path(__file__).parent / "page.html"
+IDS = 200  # listed below each sheet
 
 MEANINGS = {
     "zero_bytes": "the file is empty",
@@ -98,28 +101,22 @@ def sheets(
 
 def page(summary: dict, manifest: pd.DataFrame, pictures: dict[str, Image.Image]) -> str:
     """A page of HTML that needs no other file: the counts, and each reason with its sheet and its first ids."""
-    parts = [f"<h1>{html.escape(summary['name'])}: {summary['kept']:,} of {summary['images']:,} images kept</h1>"]
-    below = f", below {summary['root']}" if summary["root"] else ""
-    parts.append(f"<p>Source: {html.escape(summary['source'] + below)}; limit: {summary['limit']}</p>")
     counts = pd.DataFrame(summary["counts"])
     counts["reason"] = counts.reason.replace("", "kept")
-    wide = counts.pivot_table("images", ["split", "label", "colour"], "reason", "sum", 0)
-    parts.append(wide.reset_index().to_html(index=False, border=0))
+    wide = counts.pivot_table("images", ["split", "label", "colour"], "reason", "sum", 0).reset_index()
+    found = []
     for column, title in (("reason", "removed"), ("note", "stays")):
         for name, rows in manifest[manifest[column] != ""].groupby(column):
-            parts.append(f"<h2>{title}: {name} ({len(rows):,})</h2><p>{MEANINGS[name]}</p>")
-            picture = pictures.get(f"{title}_{name}")
-            if picture is not None:
-                parts.append(f'<img alt="{name}" src="data:image/jpeg;base64,{_encoded(picture)}">')
-            of = [f" &rarr; {html.escape(of)}" if of else "" for of in rows.of[:200]]
-            ids = [html.escape(id) + of for id, of in zip(rows.id[:200], of, strict=True)]
-            parts.append(f"<details><summary>ids</summary><p>{'<br>'.join(ids)}</p></details>")
-    style = "body{font:15px sans-serif;margin:2em}td,th{padding:2px 10px;text-align:right}img{max-width:100%}"
-    body = "\n".join(parts)
-    return f'<!doctype html><meta charset="utf-8"><title>Cleaning report</title><style>{style}</style>\n{body}\n'
-
-
-def _encoded(picture: Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=75)
-    return base64.b64encode(file.getvalue()).decode()
+            sheet = pictures.get(f"{title}_{name}")
+            found.append(
+                {
+                    "title": title,
+                    "name": name,
+                    "images": len(rows),
+                    "meaning": MEANINGS[name],
+                    "sheet": sheet and embedded(sheet, "jpeg", quality=75),
+                    "ids": list(zip(rows.id[:IDS], rows.of[:IDS], strict=True)),
+                }
+            )
+    context = {"summary": summary, "counts": {"names": list(wide), "rows": wide.values.tolist()}, "found": found}
+    return template.page(TEMPLATE, context)

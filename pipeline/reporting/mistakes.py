@@ -1,7 +1,5 @@
 """The faces a run was most surely wrong about, from its predictions and the resized images."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from PIL import Image
 
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import read_arrays
+from pipeline.reporting.template import embedded
 from pipeline.running.errors import UserError
 
 
@@ -47,10 +46,5 @@ def with_faces(table: pd.DataFrame, folder: Path, data: str, digest: str) -> lis
     except UserError as error:
         return str(error)
     position = pd.Series(range(len(valid.images)), valid.index["id"])
-    return [row | {"image": _uri(valid.images[position[row["id"]]])} for row in table.to_dict("records")]
-
-
-def _uri(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    faces = [Image.fromarray(valid.images[position[id]].squeeze()) for id in table["id"]]
+    return [row | {"image": embedded(face)} for row, face in zip(table.to_dict("records"), faces, strict=True)]

@@ -1,16 +1,19 @@
-"""Pages from Jinja templates."""
+"""Pages from Jinja templates, complete in themselves: style.css is put into them, and so is every picture."""
 
+import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from PIL import Image
 
 
 def page(template: Path, context: Mapping[str, Any]) -> str:
     """The page; a name that the template uses and the context lacks is an error, and text in .html is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
+        loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=template.suffix == ".html",
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -22,3 +25,15 @@ def page(template: Path, context: Mapping[str, Any]) -> str:
     environment.filters["between"] = lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}\u00a0%"
     environment.filters["thousands"] = lambda number: f"{number:,.0f}"
     return environment.get_template(template.name).render(context)
+
+
+def embedded(picture: Image.Image, kind: str = "png", **options: Any) -> str:
+    """A picture as a data URI; `kind` png or jpeg, with Pillow's `options` of it."""
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return data_uri(file.getvalue(), f"image/{kind}")
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """A file's content as what stands for its address in a page."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
