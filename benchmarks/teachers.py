@@ -46,7 +46,7 @@ def main() -> None:
     pupils = [compact()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        arrays = Arrays(folder, folder, "noise", 48, 1, {})
+        arrays = Arrays(folder, folder, "noise", 48, 1, {}, "")
         for number in range(arguments.most):
             models.save(compact(), folder / f"{number}.keras")
             teachers = [str(folder / f"{each}.keras") for each in range(number + 1)]

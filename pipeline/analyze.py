@@ -35,7 +35,6 @@ from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
 from pipeline.campaign.reading import Reader, Shot
 from pipeline.campaign.video import Video
-from pipeline.images.left import is_left
 from pipeline.running import cli
 from pipeline.running.cores import workers
 from pipeline.running.errors import UserError
@@ -80,22 +79,7 @@ def refuse_place(out: Path, source: Path) -> None:
     """UserError for an output folder that can't be written, lies in the source or holds anything but a report."""
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"out={out}: lies in the source {source}; name another folder")
-    try:
-        replaceable = not out.exists() or (out.is_dir() and may_be_replaced(out))
-    except OSError as error:  # a name that is too long, a folder without access
-        raise UserError(f"out={out}: can't be looked at ({error.strerror}); name another folder") from None
-    if not replaceable:
-        raise UserError(f"out={out}: holds something else than such a report, which would be lost; name another folder")
-    check_place(out, "index.html")
-
-
-def may_be_replaced(folder: Path) -> bool:
-    """Whether a folder is empty or holds a report and nothing else; tables alone may be somebody's own.
-
-    What a system leaves there by itself, as Finder does, is nothing; other hidden names, as .git, are somebody's own.
-    """
-    names = {entry.name for entry in folder.iterdir() if not is_left(entry.name)}
-    return not names or {"index.html"} <= names <= WRITTEN
+    check_place(out, "index.html", WRITTEN)
 
 
 def title(source: Path) -> str:

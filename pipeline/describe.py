@@ -40,19 +40,19 @@ def context(run: EvaluatedRun, clean: Path) -> dict[str, Any]:
         "recipe": recipe(config),
         "config": config,
         "report": run.report,
-        "kept": cleaning(clean, run.about["data"], run.about.get("made_from")),
+        "kept": cleaning(clean, run.about["data"], run.about["made_from"]),
         "labels": LABELS,
         "splits": SPLITS,
         "fewest": metrics.FEWEST,
     }
 
 
-def cleaning(folder: Path, data: str, digest: str | None) -> dict[str, Any] | None:
+def cleaning(folder: Path, data: str, digest: str) -> dict[str, Any] | None:
     """summary.json of `clean`, or None when it is of other data or keeps other images than those of `digest`."""
     if not (folder / "summary.json").exists():
         return None
     summary = read_json(folder / "summary.json", AGAIN.format(name=data))
-    return summary if (summary["name"], summary.get("digest")) == (data, digest) else None
+    return summary if (summary["name"], summary["digest"]) == (data, digest) else None
 
 
 def recipe(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -84,7 +84,7 @@ def _row(run: Run) -> dict[str, Any]:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
     choices = {key: value for key, value in params.items() if key != "seed"}
-    size = tags.get("image_size", "")  # "" of runs from before it was noted
+    size = tags.get("image_size", "")  # a published history does not say it, nor what else is asked for with `get`
     # Arrays of other channels have other digests, whatever the images: their number and size have to do.
     besides = {key: value for key, value in choices.items() if not key.startswith("channels.")}
     besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]}
@@ -96,7 +96,7 @@ def _row(run: Run) -> dict[str, Any]:
         "channels": params["channels.name"],
         "batch_size": int(params["batch_size"]),
         "data": params["data.name"],
-        "balance": params.get("balance.name", "none"),
+        "balance": params["balance.name"],
         "augment": params["augment.name"],
         "epochs": int(params["epochs"]),
         "best_epoch": int(metrics["best_epoch"]),
@@ -106,7 +106,7 @@ def _row(run: Run) -> dict[str, Any]:
         "params": params | {"image_size": size},
         "valid_images": int(tags["valid_images"]),
         "parameters": int(tags["parameters"]),
-        "seed": int(params["seed"]) if "seed" in params else None,  # a published history does not say
+        "seed": int(params["seed"]) if "seed" in params else None,
         # rgb and grayscale arrays of the same images differ in valid_digest and agree in valid_set
         "valid_digest": tags.get("valid_set", tags["valid_digest"]),
         "point": tuple(of.values()),
@@ -124,7 +124,7 @@ def _row(run: Run) -> dict[str, Any]:
 def earlier_runs(run: Run) -> str:
     """The ids, separated by spaces, of the runs that this one went on from or learned from, which may be the same.
 
-    UNKNOWN stands for models that are of no run, and for the teachers of a training from before their runs were noted.
+    UNKNOWN stands for models that are of no run.
     """
     named = (
         tag for choice, tag in tracking.EARLIER.items() if run.data.params.get(choice, "None") not in ("None", "[]")

@@ -77,7 +77,7 @@ def tested_apart(table: pd.DataFrame, tags: Mapping[str, Mapping[str, str]]) -> 
     Not the digest of the pixels: rgb and grayscale arrays of the same images agree in `test_set` alone.
     """
     found = [tags.get(run_id, {}).get("test_set") for run_id in " ".join(table["run_ids"]).split()]
-    counts = Counter(each for each in found if each)  # nothing is known of those not evaluated, or before it was noted
+    counts = Counter(each for each in found if each)  # nothing is known of those not evaluated
     if len(counts) < 2:
         return ""
     return (

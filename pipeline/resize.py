@@ -47,7 +47,7 @@ def main(cfg) -> None:
     depends_on = {"source": raw.fingerprint(), "parts": parts, "size": cfg.size, "channels": cfg.channels.count}
     cache = cache_folder(cfg.paths.cache, "resize", depends_on, [blocks, decoding, shaping, sys.modules[__name__]])
     dataset = {"name": cfg.data.name, "channels": cfg.channels.name, "size": cfg.size, "counts": {}, "digest": {}}
-    dataset["made_from"] = summary.get("digest")
+    dataset["made_from"] = summary["digest"]
     sequence = [part for split in SPLITS for part in parts[split]]
     with (
         shards(work, sequence, cache, ".npy", f"resize {cfg.channels.name}") as files,

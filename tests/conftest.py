@@ -87,7 +87,7 @@ def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: 
             }
         ).to_parquet(folder / f"{split}.parquet")
         digest[split] = f"{position}-{seed}-{name}"
-    about = {"name": name, "size": 48, "channels": "rgb", "digest": digest, "labels": list(LABELS)}
+    about = {"name": name, "size": 48, "channels": "rgb", "digest": digest, "made_from": "", "labels": list(LABELS)}
     (folder / "dataset.json").write_text(json.dumps(about))
 
 

@@ -18,7 +18,7 @@ def ranked(*runs: tuple[float, dict[str, str]]) -> pd.DataFrame:
     """The ranking of FINISHED runs, each an accuracy and the parameters that are not everyone's."""
     rows = []
     for number, (accuracy, own) in enumerate(runs):
-        params = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment")}
+        params = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment", "balance")}
         params |= {"batch_size": "8", "epochs": "1", "seed": "0"} | own
         tags = {"config_hash": f"{number}" * 64, "train_digest": params["channels.name"], "valid_digest": "v"}
         tags |= {"valid_images": "1000", "train_images": "70", "parameters": "1", "command": "c"}

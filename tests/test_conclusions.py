@@ -144,7 +144,7 @@ def test_wrong_7_a_picture_in_two_splits_is_found_refused_by_audit_and_lost_by_t
 
 def write_run(store, name: str, seed: int, accuracy: float, right: np.ndarray | None = None, **params) -> str:
     """A finished run of 1,000 images of valid, with predictions when it is told which it got right."""
-    flat = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment")}
+    flat = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment", "balance")}
     values = flat | {"batch_size": 8, "epochs": 1, "seed": seed} | params
     tags = {"config_hash": f"{values}", "train_digest": "t", "valid_digest": "v", "valid_images": "1000"}
     run_id = store.start(name, values, tags | {"parameters": "1", "command": "c"})

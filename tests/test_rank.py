@@ -12,7 +12,8 @@ from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
 PARAMS = {"model.name": "m", "optimizer.name": "sgd", "channels.name": "rgb", "batch_size": "128",
-          "data.name": "sample", "augment.name": "study", "epochs": "50", "seed": "0"}  # fmt: skip
+          "data.name": "sample", "augment.name": "study", "balance.name": "none",
+          "epochs": "50", "seed": "0"}  # fmt: skip
 
 
 def tags(point, valid="valid"):

@@ -56,7 +56,8 @@ def folder(tmp_path_factory) -> Path:
     for number, (model, optimizer, channels) in enumerate([*choices, choices[0]]):
         top = 0.7 - 0.05 * (number % 8) - 0.01 * (number == 8)
         values = {"model.name": model, "optimizer.name": optimizer, "channels.name": channels, "batch_size": 8}
-        values |= {"data.name": "sample", "augment.name": "study", "epochs": 2, "seed": number // 8}
+        values |= {"data.name": "sample", "augment.name": "study", "balance.name": "none"}
+        values |= {"epochs": 2, "seed": number // 8}
         tags = {"config_hash": str(number), "train_digest": "t", "valid_digest": "1-0-sample", "valid_set": "same"}
         tags |= {"valid_images": IMAGES, "parameters": 4_708_615, "command": COMMAND}
         run_id = store.start(f"{model}_{optimizer}_{channels}_8", values, tags)

@@ -27,8 +27,8 @@ class Split:
 class Arrays:
     """One resized data set: its `name`, `size` in pixels, `channels` 1 or 3, `digest` per split, and its folder.
 
-    `made_from` is the digest of what cleaning had kept (running.cleaned), None in arrays of before it told one.
-    `train_folder` is where train lies: another one when it has been balanced.
+    `train_folder` is where train lies: another one when it has been balanced. `made_from` is the digest of what
+    cleaning had kept (running.cleaned).
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class Arrays:
     size: int
     channels: int
     digest: dict[str, str]
-    made_from: str | None = None
+    made_from: str
 
     def split(self, name: str) -> Split:
         """The split `train`, `valid` or `test`; UserError when it holds no image, or a file of it is damaged."""
@@ -89,7 +89,7 @@ def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
         )
         raise UserError(f"{folder}: holds the data set {about['name']!r}, but {asked}run clean and resize for {name}")
     channels = read_array(folder / "train.npy", RESIZE).shape[-1]
-    return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"], about.get("made_from"))
+    return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"], about["made_from"])
 
 
 def require_chosen_on(arrays: Arrays, valid_digest: str, run: str) -> None:

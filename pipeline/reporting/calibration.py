@@ -12,9 +12,9 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from pipeline.reporting.intervals import wilson
+from pipeline.reporting.temperature import SMALLEST, calibrated
 
 TEMPERATURES = (0.05, 20)  # where the best one is looked for; a model that needs another is broken
-SMALLEST = np.finfo(np.float32).tiny  # a softmax in float32 gives 0 below about this
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,10 @@ def learn(labels: np.ndarray, probabilities: np.ndarray, precision: float, confi
     return Calibration(temperature, choose_threshold(curve, precision, confidence))
 
 
-def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Softmax probabilities [N, 7] at another temperature: their logarithms divided by it and renormalised.
-
-    The logarithm of a softmax is the logits less a constant for each image, so this is the softmax of the logits
-    divided by the temperature. The most likely emotion stays the same.
-    """
-    scaled = np.log(np.maximum(probabilities.astype(float), SMALLEST)) / temperature
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The temperature of least negative log-likelihood; above 1 the model was too sure of itself.
 
-    Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", ICML, sec. 4.2. The likelihood is
-    convex in 1 / temperature and so has one minimum.
+    The likelihood is convex in 1 / temperature and so has one minimum.
     """
 
     def loss(log_temperature: float) -> float:

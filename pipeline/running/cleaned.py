@@ -21,19 +21,16 @@ def digest(manifest: pd.DataFrame) -> str:
 
 
 def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) -> None:
-    """UserError when `data`, a file of conf/data/, has other lists allow and deny than when it was cleaned.
-
-    `summary` is the summary.json in `folder`; one of before they stood in it passes.
-    """
+    """UserError when `data`, a file of conf/data/, has other lists allow and deny than the `summary` in `folder`."""
     for name in ("allow", "deny"):
-        if summary.get(name, list(data[name])) != list(data[name]):
+        if summary[name] != list(data[name]):
             again = AGAIN.format(name=data["name"])
             raise UserError(
                 f"{folder}: was cleaned with another list data.{name} than there is now; {again}, and resize"
             )
 
 
-def require_current(arrays: Path, made_from: str | None, data: Mapping[str, Any], clean: Path) -> None:
+def require_current(arrays: Path, made_from: str, data: Mapping[str, Any], clean: Path) -> None:
     """UserError when the folder `arrays`, made from the images of that digest, is not of what `clean` keeps now.
 
     `data` is a file of conf/data/. Nothing is looked at when `clean` is gone or of other data.
@@ -44,6 +41,6 @@ def require_current(arrays: Path, made_from: str | None, data: Mapping[str, Any]
     if summary["name"] != data["name"]:
         return
     require_same_lists(clean, summary, data)
-    if summary.get("digest") != made_from:
+    if summary["digest"] != made_from:
         again = f"run: python -m pipeline.resize data={data['name']} channels={arrays.name}"
         raise UserError(f"{arrays}: was made of other images than {clean} keeps now; {again}")

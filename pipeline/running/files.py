@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -111,12 +111,12 @@ def exists(path: str | os.PathLike) -> bool:
         raise UserError(f"{path}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
 
 
-def check_place(path: str | os.PathLike, mark: str) -> None:
+def check_place(path: str | os.PathLike, mark: str, only: Set[str] | None = None) -> None:
     """Look at an output folder before long work; UserError when it can't be written, or would take something with it.
 
-    That is a folder which isn't empty and lacks the file `mark`: it is somebody's own. It is also the current folder,
-    and one around it. Files that systems leave in a folder by themselves don't count; DVC, which removes single
-    outputs, leaves them too.
+    That is a folder which isn't empty and lacks the file `mark`, or has one that isn't among `only`: it is somebody's
+    own. It is also the current folder, and one around it. Files that systems leave in a folder by themselves don't
+    count; DVC, which removes single outputs, leaves them too.
     """
     path = Path(path)
     place = Path(os.path.realpath(path))
@@ -127,13 +127,12 @@ def check_place(path: str | os.PathLike, mark: str) -> None:
     with _named_place_errors(path):
         if place.is_file():
             raise UserError(f"{path}: is a file; name a folder")
-        if place.is_dir() and not (place / mark).exists() and not _empty(place):
+        names = {entry.name for entry in place.iterdir() if not is_left(entry.name)} if place.is_dir() else set()
+        if names and mark not in names:
             raise UserError(f"{path}: holds something else than this writes (no {mark}); empty it or name another")
+        if only is not None and (other := sorted(names - only)):
+            raise UserError(f"{path}: holds something else than this writes ({other[0]}); empty it or name another")
         tempfile.TemporaryFile(dir=next(parent for parent in place.parents if parent.exists())).close()
-
-
-def _empty(folder: Path) -> bool:
-    return all(is_left(entry.name) for entry in folder.iterdir())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from pipeline.labels import LABELS
+from pipeline.reporting.temperature import calibrated
 from pipeline.running.errors import UserError
 from pipeline.serving.schema import Interval
 
@@ -65,15 +66,11 @@ class Model:
             raise UserError(f"{folder / FILE}: not a LiteRT model of images {self.shape} ({error})") from None
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, float32 [N, 7] in the order of LABELS, of uint8 [N, size, size, channels].
-
-        p ** (1 / temperature), rows to sum 1 (temperature scaling, Guo et al. 2017, written for probabilities).
-        """
-        powered = self.raw(images) ** (1 / self.about["temperature"])
-        return powered / powered.sum(axis=1, keepdims=True)
+        """Calibrated probabilities, float64 [N, 7] in the order of LABELS, of uint8 [N, size, size, channels]."""
+        return calibrated(self.raw(images), self.about["temperature"])
 
     def raw(self, images: np.ndarray) -> np.ndarray:
-        """The model's own probabilities, as `predict` without the temperature."""
+        """The model's own probabilities, float32: `predict` without the temperature."""
         parts, start = [], 0
         with self._turn:
             for size, run in self._runs.items():

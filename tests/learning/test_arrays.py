@@ -17,7 +17,7 @@ def folder(tmp_path):
         np.save(tmp_path / f"{split}.npy", np.full((count, 48, 48, 1), 9, np.uint8))
         rows = {"id": [f"{split}/{row}.jpg" for row in range(count)], "label": np.arange(count, dtype=np.int8) % 7}
         pd.DataFrame(rows).to_parquet(tmp_path / f"{split}.parquet")
-    about = {"name": "own", "size": 48, "digest": {"train": "a", "valid": "b", "test": "c"}}
+    about = {"name": "own", "size": 48, "digest": {"train": "a", "valid": "b", "test": "c"}, "made_from": "d"}
     (tmp_path / "dataset.json").write_text(json.dumps(about))
     return tmp_path
 

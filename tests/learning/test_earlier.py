@@ -134,7 +134,7 @@ def test_softened_labels_are_the_share_asked_for_of_what_the_teacher_says_of_bot
     images = np.random.default_rng(0).integers(0, 256, (300, 48, 48, 1), dtype=np.uint8)
     labels = np.arange(300) % 7
     split = Split(images, labels, pd.DataFrame({"label": labels}))
-    arrays = Arrays(folder, folder, "sample", 48, 1, {})
+    arrays = Arrays(folder, folder, "sample", 48, 1, {}, "")
     said = (teacher(images).numpy() + teacher(images[:, :, ::-1]).numpy()) / 2
     for share in (0, 0.3, 1):
         found = softened_labels(split, str(folder), share, arrays)
@@ -153,7 +153,7 @@ def test_softened_batches_are_the_share_asked_for_of_what_the_teachers_say_of_th
     models.save(other, folder / "other.keras")
     images = np.random.default_rng(0).integers(0, 256, (9, 48, 48, 1), dtype=np.uint8)
     labels = np.random.default_rng(1).dirichlet(np.ones(7), 9).astype(np.float32)
-    arrays = Arrays(folder, folder, "sample", 48, 1, {})
+    arrays = Arrays(folder, folder, "sample", 48, 1, {}, "")
     said = (teacher(images).numpy() + other(images).numpy()) / 2
     for share in (0, 0.3, 1):
         found = softening([str(folder), str(folder / "other.keras")], share, arrays)(images, labels)
@@ -164,6 +164,6 @@ def test_a_teacher_that_takes_other_images_is_refused(saved):
     images = np.zeros((2, 48, 48, 3), np.uint8)
     split = Split(images, np.zeros(2, np.int64), pd.DataFrame({"label": [0, 0]}))
     with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
-        softened_labels(split, str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}))
+        softened_labels(split, str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}, ""))
     with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
-        softening(str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}))
+        softening(str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}, ""))
