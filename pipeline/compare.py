@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 
 from pipeline import rank
 from pipeline.labels import LABELS, SPLITS
-from pipeline.reporting import compare, curves, histories, intervals
+from pipeline.reporting import compare, histories, intervals, study_plots
+from pipeline.reporting.run_plots import DPI
 from pipeline.running import cli, tracking
 from pipeline.running.cleaned import AGAIN
 from pipeline.running.errors import UserError
@@ -51,10 +52,10 @@ def main(cfg: DictConfig) -> None:
         for name, each in tables.items():
             each.to_csv(beside / f"{name}.csv", index=False)
         for name, figure in figures(table, history, tables, cfg):
-            figure.savefig(folder / f"{name}.png", dpi=110)
+            figure.savefig(folder / f"{name}.png", dpi=DPI)
         if counts is not None:
             counts.to_csv(beside / "class_counts.csv")
-            curves.class_counts(counts).savefig(folder / "class_counts.png", dpi=110)
+            study_plots.class_counts(counts).savefig(folder / "class_counts.png", dpi=DPI)
         diagrams(sorted(table["model"].unique()), cfg.size, folder)
     log.info("see %s and %s", reports / "figures", reports / "tables")
 
@@ -171,23 +172,23 @@ def extremes(best: pd.DataFrame) -> pd.DataFrame:
 def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.DataFrame], cfg: DictConfig):
     """Yield name and Figure, one at a time: a hundred at once would fill the memory."""
     means = by_entry(table, history)
-    yield "top_and_bottom", curves.top_and_bottom(table, cfg.top, cfg.bottom, cfg.confidence)
-    yield "histogram", curves.histogram(table["best_val_accuracy"], cfg.bins)
+    yield "top_and_bottom", study_plots.top_and_bottom(table, cfg.top, cfg.bottom, cfg.confidence)
+    yield "histogram", study_plots.histogram(table["best_val_accuracy"], cfg.bins)
     if len(means):
-        yield "heatmap", curves.heatmap(means, table)
-        yield "boxes", curves.boxes(tables["per_run"])
+        yield "heatmap", study_plots.heatmap(means, table)
+        yield "boxes", study_plots.boxes(tables["per_run"])
     known = tables["per_run"].dropna(subset="cpu_seconds")["run_id"]  # what was imported has no times
     if len(timed := means[means["run_id"].isin(known)]):
-        yield "cost", curves.cost(timed)
+        yield "cost", study_plots.cost(timed)
     if len(tables["main_effects"]):
-        yield "main_effects", curves.effects(tables["main_effects"])
+        yield "main_effects", study_plots.effects(tables["main_effects"])
     if "rgb_vs_grayscale" in tables:
         summary = tables["rgb_vs_grayscale"].iloc[0].to_dict()
         yield (
             "rgb_vs_grayscale",
-            curves.differences(tables["rgb_vs_grayscale_pairs"], summary, "rgb", "grayscale"),
+            study_plots.differences(tables["rgb_vs_grayscale_pairs"], summary, "rgb", "grayscale"),
         )
-    yield from curves.learning_grids(means)
+    yield from study_plots.learning_grids(means)
 
 
 def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:

@@ -16,14 +16,16 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Split, image_set, read_arrays, require_chosen_on
 from pipeline.learning.batches import evaluation_batches
-from pipeline.reporting import calibration, metrics, plots
+from pipeline.reporting import calibration, metrics, run_plots
 from pipeline.reporting.calibration import Calibration
+from pipeline.reporting.temperature import calibrated
 from pipeline.running import cli, run_folder, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
@@ -78,8 +80,10 @@ def main(cfg: DictConfig) -> None:
                 *seen, learned, cfg.calibration.bins, *drawn, np.random.default_rng(cfg.seed)
             )
             report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
-            _pictures(report[name], *seen, learned, f"{about['run']}, {name}", folder / name)
-        plots.learning_curves(history, about["best_epoch"], about["run"], folder / "learning_curves.png")
+            for plot, figure in _plots(report[name], *seen, learned, f"{about['run']}, {name}").items():
+                figure.savefig(folder / f"{name}_{plot}.png", dpi=run_plots.DPI)
+        curves = run_plots.learning_curves(history, about["best_epoch"], about["run"])
+        curves.savefig(folder / "learning_curves.png", dpi=run_plots.DPI)
         tables = [_table(name, split, found[name]) for name, split in splits.items()]
         pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
         figures = {name: headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
@@ -156,19 +160,19 @@ def slices(index: pd.DataFrame, dark_below: float, light_from: float) -> dict[st
 def headline(figures: dict[str, Any]) -> dict[str, float]:
     """The figures of a split that DVC and MLflow compare, flat."""
     low, high = figures["intervals"]["accuracy"]
-    calibrated = figures["calibration"]
-    answers = calibrated["answers"]
+    found = figures["calibration"]
+    answers = found["answers"]
     return {
         "images": figures["images"],
         **figures["scores"],
         "accuracy_low": low,
         "accuracy_high": high,
         **{f"accuracy_{name}": figure["scores"]["accuracy"] for name, figure in figures["slices"].items()},
-        "nll": calibrated["nll"]["before"],
-        "nll_calibrated": calibrated["nll"]["after"],
-        "ece": calibrated["ece"]["before"],
-        "ece_calibrated": calibrated["ece"]["after"],
-        "risk_coverage_area": calibrated["risk_coverage_area"],
+        "nll": found["nll"]["before"],
+        "nll_calibrated": found["nll"]["after"],
+        "ece": found["ece"]["before"],
+        "ece_calibrated": found["ece"]["after"],
+        "risk_coverage_area": found["risk_coverage_area"],
         **{f"answers_{key}": answers[key] for key in ("coverage", "precision") if key in answers},
     }
 
@@ -179,16 +183,18 @@ def _table(name: str, split: Split, probabilities: np.ndarray) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(probabilities, columns=list(LABELS))], axis=1)
 
 
-def _pictures(
-    figures: dict, labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, title: str, start: Path
-) -> None:
-    """The pictures of a split, files whose paths begin with `start`."""
-    plots.confusion(np.array(figures["confusion"]), title, Path(f"{start}_confusion.png"))
-    plots.classification(figures["per_class"], title, Path(f"{start}_classification.png"))
-    plots.roc(labels, probabilities, title, Path(f"{start}_roc.png"))
-    plots.reliability(figures["calibration"], learned.temperature, title, Path(f"{start}_reliability.png"))
-    curve = calibration.risk_coverage(labels, calibration.calibrated(probabilities, learned.temperature))
-    plots.risk_coverage(curve, learned.threshold, title, Path(f"{start}_risk_coverage.png"))
+def _plots(
+    figures: dict, labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, title: str
+) -> dict[str, Figure]:
+    """The plots of a split by name."""
+    curve = calibration.risk_coverage(labels, calibrated(probabilities, learned.temperature))
+    return {
+        "confusion": run_plots.confusion(np.array(figures["confusion"]), title),
+        "classification": run_plots.classification(figures["per_class"], title),
+        "roc": run_plots.roc(labels, probabilities, title),
+        "reliability": run_plots.reliability(figures["calibration"], learned.temperature, title),
+        "risk_coverage": run_plots.risk_coverage(curve, learned.threshold, title),
+    }
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ Reads what `rank` and `compare` wrote, and from MLflow what `evaluate` left of t
 a network. Its words are in the Jinja template reporting/page.html.
 """
 
+import io
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline.reporting import compare, histories, mistakes, plots, predictions, template
+from pipeline.reporting import compare, histories, mistakes, predictions, run_plots, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
@@ -140,10 +140,9 @@ def curves(store: tracking.Store, run_id: str, best_epoch: int, title: str) -> s
     history = histories.read(store, [run_id])
     if history.empty:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "curves.png"
-        plots.learning_curves(history, best_epoch, title, file)
-        return embed(file)
+    png = io.BytesIO()
+    run_plots.learning_curves(history, best_epoch, title).savefig(png, dpi=run_plots.DPI)
+    return template.data_uri(png.getvalue(), "image/png")
 
 
 def worst_faces(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> list[dict[str, Any]] | str:

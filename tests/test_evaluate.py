@@ -38,7 +38,7 @@ def judged(evaluated_once, monkeypatch) -> Path:
 @pytest.fixture
 def trained(trained, monkeypatch) -> Path:
     """That run; its evaluations draw no pictures, which are looked at in `judged`."""
-    monkeypatch.setattr(evaluate, "_pictures", lambda *_: None)
+    monkeypatch.setattr(evaluate, "_plots", lambda *_: {})
     return trained
 
 

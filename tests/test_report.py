@@ -15,7 +15,7 @@ from mlflow.entities import Metric
 
 from pipeline import compare, rank, report
 from pipeline.labels import LABELS
-from pipeline.reporting import metrics, mistakes, plots
+from pipeline.reporting import metrics, mistakes, run_plots
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
@@ -34,7 +34,7 @@ def evaluated(folder: Path, run_id: str, store: tracking.Store, seed: int) -> No
     found, parts = {"confidence": 0.9}, []
     for split in ("valid", "test"):
         found[split] = metrics.evaluate_split(labels, probabilities, {}, 50, 0.9, generator)
-        plots.confusion(np.array(found[split]["confusion"]), "run", into / f"{split}_confusion.png")
+        run_plots.confusion(np.array(found[split]["confusion"]), "run").savefig(into / f"{split}_confusion.png")
         shutil.copy(into / f"{split}_confusion.png", into / f"{split}_reliability.png")
         ids = [f"{split}/{LABELS[label]}/{row}.jpg" for row, label in enumerate(labels)]
         table = pd.DataFrame({"split": split, "id": ids, "label": labels, "gray": True})

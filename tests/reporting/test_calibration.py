@@ -9,6 +9,7 @@ from scipy.special import softmax
 from pipeline import evaluate
 from pipeline.reporting import calibration
 from pipeline.reporting.intervals import wilson
+from pipeline.reporting.temperature import calibrated
 
 
 def population(images, temperature=1.0, seed=0):
@@ -39,7 +40,7 @@ def test_no_other_temperature_has_a_smaller_loss():
     found = calibration.fit_temperature(labels, probabilities)
 
     def loss(temperature):
-        return calibration.negative_log_likelihood(labels, calibration.calibrated(probabilities, temperature))
+        return calibration.negative_log_likelihood(labels, calibrated(probabilities, temperature))
 
     assert loss(found) <= min(loss(each) for each in np.geomspace(0.1, 15, 500)) + 1e-9
     assert loss(found) < loss(1)
@@ -48,8 +49,8 @@ def test_no_other_temperature_has_a_smaller_loss():
 def test_calibrated_probabilities_are_the_softmax_of_the_logits_over_the_temperature():
     logits = np.random.default_rng(0).normal(0, 3, (50, 7))
     probabilities = softmax(logits, axis=1)
-    assert calibration.calibrated(probabilities, 1) == pytest.approx(probabilities)
-    found = calibration.calibrated(probabilities, 2.5)
+    assert calibrated(probabilities, 1) == pytest.approx(probabilities)
+    found = calibrated(probabilities, 2.5)
     assert found == pytest.approx(softmax(logits / 2.5, axis=1))
     assert (found.argmax(1) == probabilities.argmax(1)).all()
 
@@ -58,7 +59,7 @@ def test_a_probability_of_zero_is_no_infinity():
     labels, sure = np.arange(70) % 7, np.eye(7, dtype=np.float32)[(np.arange(70) + (np.arange(70) % 5 == 0)) % 7]
     temperature = calibration.fit_temperature(labels, sure)
     assert 1 < temperature < calibration.TEMPERATURES[1] * 1.001  # surely wrong in one of five
-    assert np.isfinite(calibration.calibrated(sure, temperature)).all()
+    assert np.isfinite(calibrated(sure, temperature)).all()
     assert np.isfinite(calibration.negative_log_likelihood(labels, sure))
 
 

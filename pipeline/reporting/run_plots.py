@@ -1,7 +1,6 @@
-"""Pictures of an evaluation, for people: learning curves, confusion matrix, classification report, ROC, calibration."""
+"""Plots of one run: learning curves, confusion matrix, classification, ROC, calibration. Each returns a Figure."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 from pipeline.labels import LABELS
 from pipeline.reporting.calibration import area
 
+DPI = 110  # of every plot that is saved
 NONE = "–"  # in place of a figure that is not defined
 
 
-def learning_curves(history: pd.DataFrame, best: int, title: str, path: Path) -> None:
+def learning_curves(history: pd.DataFrame, best: int, title: str) -> Figure:
     """Accuracy and loss by epoch on train and valid, epoch `best` marked; `history` is a run's history.csv."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
@@ -26,10 +26,10 @@ def learning_curves(history: pd.DataFrame, best: int, title: str, path: Path) ->
         axes.set(xlabel="epoch", ylabel=measure, title=f"{title}: {measure}")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def confusion(matrix: np.ndarray, title: str, path: Path) -> None:
+def confusion(matrix: np.ndarray, title: str) -> Figure:
     """Confusion matrix [7, 7] (rows: true) as shares of each true class, the number of images in the title.
 
     An emotion without images has no shares, which are not 0.
@@ -44,10 +44,10 @@ def confusion(matrix: np.ndarray, title: str, path: Path) -> None:
     for text in display.text_[matrix.sum(1) == 0].ravel():
         text.set_text(NONE)
     axes.set(title=f"{title}: share of each true emotion, {int(matrix.sum()):,} images")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def classification(per_class: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
+def classification(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     """Precision, recall and F1 of each emotion as a heatmap; the emotion's number of images beside its name.
 
     An emotion without images has none of them.
@@ -60,10 +60,10 @@ def classification(per_class: Mapping[str, Mapping[str, Any]], title: str, path:
     table.index = [f"{label} ({per_class[label]['support']:.0f})" for label in table.index]
     seaborn.heatmap(table, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axes)
     axes.set(title=f"{title}: by emotion (images)")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, path: Path) -> None:
+def roc(labels: np.ndarray, probabilities: np.ndarray, title: str) -> Figure:
     """One-vs-rest ROC of each emotion and their micro-average; an emotion without an image is left out."""
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
@@ -81,10 +81,10 @@ def roc(labels: np.ndarray, probabilities: np.ndarray, title: str, path: Path) -
         curve_kwargs={"color": "black", "linestyle": "--"},
     )
     axes.set(title=f"{title}: ROC, one emotion against the rest")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def reliability(found: Mapping[str, Any], temperature: float, title: str, path: Path) -> None:
+def reliability(found: Mapping[str, Any], temperature: float, title: str) -> Figure:
     """Accuracy against confidence before and after calibration, with intervals, over how many images are how sure.
 
     `found` is what `calibration.figures` gave. DeGroot & Fienberg 1983, The Statistician 32, drew the first.
@@ -105,10 +105,10 @@ def reliability(found: Mapping[str, Any], temperature: float, title: str, path: 
     above.set(ylabel="share of right answers", ylim=(0, 1.02), title=f"{title}: can its confidence be believed?")
     above.legend(loc="lower right")
     below.set(xlabel="confidence (highest of the seven probabilities)", ylabel="images", xlim=(0, 1))
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def risk_coverage(curve: pd.DataFrame, threshold: float, title: str, path: Path) -> None:
+def risk_coverage(curve: pd.DataFrame, threshold: float, title: str) -> Figure:
     """How many of the answers are wrong when only the surest images get one; the chosen threshold is marked.
 
     `curve` is from `calibration.risk_coverage`.
@@ -128,4 +128,4 @@ def risk_coverage(curve: pd.DataFrame, threshold: float, title: str, path: Path)
     axes.set(xlabel="share of images that get an answer", ylabel="share of the answers that is wrong")
     axes.set(xlim=(0, 1), ylim=(0, 1), title=f"{title}: what it costs to answer more")
     axes.legend(loc="upper left")
-    figure.savefig(path, dpi=110)
+    return figure

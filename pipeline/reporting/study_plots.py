@@ -1,4 +1,4 @@
-"""Figures over many runs: bars, curves, histogram, heatmap, boxes, effects. Each takes tables and returns a Figure."""
+"""Plots over many runs: bars, curves, histogram, heatmap, boxes, effects. Each takes tables and returns a Figure."""
 
 from collections.abc import Iterator, Sequence
 
