@@ -1,14 +1,14 @@
 """Say what is wrong with any folder or .zip in the MMAFEDB layout, and fail if its train leaks into valid or test.
 
-Reads the source as it is, writes nothing but a cache, from which a run that was cut off goes on and which goes when it
-ends. Needs no training and no cleaning before it.
+Reads the source as it is, but for what a person has allowed or denied by the data's lists. Writes nothing but a cache,
+from which a run that was cut off goes on and which goes when it ends. Needs no training and no cleaning before it.
 """
 
 import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from pipeline.clean import judge, within_limit
+from pipeline.clean import judge, refuse_strangers, within_limit
 from pipeline.images.leaks import leaks
 from pipeline.images.page import summarize, table
 from pipeline.images.source import open_source
@@ -21,11 +21,12 @@ def main(cfg) -> None:
     raw = open_source(cfg.source)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
     ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
+    refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
-        manifest = judge(known, prints, cfg.blank_spread, near, allow=[], deny=[])
-        pictures = manifest.sha256.notna().to_numpy() & (manifest.reason != "blank").to_numpy()
-        found = judged(manifest)
-        found = pd.concat([found, leaks(manifest[pictures], prints, near, search=0)]).drop_duplicates("id")
+        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
+        pictures = manifest.sha256.notna().to_numpy() & ~manifest.reason.isin(["blank", "denied"]).to_numpy()
+        found = pd.concat([judged(manifest), leaks(manifest[pictures], prints, near, search=0)]).drop_duplicates("id")
+        found = found[(found.kind == "exact") | ~found.id.isin(list(cfg.data.allow))]
     print(table({"name": str(cfg.source), "root": raw.root} | summarize(manifest)))
     for leak in found.head(cfg.show).itertuples():
         print(f"  leak: {leak.id} shows the same as {leak.of} ({leak.kind}, {leak.similarity:.3f})")

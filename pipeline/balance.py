@@ -122,13 +122,16 @@ def sharpness(images: np.ndarray) -> np.ndarray:
 
 
 def generate(images: np.ndarray, choice: dict, seed: tuple[int, int]) -> np.ndarray:
-    """Each of uint8 [N, H, W, C] once more, changed at random as `choice`, a file of conf/augment/, says."""
+    """Each of uint8 [N, H, W, C] once more, changed at random as `choice`, like a file of conf/augment/, says.
+
+    Nothing is mixed: what is generated is of one emotion.
+    """
     import tensorflow as tf  # here: it takes seconds to import, and balance=none does without
 
     from pipeline.learning.augment import augment
 
-    labels = tf.zeros((len(images), len(LABELS)))  # mixup, which would change them, makes no image of one emotion
-    return augment(tf.constant(images), labels, tf.constant(seed, tf.int32), choice)[0].numpy()
+    labels = tf.zeros((len(images), len(LABELS)))
+    return augment(tf.constant(images), labels, tf.constant(seed, tf.int32), choice | {"mixup": 0})[0].numpy()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.arrays import Split, image_set, read_arrays, require_chosen_on
+from pipeline.learning.arrays import Split, image_set, read_arrays, require_same_held_out
 from pipeline.learning.batches import evaluation_batches
 from pipeline.reporting import calibration, metrics, run_plots
 from pipeline.reporting.calibration import Calibration
@@ -43,7 +43,7 @@ def main(cfg: DictConfig) -> None:
     about, history = trained.about, trained.history()
     check_place(run / "evaluate", MARK)
     arrays = read_arrays(Path(cfg.paths.resized) / trained.config.channels.name, about["data"], about["run"])
-    require_chosen_on(arrays, about["valid_digest"], str(run))
+    require_same_held_out(arrays, about, str(run))
     store = tracking.open_store(cfg.paths.tracking, about["data"], create=False)
     if store.status(about["run_id"]) is None:
         raise UserError(

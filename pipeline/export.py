@@ -27,7 +27,7 @@ from pipeline.exporting.equalise import equalised
 from pipeline.exporting.ranked import best_ranked
 from pipeline.labels import LABELS
 from pipeline.learning import models
-from pipeline.learning.arrays import Split, read_arrays, require_chosen_on
+from pipeline.learning.arrays import Split, read_arrays, require_same_held_out
 from pipeline.running import cli, run_folder, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder, write_json
@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> None:
     log.info("%s: exporting MLflow run %s", run.about["run"], run.about["run_id"])
     chosen(cfg.formats)
     arrays = read_arrays(Path(cfg.paths.resized) / run.config.channels.name, run.about["data"], run.about["run"])
-    require_chosen_on(arrays, run.about["valid_digest"], run.about["run"])
+    require_same_held_out(arrays, run.about, run.about["run"])
     model = models.load(run.model)
     test = arrays.split("test")
     expected = keras_says(model, test, run, cfg)

@@ -72,7 +72,8 @@ def main(cfg: DictConfig) -> str | None:
         run_id = cut_off or _new_run(store, name, flatten(values), point | {"command": command()})
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
-            store.tag(run_id, {"parameters": model.count_params(), **_images(arrays)})
+            images = _images(arrays)
+            store.tag(run_id, {"parameters": model.count_params(), **images})
             store.tag(run_id, _earlier_runs(values))
             if state := checkpoints.restore(model):
                 log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
@@ -82,7 +83,8 @@ def main(cfg: DictConfig) -> str | None:
             fit(model, arrays, values, state, partial(_epoch_done, model, checkpoints, store, run_id))
             figures = summary(state, values["monitor"])
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
-            about |= {"made_from": arrays.made_from, "train_images": len(arrays.split("train").images)}
+            about |= {"made_from": arrays.made_from, "test_digest": arrays.digest["test"]}
+            about |= {"train_images": images["train_images"]}
             with whole_folder(output / "train", MARK) as folder:
                 bare = models.build(values["model"], arrays.size, arrays.channels)
                 bare.set_weights(state.best)

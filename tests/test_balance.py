@@ -67,6 +67,14 @@ def test_the_seed_decides_what_is_generated(project):
     assert about["digest"] != about_other["digest"]
 
 
+def test_what_is_generated_is_of_one_image_alone_and_so_of_one_emotion():
+    dark_and_light = np.repeat(np.array([0, 200], np.uint8), 5)[:, None, None, None] * np.ones((48, 48, 3), np.uint8)
+    choice = OmegaConf.to_container(composed("balance").generate)
+    for more in ({}, {"mixup": 0.4}):
+        means = balance.generate(dark_and_light, choice | more, (0, 0)).mean((1, 2, 3))
+        assert set(means.round(3)) == {0, 200}
+
+
 def test_the_least_sharp_are_left_out_whatever_their_brightness(project):
     generator = np.random.default_rng(0)
     detailed = generator.integers(0, 256, (6, 48, 48, 1)).astype(np.uint8)

@@ -12,6 +12,7 @@ from conftest import composed
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from pipeline.running.cli import quoted
 from pipeline.running.config import config_hash, identity
@@ -83,6 +84,8 @@ def modules(step: str) -> set[Path]:
     while left:
         file = left.pop()
         found.add(file)
+        if file.name == "template.py":
+            found.add(file.with_name("style.css"))
         for node in ast.walk(ast.parse((ROOT / file).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -104,11 +107,13 @@ def test_dvc_and_the_command_line_give_one_choice_the_same_config_hash(stages):
 
 def test_an_earlier_model_has_one_config_hash_however_its_path_is_spelt():
     def of(*paths: str) -> set[str]:
-        named = [(f"initial_weights={path}", f"teacher=[{path},b/run]") for path in paths]
+        named = [(f"initial_weights={path}", f"teacher={each}") for path in paths for each in (path, f"[{path}]")]
         return {config_hash(identity(composed("train", *CHOSEN, *each))) for each in named}
 
     assert len(of("start.keras", "./start.keras", f"{Path.cwd()}/start.keras", "a/../start.keras")) == 1
     assert len(of("start.keras", "/start.keras", "a/start.keras")) == 3
+    several = [composed("train", *CHOSEN, f"teacher=[{paths}]") for paths in ("./a,b", "a,b", "b,a")]
+    assert len({config_hash(identity(each)) for each in several}) == 2
 
 
 def test_paths_in_dvc_yaml_are_those_of_conf(stages):
@@ -136,6 +141,10 @@ def reproduced_once(tmp_path_factory):
                 else:
                     path.mkdir(exist_ok=True)
                     (path / "file").write_text("x")
+        for stage in repo.index.stages:
+            for file in (Path(dep.fs_path) for dep in stage.deps if not isinstance(dep, ParamsDependency)):
+                if not file.exists():  # in a folder that a stage makes
+                    file.write_text("{}")
     dvc(folder, "commit", "-f", "-q")
     return folder
 
@@ -171,6 +180,25 @@ def test_what_editors_and_systems_leave_beside_a_file_reruns_nothing(reproduced)
             (place / name).write_text("x")
         (place / ".#models.py").symlink_to("me@host.1:2")  # Emacs's, which leads nowhere
     assert changed(reproduced) == set()
+
+
+def test_what_the_page_on_cleaning_says_resizes_nothing(reproduced):
+    (reproduced / "data/clean/report.html").write_text("in other words")
+    assert "resize" not in {name.split(":")[-1].split("@")[0] for name in changed(reproduced)}
+    (reproduced / "data/clean/manifest.parquet").write_text("of other images")
+    assert "resize" in {name.split(":")[-1].split("@")[0] for name in changed(reproduced)}
+
+
+def test_of_a_trainings_own_values_those_are_tracked_that_the_command_does_not_give(reproduced, stages):
+    file = OmegaConf.load(ROOT / "conf/train.yaml")
+    stage = next(stage for name, stage in stages.items() if name.startswith("train@"))
+    given = {word.partition("=")[0] for word in overrides(stage)[1]}
+    (tracked,) = (dep.params for dep in stage.deps if dep.def_path == "conf/train.yaml")
+    assert set(tracked) == set(file) - given - {"defaults"}
+    edit(reproduced / "conf/train.yaml", "epochs: 50", "epochs: 40")
+    assert changed(reproduced) == set()
+    edit(reproduced / "conf/train.yaml", "teacher: null", "teacher: start.keras")
+    assert {name.split(":")[-1].split("@")[0] for name in changed(reproduced)} == {"train"}
 
 
 def test_how_many_bad_images_are_borne_is_cleanings_matter_alone(reproduced, stages):

@@ -149,6 +149,16 @@ def test_other_images_than_it_was_chosen_on_are_refused(trained):
         evaluated()
 
 
+def test_another_test_which_may_hold_images_it_was_trained_on_is_refused(trained):
+    about = Path("data/resized/rgb/dataset.json")
+    digest = json.loads(about.read_text())["digest"] | {"test": "that of train"}
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"digest": digest}))
+    for split in ("npy", "parquet"):
+        shutil.copy(f"data/resized/rgb/train.{split}", f"data/resized/rgb/test.{split}")
+    with pytest.raises(UserError, match="was trained and chosen on other images"):
+        evaluated()
+
+
 def test_arrays_of_other_data_than_the_run_was_trained_on_are_told_by_its_name(trained):
     about = Path("data/resized/rgb/dataset.json")
     about.write_text(json.dumps(json.loads(about.read_text()) | {"name": "own"}))

@@ -77,13 +77,46 @@ def test_the_saved_model_is_the_one_of_the_best_epoch(project):
     assert np.mean(predicted.argmax(1) == valid.labels) == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
 
 
-def test_averaged_weights_are_what_is_validated_and_kept(project):
+def test_averaged_weights_are_what_is_validated_and_kept(project, monkeypatch):
+    raw, averaged = [], []
+    epoch_done = train._epoch_done
+
+    def told(model, *given):
+        raw.append([np.array(variable) for variable in model.trainable_variables])
+        averaged.append([np.array(variable) for variable in model.optimizer._model_variables_moving_average])
+        epoch_done(model, *given)
+
+    monkeypatch.setattr(train, "_epoch_done", told)
     folder = run("optimizer=sgd_cosine", "optimizer.build.ema_momentum=0.9", "optimizer.build.learning_rate=0.02")
     history = pd.read_csv(folder / "history.csv")
     valid = read_arrays("data/resized/rgb", "sample").split("valid")
-    predicted = models.load(folder / "model.keras").predict(evaluation_batches(valid, 16), verbose=0)
+    kept = models.load(folder / "model.keras")
+    predicted = kept.predict(evaluation_batches(valid, 16), verbose=0)
     assert np.mean(predicted.argmax(1) == valid.labels) == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
     assert history["learning_rate"].iloc[-1] < 1e-4
+    best = history["val_accuracy"].idxmax()
+    for variable, mean, last in zip(kept.trainable_variables, averaged[best], raw[best], strict=True):
+        assert np.array_equal(variable, mean)
+        assert "kernel" not in variable.name or not np.allclose(variable, last, atol=1e-6)
+
+
+def test_a_folder_of_arrays_that_goes_while_it_trains_costs_nothing(project, monkeypatch):
+    fit = train.fit
+
+    def and_gone(*given):
+        fit(*given)
+        shutil.rmtree("data/resized/rgb")
+
+    monkeypatch.setattr(train, "fit", and_gone)
+    assert json.loads((run() / "run.json").read_text())["train_images"] == 40
+
+
+def test_equal_trainings_have_equal_files_whenever_they_are_run(project):
+    first = {file.name: file.read_bytes() for file in run("deterministic=true").iterdir()}
+    time.sleep(2)  # what a zip's own date tells apart
+    again = {file.name: file.read_bytes() for file in run("deterministic=true", "rerun=true", output="again").iterdir()}
+    differ = {name for name in first if first[name] != again[name]}
+    assert "model.keras" in first and differ <= {"run.json"}
 
 
 def test_never_reads_test(project):
@@ -185,7 +218,7 @@ def test_training_goes_on_from_an_earlier_run(trained):
 
 
 def test_a_teacher_moves_the_training_towards_what_it_says(trained):
-    run("epochs=20", output="teacher")
+    run("epochs=20", "seed=1", output="teacher")
     taught = run("teacher=[teacher,teacher/train/model.keras]", "teacher_share=1", output="taught")
     valid = read_arrays("data/resized/rgb", "sample").split("valid").images
     folders = ("teacher/train", taught, trained / "train")
@@ -259,8 +292,15 @@ def wait_for(pattern: str, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
-# Long enough to be cut in the middle; dropout and momentum must be restored as well as weights.
-CUT = ("epochs=12", "deterministic=true", "model.build.layers=[{conv: 4},norm,{dropout: 0.5},flatten]")
+# Long enough to be cut in the middle; dropout, momentum, rate and averages must be restored as well as weights.
+CUT = (
+    "epochs=12",
+    "deterministic=true",
+    "optimizer=sgd_cosine",
+    "optimizer.build.ema_momentum=0.9",
+    "optimizer.build.learning_rate=0.02",
+    "model.build.layers=[{conv: 4},norm,{dropout: 0.5},flatten]",
+)
 
 
 def test_row_15_and_row_30_a_killed_training_resumes_and_ends_with_the_uninterrupted_history(project, tmp_path):

@@ -29,7 +29,7 @@ SCHEMA = pa.schema(
         ("frames", pa.int32()),  # over 1: animated, the first one is used
         ("gray", pa.bool_()),  # decided from the pixels
         ("sha256", pa.string()),  # hex, of the upright pixels and their shape
-        ("phash", pa.uint64()),
+        ("phash", pa.uint64()),  # for whoever reads the manifest; near duplicates are told by finer prints
         ("mean", pa.float32()),  # of luminance at 48x48, 0 to 255; so are the next three
         ("std", pa.float32()),
         ("spread", pa.int16()),

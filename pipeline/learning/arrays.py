@@ -92,9 +92,12 @@ def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
     return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"], about["made_from"])
 
 
-def require_chosen_on(arrays: Arrays, valid_digest: str, run: str) -> None:
-    """UserError unless the images of valid are those by which `run` was chosen, whose digest that is."""
-    if arrays.digest["valid"] != valid_digest:
+def require_same_held_out(arrays: Arrays, about: Mapping[str, str], run: str) -> None:
+    """UserError unless valid and test are those of when `run` was trained, whose run.json is `about`.
+
+    By valid it was chosen, and from both its training images were kept apart; another test may hold some of them.
+    """
+    if any(arrays.digest[split] != about.get(f"{split}_digest") for split in ("valid", "test")):
         raise UserError(
             f"{run}: was trained and chosen on other images than {arrays.folder} holds now; "
             "make those again, or train anew"

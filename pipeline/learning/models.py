@@ -42,11 +42,14 @@ def _unfit(model: Any, size: int, channels: int) -> str | None:
         return f"returns {type(model).__name__}; expected a keras.Model"
     try:
         foreign = _foreign(keras.saving.serialize_keras_object(model))
-        said = np.asarray(model(np.zeros((1, size, size, channels), np.uint8)))
-    except NotImplementedError:
+        takes = model.input_shape
+    except (NotImplementedError, AttributeError):
         return "returns a class of its own; expected keras.Model(inputs, outputs), which can be saved"
     if foreign:
         return f"uses {foreign}, which may run any code; build it of Keras's own layers"
+    if takes != (expected := (None, size, size, channels)):
+        return f"takes images of shape {takes}; expected {expected}, the size and channels that it is given"
+    said = np.asarray(model(np.zeros((1, size, size, channels), np.uint8)))
     if said.shape != (1, len(LABELS)) or (said < 0).any() or abs(said.sum() - 1) > 0.01:
         return f"gives no probability of each emotion; end it with Dense({len(LABELS)}, activation='softmax')"
     return None
@@ -169,10 +172,26 @@ def _emotions(x):
 
 
 def save(model: keras.Model, path: str | Path) -> None:
-    """Write the model alone (no optimizer) as `.keras`, with the names of its outputs inside as labels.json."""
+    """Write the model alone (no optimizer) as `.keras`, with the names of its outputs inside as labels.json.
+
+    Equal models have equal files, and so equal digests: Keras would write the time and addresses in memory into them.
+    """
+    numbers: dict[int, int] = {}
+
+    def numbered(found: dict) -> dict:
+        if "shared_object_id" in found:  # which objects are one
+            found["shared_object_id"] = numbers.setdefault(found["shared_object_id"], len(numbers))
+        return found
+
     keras.saving.save_model(model, path)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.json", json.dumps(LABELS))
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["config.json"] = json.dumps(json.loads(files["config.json"], object_hook=numbered))
+    files["metadata.json"] = json.dumps(json.loads(files["metadata.json"]) | {"date_saved": ""})
+    files["labels.json"] = json.dumps(LABELS)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # dated 1980, as a zip is without a date
 
 
 def load(path: str | Path) -> keras.Model:

@@ -23,7 +23,7 @@ def digest(manifest: pd.DataFrame) -> str:
 def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) -> None:
     """UserError when `data`, a file of conf/data/, has other lists allow and deny than the `summary` in `folder`."""
     for name in ("allow", "deny"):
-        if summary[name] != list(data[name]):
+        if sorted(summary[name]) != sorted(data[name]):
             again = AGAIN.format(name=data["name"])
             raise UserError(
                 f"{folder}: was cleaned with another list data.{name} than there is now; {again}, and resize"

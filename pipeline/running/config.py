@@ -24,10 +24,13 @@ NOT_IDENTITY = ("paths", "output", "rerun", "hydra")
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The resolved config as plain values, without what does not change the result; missing values raise."""
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    values.get("data", {}).pop("max_bad_share", None)  # decides whether cleaning fails, and nothing of what it keeps
+    if data := values.get("data"):
+        data.pop("max_bad_share", None)  # decides whether cleaning fails, and nothing of what it keeps
+        data |= {name: sorted(data[name]) for name in ("allow", "deny")}
     for key in ("initial_weights", "teacher"):
         if given := values.get(key):
-            values[key] = [_plain(path) for path in given] if isinstance(given, list) else _plain(given)
+            paths = [_plain(path) for path in (given if isinstance(given, list) else [given])]
+            values[key] = paths if len(paths) > 1 else paths[0]
     return {key: value for key, value in values.items() if key not in NOT_IDENTITY}
 
 

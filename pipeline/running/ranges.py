@@ -75,9 +75,9 @@ RANGES: dict[str, tuple | set] = {
             "brightness": SHARE,
             "contrast": SHARE,
             "erase": SHARE,
-            "mixup": (0.0, 100.0),
         }.items()
     },
+    "augment.mixup": (0.0, 100.0),
     "epochs": COUNT,
     "label_smoothing": (0.0, 0.99),
     "teacher_share": SHARE,

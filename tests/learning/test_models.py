@@ -371,7 +371,17 @@ UNFIT = {
     "five": (lambda: a_stack(kl.Dense(5, "softmax")), "no probability of each emotion"),
     "no softmax": (lambda: a_stack(kl.Dense(7)), "no probability of each emotion"),
     "no model": (lambda: 7, "returns int; expected a keras.Model"),
+    "another size": (lambda: of_shape((32, 32, 1)), r"takes images of shape \(None, 32, 32, 1\); expected \(None, 48"),
+    "any size": (lambda: of_shape((None, None, 1)), "takes images of shape"),
+    "two inputs": (lambda: of_shape((48, 48, 1), (48, 48, 1)), "takes images of shape"),
 }
+
+
+def of_shape(*shapes) -> keras.Model:
+    images = [keras.Input(shape) for shape in shapes]
+    means = [kl.GlobalAveragePooling2D()(image) for image in images]
+    joined = kl.Concatenate()(means) if len(means) > 1 else means[0]
+    return keras.Model(images, kl.Dense(7, "softmax")(joined))
 
 
 def of_mine(which: str, size: int, channels: int) -> keras.Model:

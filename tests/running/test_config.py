@@ -30,6 +30,10 @@ def test_where_a_run_lies_and_whether_it_runs_again_is_no_part_of_it(plain, over
     assert hash_of(override) == plain
 
 
+def test_the_order_of_a_persons_lists_changes_nothing():
+    assert hash_of("data.deny=[a,b]") == hash_of("data.deny=[b,a]") != hash_of("data.deny=[a]")
+
+
 @pytest.mark.parametrize(
     "override",
     ["seed=1", "epochs=51", "batch_size=64", "optimizer=adam", "optimizer.build.momentum=0.8", "augment=none",
