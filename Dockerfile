@@ -5,8 +5,8 @@
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /build
 # The dependencies alone, so that this layer lasts until they change; the package installed with them is empty.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN python -m venv --without-pip /venv && \
+COPY pyproject.toml constraints.txt LICENSE ./
+RUN touch README.md && python -m venv --without-pip /venv && \
     pip --python /venv/bin/python install --no-cache-dir --constraint constraints.txt '.[serve]'
 WORKDIR /app
 COPY conf/ conf/

@@ -6,6 +6,7 @@ service starts all the same, says at /health/ready what is missing, and takes th
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 from pipeline.serving import connections
-from pipeline.serving.app import make_app
+from pipeline.serving.app import HOST, make_app
 from pipeline.serving.model import check_batch_sizes
 
 log = logging.getLogger(__name__)
+
+ORIGIN = re.compile(r"https?://[^/]+")  # as a browser sends it
 
 
 def main(cfg: DictConfig) -> None:
@@ -58,8 +61,15 @@ class Server(uvicorn.Server):
         except SystemExit:  # uvicorn has logged why
             if self.lifespan.should_exit:  # a fault in the service's own start
                 raise
-            raise UserError(f"host={host} port={port}: can't listen there; name another port with port=") from None
-        log.info("http://%s:%s (end with Ctrl-C)", f"[{host}]" if ":" in host else host, port)
+            raise UserError(f"host={host} port={port}: can't listen there; name another with host= or port=") from None
+        log.info("http://%s:%s (end with Ctrl-C)", reached_at(host), port)
+
+
+def reached_at(host: str) -> str:
+    """The name by which a service that listens on `host` can be asked from the same machine."""
+    if host in ("0.0.0.0", "::"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -67,6 +77,13 @@ def check(settings: Mapping[str, Any]) -> None:
     limits, hosts = settings["limits"], settings["hosts"]
     if any("*" in host.removeprefix("*.") for host in hosts if host != "*"):
         raise UserError(f"hosts={hosts}: a * stands for any host, or for the first part of one, as in *.example.org")
+    for name in hosts:
+        found = HOST.fullmatch(name.removeprefix("*."))
+        if name != "*" and (not found or found[2]):
+            raise UserError(f"hosts={name}: expected a name or address alone, as emotion.example.org or [::1], no port")
+    for origin in settings["origins"]:
+        if not ORIGIN.fullmatch(origin):
+            raise UserError(f"origins={origin}: expected one as a browser sends it, such as https://example.org")
     check_batch_sizes(settings["batch_sizes"])
     if limits["files"] > limits["waiting"]:
         most = f"at most limits.waiting={limits['waiting']}, or a request of so many never gets in"

@@ -17,9 +17,9 @@ _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GI
 
 _END_IGNORED = {"PNG", "GIF"}  # their decoders are content once the pixels are there; the others ask for the end
 
-# Each scan of a JPEG takes a pass over all pixels, however few bytes it has: 3 to 11 ms at 25 million of them. Baseline
+# Each scan of a JPEG takes a pass over all pixels, however few bytes it has: 3 to 26 ms at 25 million of them. Baseline
 # pictures have one to three, progressive ones ten to about twenty. Each segment takes Pillow 2 us of Python.
-_MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
+_MOST_SCANS, _MOST_SEGMENTS = 30, 10_000
 
 # What begins a segment with a length, or ends the picture. Left out are the marks inside of a scan (a stuffed FF, a
 # restart) and reserved ones, which libjpeg passes over where it looks for a restart and refuses elsewhere.

@@ -86,15 +86,20 @@ def protocol(head_seconds: float, answer_seconds: float, most: int) -> type[H11P
 
 
 class Counted(h11.Connection):
-    """Counts the chunks of the request that comes in, and their bytes; each takes as long as hundreds of bytes do."""
+    """Counts the chunks of the request that comes in, and their bytes; each takes as long as hundreds of bytes do.
 
+    Without chunks, what it gives are the bytes that came in at one time, however a network parts them.
+    """
+
+    chunked = False
     chunks = size = 0
 
     def next_event(self) -> object:
         event = super().next_event()
         if isinstance(event, h11.Request):
+            self.chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
             self.chunks = self.size = 0
-        elif isinstance(event, h11.Data):
+        elif self.chunked and isinstance(event, h11.Data):
             self.chunks += 1
             self.size += len(event.data)
             if self.too_small():

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.labels import LABELS
 from pipeline.serving import pictures
 from pipeline.serving.faces import Detectors
 from pipeline.serving.metrics import Metrics
@@ -36,7 +37,7 @@ class Desk:
         self.detectors, self.largest_batch = Detectors(faces), largest_batch
         self.inside = 0
         self._looking, self._reading = 0.1, 0.0  # seconds that a picture lately took a thread, and took the model
-        self._lookers = ThreadPoolExecutor(workers, "look")
+        self._lookers, self._free = ThreadPoolExecutor(workers, "look"), asyncio.Semaphore(workers)
         self._model_thread = ThreadPoolExecutor(1, "model")
         self._crops: asyncio.Queue = asyncio.Queue()
         self._batching = asyncio.create_task(self._run_batches())
@@ -71,7 +72,7 @@ class Desk:
     async def predict(self, crops: np.ndarray, how: Callable) -> np.ndarray:
         """`how` (a model's `predict` or `raw`) of the crops, in one batch with others that wait for the same."""
         if not len(crops):
-            return await self.in_thread(how, crops)
+            return np.empty((0, len(LABELS)))
         done = asyncio.get_running_loop().create_future()
         self._crops.put_nowait((how, crops, done))
         return await done
@@ -81,9 +82,17 @@ class Desk:
         animated = pictures.is_animated(decoded)
         return pictures.look(decoded.rgb, self.detectors.own, shape, animated, decoded.orientation)
 
-    def in_thread(self, job: Callable, *arguments: Any) -> asyncio.Future:
-        """`job(*arguments)` off the event loop."""
-        return asyncio.get_running_loop().run_in_executor(self._lookers, job, *arguments)
+    async def in_thread(self, job: Callable, *arguments: Any) -> Any:
+        """`job(*arguments)` off the event loop, once a thread is free.
+
+        Until then nothing but the caller holds what it is given: in the threads' own queue pictures would stay in
+        memory after their clients have left.
+        """
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        future = self._lookers.submit(job, *arguments)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._free.release))  # not when its client leaves
+        return await asyncio.wrap_future(future)
 
     async def _run_batches(self) -> None:
         """Take what waits, as long as it is for one model and not more than a batch, and run it; for ever."""

@@ -1,7 +1,10 @@
 """The desk: who is let in, what is run together, and what those that are not let in are told."""
 
 import asyncio
+import gc
+import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,6 +56,44 @@ def test_a_request_with_more_pictures_than_places_are_free_is_not_let_in(face_se
             return desk.inside
 
     assert at_a_desk(face_settings, 3, use) == 3
+
+
+def test_row_35_of_a_client_that_left_nothing_waits_for_a_thread(face_settings):
+    class Picture:
+        pass
+
+    async def use(desk):
+        end, model = threading.Event(), SimpleNamespace(shape=None)
+        busy = asyncio.create_task(desk.in_thread(end.wait))
+        await asyncio.sleep(0.05)
+        data = Picture()
+        sent = weakref.ref(data)
+        asked = asyncio.create_task(desk.answer(data, model))
+        del data
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        del asked
+        await asyncio.sleep(0.05)  # the loop forgets the task
+        gc.collect()
+        left = sent()
+        end.set()
+        return left, await busy, await desk.in_thread(lambda: "the thread is free again")
+
+    assert at_a_desk(face_settings, 9, use) == (None, True, "the thread is free again")
+
+
+def test_a_picture_without_a_face_does_not_queue_again(face_settings):
+    async def use(desk):
+        end = threading.Event()
+        busy = asyncio.create_task(desk.in_thread(end.wait))
+        await asyncio.sleep(0.05)
+        found = await asyncio.wait_for(desk.predict(np.zeros((0, 48, 48, 3), np.uint8), None), 5)
+        end.set()
+        await busy
+        return found.shape
+
+    assert at_a_desk(face_settings, 9, use) == (0, 7)
 
 
 def test_row_39_the_time_told_is_about_what_the_queue_takes(face_settings, monkeypatch):

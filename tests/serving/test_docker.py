@@ -107,7 +107,7 @@ def test_the_entry_point_serves_from_what_is_copied_alone_and_writes_nothing(exp
     with server:
         assert subprocess.run(healthy).returncode == 0
         assert server.post(encoded(portrait())).status_code == 200
-        assert f"{SERVE.exported}: serving tiny" in server.log() and "http://0.0.0.0" in server.log()
+        assert f"{SERVE.exported}: serving tiny" in server.log() and "http://localhost:" in server.log()
         assert httpx.get(server.url).status_code == 200
     assert set(tmp_path.rglob("*")) == before
 

@@ -692,7 +692,9 @@ def test_not_sure_is_shown_as_such(browser, export, tmp_path):
 
 def test_everything_is_reached_by_keyboard(page):
     page.keyboard.press("Tab")
-    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the results"
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.id") == "main"
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("() => document.activeElement.dataset.sample") == "three.jpg":

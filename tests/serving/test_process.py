@@ -88,6 +88,7 @@ def test_row_40_a_slow_sender_is_closed_after_an_answer_too(server, first, statu
 def test_row_40_a_client_that_leaves_frees_its_place(server):
     busy = encoded(enlarged(group([("happy", 41)] * 4, 5, 300), 3))
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + busy + b"\r\n--b--\r\n"
+    faces = server.metric("emotion_faces_total")
     for _ in range(30):
         with connect(server) as leaving:
             leaving.sendall(head(len(body)) + body)
@@ -95,6 +96,7 @@ def test_row_40_a_client_that_leaves_frees_its_place(server):
     while server.metric("emotion_pictures_waiting") or server.metric("emotion_upload_bytes_held"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    assert server.metric("emotion_faces_total") < faces + 30 * 4, "all of them were answered all the same"
     assert server.post(FACE).status_code == 200
 
 
