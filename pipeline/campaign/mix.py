@@ -104,12 +104,30 @@ def shares(parts: np.ndarray, confidence: float) -> list[dict[str, Any]]:
     ]
 
 
-def overall(ads: Sequence[Ad], block_seconds: int, confidence: float) -> list[dict[str, Any]]:
-    """`shares` over ads of one kind: each ad with a face is a part; a single one's parts are its own."""
+def overall(ads: Sequence[Ad], block_seconds: int) -> np.ndarray:
+    """Counts [parts, 8] over ads of one kind: each ad with a face is a part; a single one's parts are its own."""
     with_face = [ad for ad in ads if ad.seen]
     if len(with_face) == 1:
-        return shares(with_face[0].parts(block_seconds), confidence)
-    return shares(np.array([ad.counts for ad in with_face]).reshape(-1, len(SHOWN)), confidence)
+        return with_face[0].parts(block_seconds)
+    return np.array([ad.counts for ad in with_face], int).reshape(-1, len(SHOWN))
+
+
+def leader(parts: np.ndarray, confidence: float) -> tuple[str, bool]:
+    """The emotion of SHOWN that is seen most, "" where two are level, and whether that is more than chance.
+
+    It is when the interval of its share among the faces of it and of the next one, from independent parts [N, 8], lies
+    above one half; never where the parts are worth fewer than FEWEST of equal size.
+    """
+    counts = parts.sum(0)[: SHOWN.index(UNSURE)]
+    first, second = np.argsort(-counts, kind="stable")[:2]
+    both = counts[first] + counts[second]
+    if counts[first] == counts[second]:
+        return "", False
+    if even_parts(parts) < FEWEST:
+        return SHOWN[first], False
+    worth = both * effective_size(parts, confidence) / parts.sum()
+    low, _ = wilson(counts[first] / both, worth, confidence)
+    return SHOWN[first], bool(low > 0.5)
 
 
 def timeline(ad: Ad, per_second: float) -> tuple[int, list[np.ndarray]]:

@@ -5,14 +5,15 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
-from pipeline.campaign.mix import FEWEST, SHOWN, UNSURE, Ad, overall, shares, timeline
+from pipeline.campaign.mix import FEWEST, SHOWN, UNSURE, Ad, leader, overall, shares, timeline
 from pipeline.reporting.template import page
 
 TEMPLATE = Path(__file__).parent / "page.html"
 LOOKS = Path(__file__).parents[1] / "serving" / "page"  # the service's page: the report looks as it does
-MOMENT_FACES = 3  # faces in a block of a video from which on it can be the strongest moment
+MOMENT_FACES = 3  # looks at an emotion in a block of a video from which on it can be the strongest moment
 
 
 def make(
@@ -62,10 +63,11 @@ def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, A
     ]
     # by kind, as the mixes: a video, whose faces count at each look, would outweigh any number of pictures
     for each in groups:
-        leads = each["best"]["name"].capitalize() if each["best"] else "–"
-        found.append(
-            (leads, f"leads in the {each['kind']}s; {100 * each['mix'][-1]['share']:.0f}\u00a0% of faces not sure")
-        )
+        unsure = f"{100 * each['mix'][-1]['share']:.0f}\u00a0% of faces not sure"
+        if each["leads"]:
+            found.append((each["best"]["name"].capitalize(), f"leads in the {each['kind']}s; {unsure}"))
+        else:
+            found.append(("–", f"no expression surely leads in the {each['kind']}s; {unsure}"))
     return found
 
 
@@ -75,16 +77,15 @@ PICTURES, VIDEOS = ("picture", "pictures"), ("video", "videos")
 def group(kind: str, read: Sequence[Ad], block: int, confidence: float) -> dict[str, Any] | None:
     """All ads of a kind together; None without a face in them."""
     of_kind = [ad for ad in read if ad.kind == kind]
-    mix = overall(of_kind, block, confidence)
-    if not mix:
+    parts = overall(of_kind, block)
+    if not len(parts):
         return None
     return {
         "kind": kind,
         "ads": said(len(of_kind), *(PICTURES if kind == "picture" else VIDEOS)),
         "with_face": sum(bool(ad.seen) for ad in of_kind),
-        "faces": sum(each["count"] for each in mix),
-        "mix": mix,
-        "best": leading(mix),
+        "faces": int(parts.sum()),
+        **mix(parts, confidence),
     }
 
 
@@ -96,15 +97,17 @@ def not_counted(kind: str, ads: Sequence[Ad]) -> dict[str, Any] | None:
 
 
 def lane(ad: Ad, block: int, confidence: float) -> dict[str, Any]:
-    """One ad's mix."""
-    mix = shares(ad.parts(block), confidence)
-    return {"ad": ad, "faces": int(ad.counts.sum()), "mix": mix, "best": leading(mix)}
+    """One ad's mix, and by emotion what it is sorted by: the low end of the range, below all that have one without."""
+    found = mix(ad.parts(block), confidence)
+    order = [each["share"] - 1 if each["low"] is None else each["low"] for each in found["mix"]]
+    return {"ad": ad, "faces": int(ad.counts.sum()), "order": order} | found
 
 
-def leading(mix: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The emotion with the largest share; None where two are level and where every face is not sure."""
-    first, second = sorted(mix[:-1], key=lambda each: -each["count"])[:2]
-    return first if first["count"] > second["count"] else None
+def mix(parts: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Shares of counts [parts, 8], the `best` emotion, None where two are level, and whether it surely `leads`."""
+    of = shares(parts, confidence)
+    best, leads = leader(parts, confidence)
+    return {"mix": of, "best": next((each for each in of if each["name"] == best), None), "leads": leads}
 
 
 def course(ad: Ad, block: int, per_second: float) -> dict[str, Any]:
@@ -136,17 +139,19 @@ def stacked(of: Mapping[str, float]) -> list[dict[str, Any]]:
 def moment(ad: Ad, seconds: int, end: int) -> dict[str, Any] | None:
     """The block of so many seconds in which the emotion that a video shows most, neutral aside, has its largest share.
 
-    None without one. A column of the timeline can be a second, in which one person alone is too few faces.
+    None without one, and where it is never seen at MOMENT_FACES looks of a block: a single one may be misread. It tells
+    where to look and no more: a block is one look at a face, of which chance can explain anything.
     """
     at = [number for number, name in enumerate(SHOWN) if name not in ("neutral", UNSURE)]
     best = max(at, key=lambda number: ad.counts[number])
     blocks = ad.blocks(seconds).items()
-    there = {number: row[best] / row.sum() for number, row in blocks if row.sum() >= MOMENT_FACES and row[best]}
+    there = {number: row[best] / row.sum() for number, row in blocks if row[best] >= MOMENT_FACES}
     if not there:
         return None
     peak = max(there, key=there.get)
     start, until = peak * seconds, min((peak + 1) * seconds, end)
-    return {"name": SHOWN[best], "share": there[peak], "start": clock(start), "end": clock(until)}
+    found = {"name": SHOWN[best], "share": there[peak], "usual": ad.counts[best] / ad.counts.sum()}
+    return found | {"start": clock(start), "end": clock(until)}
 
 
 def clock(seconds: float) -> str:

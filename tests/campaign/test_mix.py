@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.campaign.mix import SHOWN, Ad, overall, shares, timeline
+from pipeline.campaign.mix import SHOWN, Ad, leader, overall, shares, timeline
 from pipeline.labels import LABELS
 
 
@@ -38,7 +38,7 @@ def test_shares_of_a_picture_count_the_faces_that_are_not_sure_and_have_wilsons_
 def test_too_little_has_no_interval_and_nothing_has_no_shares():
     assert {each["low"] for each in shares(picture("happiness", "fear").parts(5), 0.95)} == {None}
     assert shares(picture().parts(5), 0.95) == []
-    assert overall([picture()], 5, 0.95) == []
+    assert shares(overall([picture()], 5), 0.95) == []
 
 
 def test_frames_of_a_few_seconds_are_not_taken_for_as_many_faces():
@@ -63,15 +63,15 @@ def test_a_frame_that_stays_is_in_one_block_of_the_range_and_at_each_look_on_the
 
 def test_overall_each_ad_is_one_part_and_those_without_a_face_none():
     ads = [picture("happiness", "fear"), picture("fear", "fear"), picture(), picture("happiness", "fear")]
-    happy = overall(ads, 5, 0.95)[0]
+    happy = shares(overall(ads, 5), 0.95)[0]
     assert (happy["count"], happy["share"]) == (2, 1 / 3) and happy["low"] < 0.1
-    assert overall(ads[:1], 5, 0.95)[0]["low"] is None
+    assert shares(overall(ads[:1], 5), 0.95)[0]["low"] is None
 
 
 def test_there_is_no_range_where_one_ad_has_most_of_the_faces():
     few = [picture("happiness"), picture("fear"), picture("anger"), picture("happiness")]
-    assert overall([*few, picture(*["happiness"] * 2)], 5, 0.95)[0]["low"] is not None
-    assert overall([*few, picture(*["happiness"] * 20)], 5, 0.95)[0]["low"] is None
+    assert shares(overall([*few, picture(*["happiness"] * 2)], 5), 0.95)[0]["low"] is not None
+    assert shares(overall([*few, picture(*["happiness"] * 20)], 5), 0.95)[0]["low"] is None
 
 
 @pytest.mark.parametrize(("seconds", "step", "columns"), ((12, 1, 12), (61, 2, 31), (7200, 120, 60), (1e6, 16667, 60)))
@@ -90,3 +90,25 @@ def test_no_column_of_a_timeline_is_empty_for_want_of_a_look():
     step, counts = timeline(ad, 0.25)
     assert step == 5 and [column.sum() for column in counts] == [2, 1, 1, 1]
     assert timeline(ad, 0.01)[0] == 120
+
+
+def test_of_two_equally_likely_one_is_seldom_said_to_lead_and_a_clear_one_is():
+    generator, leads = np.random.default_rng(0), []
+    for _ in range(400):
+        faces = generator.multinomial(1, [0.3, 0, 0.3, 0.1, 0, 0, 0, 0.3], 60)
+        leads.append(leader(faces, 0.95)[1])
+    assert np.mean(leads) < 0.1
+    clear = np.repeat(np.eye(8, dtype=int), [30, 0, 10, 0, 0, 0, 0, 20], axis=0)
+    assert leader(clear, 0.95) == ("happiness", True)
+    few = np.repeat(np.eye(8, dtype=int), [3, 0, 0, 0, 0, 0, 0, 0], axis=0)
+    assert leader(few, 0.95) == ("happiness", False)
+    assert leader(few[:2], 0.95) == ("happiness", False)
+    level = np.repeat(np.eye(8, dtype=int), [9, 0, 9, 0, 0, 0, 0, 20], axis=0)
+    assert leader(level, 0.95) == ("", False)
+
+
+def test_one_crowded_picture_does_not_make_a_leader():
+    """Ten pictures: in one of them 30 happy faces, in the others one neutral face each."""
+    parts = np.zeros((10, 8), int)
+    parts[0, 0], parts[1:, 2] = 30, 1
+    assert leader(parts, 0.95) == ("happiness", False)

@@ -33,8 +33,8 @@ def test_pictures_and_videos_have_a_share_of_not_sure_each():
     seen = {0: np.eye(8, dtype=int)[0] * 1000}
     film = Ad("film.mp4", "video", seen=seen, began=seen, frames=1000)
     page = re.sub(r"<[^>]+>", "", made([*pictures, film]))
-    assert "–leads in the pictures; 100\u00a0% of faces not sure" in page
-    assert "Happinessleads in the videos; 0\u00a0% of faces not sure" in page
+    assert "–no expression surely leads in the pictures; 100\u00a0% of faces not sure" in page
+    assert "–no expression surely leads in the videos; 0\u00a0% of faces not sure" in page  # one block of one video
 
 
 def test_faces_of_a_video_that_were_not_read_are_said_to_be_counted_at_each_look():
@@ -88,14 +88,45 @@ def test_the_strongest_moment_is_where_it_is_with_one_person_in_the_picture_too(
     happy, neutral = np.eye(8, dtype=int)[[SHOWN.index("happiness"), SHOWN.index("neutral")]]
     seen = dict.fromkeys(range(10), 2 * happy + 4 * neutral) | dict.fromkeys(range(10, 13), 2 * happy)
     ad = Ad("a.mp4", "video", seconds=13, seen=seen, began=seen, frames=26)
-    assert moment(ad, 5, 13) == {"name": "happiness", "share": 1, "start": "0:10", "end": "0:13"}
-    assert "<strong>Happiness</strong> is strongest from 0:10 to 0:13: 100" in made([ad])
+    usual = 26 / 66
+    assert moment(ad, 5, 13) == {"name": "happiness", "share": 1, "usual": usual, "start": "0:10", "end": "0:13"}
+    page = made([ad])
+    assert "<strong>Happiness</strong> is seen most from 0:10 to 0:13: 100\u00a0% of faces, 39\u00a0% over all." in page
 
 
 def test_a_video_in_which_nobody_shows_anything_has_no_strongest_moment():
     neutral = np.eye(8, dtype=int)[SHOWN.index("neutral")]
     assert moment(Ad("a.mp4", "video", seen={0: 9 * neutral}), 5, 5) is None
     assert moment(Ad("a.mp4", "video", seen={0: 2 * np.eye(8, dtype=int)[0]}), 5, 5) is None
+    misread = {0: 9 * neutral, 5: 9 * neutral + np.eye(8, dtype=int)[SHOWN.index("anger")]}
+    assert moment(Ad("a.mp4", "video", seen=misread), 5, 10) is None
+
+
+def test_an_expression_that_chance_may_have_put_first_is_not_said_to_lead():
+    kinds = np.eye(8, dtype=int)
+
+    def faces(*counts: int) -> str:
+        ad = Ad("a.jpg", "picture", seen={0: sum(n * kind for n, kind in zip(counts, kinds, strict=False))}, frames=1)
+        return re.sub(r"[ \n]+", " ", made([ad]))
+
+    sure = faces(30, 0, 5)
+    assert "In its pictures, <strong>happiness</strong> is seen most, in 86\u00a0% of faces (range" in sure
+    assert "<b>Happiness</b>leads in the pictures" in sure and "happiness leads" in sure
+    close = faces(6, 0, 5)
+    assert "happiness was seen most often, in 55\u00a0% of faces, but too little was seen to say that it leads" in close
+    assert "no expression surely leads" in close and "happiness most often" in close
+    assert "In its pictures, no expression stands out." in faces(4, 0, 4)
+
+
+def test_by_a_share_one_face_does_not_come_before_a_hundred():
+    sizes = {"one.jpg": (1, 0), "hundred.jpg": (80, 20), "none.jpg": (0, 50)}
+    ads = [
+        Ad(name, "picture", seen={0: happy * np.eye(8, dtype=int)[0] + other * np.eye(8, dtype=int)[2]}, frames=1)
+        for name, (happy, other) in sizes.items()
+    ]
+    orders = re.findall(r'data-order="(\S+) ', made(ads))
+    hundred, none, one = (float(each) for each in orders)  # as the page has them, by name
+    assert hundred > none >= 0 > -1 <= one <= 0
 
 
 def test_where_not_all_ads_are_shown_those_with_most_faces_are():
