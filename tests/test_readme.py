@@ -29,7 +29,10 @@ EXPERIMENTS = [shlex.split(command) for command in COMMANDS if command.startswit
 
 @pytest.mark.parametrize("words", STEPS, ids=" ".join)
 def test_a_step_of_readme_and_docs_composes(words):
-    step, overrides = words[2].removeprefix("pipeline."), [word for word in words[3:] if word not in ("-m", "--help")]
+    step, overrides = (
+        words[2].removeprefix("pipeline."),
+        [word for word in words[3:] if word not in ("-m", "--help", "--cfg", "job")],
+    )
     if "--help" in words:
         assert f"Usage: python -m pipeline.{step}" in help_page(step)
         return
@@ -64,8 +67,10 @@ def test_make_targets_of_readme_exist():
 
 def test_files_that_readme_links_to_exist():
     links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
-    assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+    headings = {re.sub(r"[^\w ]", "", each.lower()).replace(" ", "-") for each in re.findall(r"^#+ (.+)", TEXT, re.M)}
+    assert any(link.startswith("#") for link in links) and any(not link.startswith("#") for link in links)
+    assert not [link for link in links if link.startswith("#") and link[1:] not in headings]
+    assert not [link for link in links if not link.startswith("#") and not (ROOT / link).exists()]
 
 
 def test_constraints_pin_everything_that_is_required_and_name_no_host():
