@@ -361,7 +361,9 @@ def test_a_sweep_of_any_step_names_each_failure_and_refuses_one_output_for_sever
     monkeypatch.chdir(tmp_path)
     code, _, err = shell(monkeypatch, capfd, "describe", "-m", "run=one,two")
     assert code == 1 and "pipeline.describe: sweep: 0 done, 0 running, 2 failed, 0 left" in err
-    assert all(f"failed: run={name}: UserError: {name}" in err for name in ("one", "two"))
+    assert all(
+        f"failed: run={name}: UserError: run={name}: no finished training there" in err for name in ("one", "two")
+    )
     code, _, err = shell(monkeypatch, capfd, "describe", "-m", "run=one,two", "output=card.md")
     assert code == 2 and "output=card.md: 2 jobs of the sweep would write it" in err and "failed" not in err
 

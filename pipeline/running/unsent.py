@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -96,7 +97,13 @@ class Unsent:
             except FileNotFoundError:
                 if path.exists():
                     raise
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_dir():
+                sent = path.with_name(f".{path.name}")
+                with suppress(OSError):
+                    path.rename(sent)  # gone at once: another command that is sending it must not find a part of it
+                shutil.rmtree(sent, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         with locked(self.folder / ".lock"):
             if not self._waiting(run_id):
                 shutil.rmtree(self.folder / run_id, ignore_errors=True)

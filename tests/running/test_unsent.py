@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -300,15 +301,48 @@ def test_two_commands_that_send_the_same_at_once_lose_and_double_nothing(no_serv
         kept.tell_files(run_id, tmp_path / "run", "train")
         (tmp_path / "run" / "model.keras").write_text("those of the next run")
         kept.tell(run_id, {"tags": {"error": ""}, "end": ["FINISHED", 2000]})
-    threads = [threading.Thread(target=kept.send_all) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as commands:
+        for command in [commands.submit(kept.send_all) for _ in range(2)]:
+            command.result()
     assert steps(store, run_id, "loss") == list(range(20))
     assert store.status(run_id) == "FINISHED"
     assert Path(store.client.download_artifacts(run_id, "train/model.keras")).read_text() == "weights"
     assert not waiting(tmp_path / "unsent") and not list(kept.folder.glob("*/"))
+
+
+def test_files_that_another_command_has_sent_and_is_removing_are_no_fault(tmp_path, monkeypatch):
+    listed, emptied, over = threading.Barrier(2), threading.Event(), threading.Event()
+
+    class Client:
+        def log_artifacts(self, run_id: str, folder: str) -> None:
+            files = [file for file in Path(folder).rglob("*") if file.is_file()]
+            if listed.wait(20) == 0:
+                return  # the first has sent them, and removes them
+            assert emptied.wait(20)
+            for file in files:
+                file.read_bytes()
+
+    def slow(folder: Path, **_) -> None:
+        if files := [file for file in Path(folder).rglob("*") if file.is_file()]:
+            for file in files:
+                file.unlink()
+            emptied.set()
+            assert over.wait(20)
+        rmtree(folder, ignore_errors=True)
+
+    kept = unsent.Unsent(tmp_path / "unsent", Client(), "http://somewhere")
+    monkeypatch.setattr(kept, "try_to_send", lambda *_, **__: None)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_text("weights")
+    kept.tell_files("r", tmp_path / "run", "train")
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(unsent.shutil, "rmtree", slow)
+    with ThreadPoolExecutor(2) as commands:
+        sent = [commands.submit(kept.send_all) for _ in range(2)]
+        for command in sent:
+            command.add_done_callback(lambda _: over.set())
+        for command in sent:
+            command.result()
 
 
 def test_what_a_server_does_not_take_stays_and_is_named(no_server, local):
