@@ -111,14 +111,6 @@ def test_a_folder_of_arrays_that_goes_while_it_trains_costs_nothing(project, mon
     assert json.loads((run() / "run.json").read_text())["train_images"] == 40
 
 
-def test_equal_trainings_have_equal_files_whenever_they_are_run(project):
-    first = {file.name: file.read_bytes() for file in run("deterministic=true").iterdir()}
-    time.sleep(2)  # what a zip's own date tells apart
-    again = {file.name: file.read_bytes() for file in run("deterministic=true", "rerun=true", output="again").iterdir()}
-    differ = {name for name in first if first[name] != again[name]}
-    assert "model.keras" in first and differ <= {"run.json"}
-
-
 def test_never_reads_test(project):
     for file in project.glob("data/resized/rgb/test.*"):
         file.unlink()
@@ -294,7 +286,7 @@ def wait_for(pattern: str, process: subprocess.Popen) -> None:
 
 # Long enough to be cut in the middle; dropout, momentum, rate and averages must be restored as well as weights.
 CUT = (
-    "epochs=12",
+    "epochs=8",
     "deterministic=true",
     "optimizer=sgd_cosine",
     "optimizer.build.ema_momentum=0.9",
@@ -305,7 +297,7 @@ CUT = (
 
 def test_row_15_and_row_30_a_killed_training_resumes_and_ends_with_the_uninterrupted_history(project, tmp_path):
     process = start(project, *CUT)
-    wait_for("checkpoints/*/*/epoch_0000[3-9]", process)
+    wait_for("checkpoints/*/*/epoch_0000[3-8]", process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(runs("RUNNING")) == 1
@@ -316,9 +308,10 @@ def test_row_15_and_row_30_a_killed_training_resumes_and_ends_with_the_uninterru
     assert not runs("KILLED") and not runs("RUNNING")  # the same run went on
     client = open_store("mlruns", "sample", create=True).client
     steps = [point.step for point in client.get_metric_history(finished.info.run_id, "val_accuracy")]
-    assert sorted(steps) == list(range(1, 13))
+    assert sorted(steps) == list(range(1, 9))
     uninterrupted = run(*CUT, "rerun=true", output="whole")
-    assert (resumed / "history.csv").read_text() == (uninterrupted / "history.csv").read_text()
+    for name in ("history.csv", "model.keras"):
+        assert (resumed / name).read_bytes() == (uninterrupted / name).read_bytes()
 
 
 def test_row_22_cut_off_under_other_code_it_begins_anew_and_says_so(project, monkeypatch, caplog):

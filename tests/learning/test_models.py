@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import zipfile
 from contextlib import suppress
 
@@ -299,6 +300,17 @@ def test_a_file_is_refused_wherever_it_is_cut_and_no_damage_is_a_traceback(saved
         saved.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         with suppress(UserError):  # a date, say, may be any
             models.load(saved)
+
+
+def test_equal_models_have_equal_files_whenever_they_are_saved(tmp_path):
+    kept = []
+    for name in ("one.keras", "other.keras"):
+        time.sleep(2 * len(kept))  # which the dates of a zip's files tell apart
+        keras.utils.set_random_seed(0)
+        kept.append(models.layer_stack(TINY, size=12, channels=3))
+        models.save(kept[-1], tmp_path / name)
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other.keras").read_bytes()
+    assert all(np.array_equal(*two) for two in zip(*(model.get_weights() for model in kept), strict=True))
 
 
 def test_half_a_file_another_file_and_no_file_are_refused(saved, tmp_path):
