@@ -25,8 +25,8 @@ def main(cfg) -> None:
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
         manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
         pictures = manifest.sha256.notna().to_numpy() & ~manifest.reason.isin(["blank", "denied"]).to_numpy()
-        found = pd.concat([judged(manifest), leaks(manifest[pictures], prints, near, search=0)]).drop_duplicates("id")
-        found = found[(found.kind == "exact") | ~found.id.isin(list(cfg.data.allow))]
+        missed = leaks(manifest[pictures], prints, near, cfg.data.allow, search=0)
+        found = pd.concat([judged(manifest), missed]).drop_duplicates("id")
     print(table({"name": str(cfg.source), "root": raw.root} | summarize(manifest)))
     for leak in found.head(cfg.show).itertuples():
         print(f"  leak: {leak.id} shows the same as {leak.of} ({leak.kind}, {leak.similarity:.3f})")

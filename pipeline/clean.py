@@ -180,8 +180,7 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
     manifest, labels = manifest.copy(), manifest.set_index("id").label
     for search in range(1, 6):
         kept = manifest.kept.to_numpy()
-        found = leaks(manifest[kept], prints, near, search)
-        found = found[(found.kind == "exact") | ~found.id.isin(list(allow))].set_index("id")
+        found = leaks(manifest[kept], prints, near, allow, search).set_index("id")
         if found.empty:
             return manifest
         rows = manifest.index[manifest.id.isin(found.index)]

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import read_arrays
-from pipeline.reporting.template import embedded, page
+from pipeline.reporting.template import page, with_pictures
 from pipeline.running import cli
 from pipeline.running.cleaned import require_current
 from pipeline.running.errors import UserError
@@ -134,7 +134,7 @@ def suspects(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 
 def gallery(shown: pd.DataFrame, pictures: list[Image.Image], found: int, of: int, tile: int) -> str:
     """A page of HTML that needs no other file: each image with its label, what was suggested instead, and its id."""
-    rows = [row | {"image": embedded(picture)} for row, picture in zip(shown.to_dict("records"), pictures, strict=True)]
+    rows = with_pictures(shown.to_dict("records"), pictures)
     return page(TEMPLATE, {"shown": rows, "found": found, "images": of, "tile": tile})
 
 

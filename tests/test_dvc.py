@@ -85,7 +85,7 @@ def modules(step: str) -> set[Path]:
         file = left.pop()
         found.add(file)
         if file.name == "template.py":
-            found.add(file.with_name("style.css"))
+            found |= {file.with_name("base.html"), file.with_name("style.css")}
         for node in ast.walk(ast.parse((ROOT / file).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]

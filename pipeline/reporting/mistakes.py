@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import read_arrays
-from pipeline.reporting.template import embedded
+from pipeline.reporting.template import with_pictures
 from pipeline.running.errors import UserError
 
 
@@ -47,4 +47,4 @@ def with_faces(table: pd.DataFrame, folder: Path, data: str, digest: str) -> lis
         return str(error)
     position = pd.Series(range(len(valid.images)), valid.index["id"])
     faces = [Image.fromarray(valid.images[position[id]].squeeze()) for id in table["id"]]
-    return [row | {"image": embedded(face)} for row, face in zip(table.to_dict("records"), faces, strict=True)]
+    return with_pictures(table.to_dict("records"), faces)

@@ -1,8 +1,8 @@
-"""Pages from Jinja templates, complete in themselves: style.css is put into them, and so is every picture."""
+"""Pages from Jinja templates, complete in themselves: base.html brings style.css, and pictures stand in the page."""
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,11 @@ def embedded(picture: Image.Image, kind: str = "png", **options: Any) -> str:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return data_uri(file.getvalue(), f"image/{kind}")
+
+
+def with_pictures(rows: Iterable[dict[str, Any]], pictures: Iterable[Image.Image]) -> list[dict[str, Any]]:
+    """The rows, each with its picture as `image`, a data URI."""
+    return [row | {"image": embedded(picture)} for row, picture in zip(rows, pictures, strict=True)]
 
 
 def data_uri(content: bytes, media_type: str) -> str:
