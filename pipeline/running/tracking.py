@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,12 +16,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Par
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.running import database
 from pipeline.running.errors import UserError
 from pipeline.running.files import alive, locked
-from pipeline.running.unsent import Unsent, address, reason, send
+from pipeline.running.mlflow_server import address, answering, once_it_answers
+from pipeline.running.unsent import Unsent, send
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +35,6 @@ TRAINING_OF = (
 EARLIER = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
-
-# What MLflow's client does when its server is away, unless the environment says otherwise. Its own defaults try for
-# four minutes and more; here what could not be sent is kept, and sent later.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the second in seconds
-
-PAUSE = 15  # seconds between two tries to reach a server that is waited for
 
 
 class Store:
@@ -172,7 +166,7 @@ class Store:
 
         The database is left whole.
         """
-        return _answering(self.unsent.address) if self.unsent else database.kept(self.lock.parent / "mlflow.db")
+        return answering(self.unsent.address) if self.unsent else database.kept(self.lock.parent / "mlflow.db")
 
     def _search(self, filter_string: str) -> list[Run]:
         runs, token = [], None
@@ -207,28 +201,12 @@ def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 
             client = MlflowClient(tracking_uri=f"sqlite:///{escaped}/mlflow.db?timeout={database.SQLITE_WAIT}")
             artifacts = (folder / "artifacts" / experiment).as_uri()
             return Store(client, _experiment(client, experiment, create, artifacts), lock)
-    for variable, value in PATIENCE.items():
-        os.environ.setdefault(variable, value)
     client = MlflowClient(tracking_uri=server)
     with locked(lock):
-        experiment_id = _once_it_answers(address(server), wait, lambda: _experiment(client, experiment, create, None))
+        experiment_id = once_it_answers(address(server), wait, lambda: _experiment(client, experiment, create, None))
     unsent = Unsent(folder / "unsent", client, address(server))
     unsent.send_all()
     return Store(client, experiment_id, lock, unsent)
-
-
-def _once_it_answers(server: str, wait: float, ask: Callable[[], str]) -> str:
-    """What `ask` gives; while the server does not answer it is asked again, for so many seconds."""
-    until = time.monotonic() + wait
-    while True:
-        try:
-            with _answering(server):
-                return ask()
-        except UserError as error:
-            if not isinstance(error.__cause__, MlflowException) or time.monotonic() >= until:
-                raise
-            log.warning("%s; trying again in %g s, for %.0f s more", error, PAUSE, until - time.monotonic())
-            time.sleep(PAUSE)
 
 
 def _experiment(client: MlflowClient, name: str, create: bool, location: str | None) -> str:
@@ -270,17 +248,6 @@ def running(store: Store, run_id: str) -> Iterator[None]:
             log.warning("MLflow run %s could not be ended: %s", run_id, another)
         raise
     store.end(run_id, "FINISHED")
-
-
-@contextmanager
-def _answering(server: str) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        raise UserError(
-            f"MLflow server {server} (MLFLOW_TRACKING_URI) cannot be used: {reason(error)}; "
-            "start it and run the same command again"
-        ) from error
 
 
 def _in_quotes(text: str) -> str:

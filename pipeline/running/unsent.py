@@ -6,20 +6,20 @@ has already, and all else is set, not added. So neither a lost answer nor a kill
 
 import json
 import logging
-import re
 import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mlflow.entities import Metric, RunTag
 from mlflow.tracking import MlflowClient
 
 from pipeline.running.errors import UserError
 from pipeline.running.files import locked, whole_file, whole_folder
+from pipeline.running.mlflow_server import reason
 
 log = logging.getLogger(__name__)
 
@@ -117,16 +117,3 @@ def send(client: MlflowClient, run_id: str, entry: Mapping[str, Any]) -> None:
         client.log_batch(run_id, metrics=metrics, tags=tags)
     if "end" in entry:
         client.set_terminated(run_id, *entry["end"])
-
-
-def address(server: str) -> str:
-    """A server's address without the user and password that it may hold."""
-    parts = urlsplit(server)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def reason(error: Exception) -> str:
-    """Why a server gave no answer, in a few words out of the many that its client says."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    found = re.search(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|too many (\d+) error responses", text)
-    return next(filter(None, found.groups()), text) if found else text[:300]

@@ -20,9 +20,10 @@ from mlflow.tracking import MlflowClient
 from pipeline import promote, train
 from pipeline.learning.checkpoint import Checkpoints
 from pipeline.reporting import histories
-from pipeline.running import tracking, unsent
+from pipeline.running import mlflow_server, unsent
 from pipeline.running.errors import UserError
-from pipeline.running.tracking import PATIENCE, Store, open_store, running
+from pipeline.running.mlflow_server import PATIENCE
+from pipeline.running.tracking import Store, open_store, running
 
 
 class Line:
@@ -204,7 +205,7 @@ def test_row_28_a_server_away_at_the_start_is_refused_before_any_work(project, l
 
 def test_row_28_a_job_of_a_sweep_waits_for_a_server_that_was_there_before(line, monkeypatch, caplog):
     line.cut()
-    monkeypatch.setattr(tracking, "PAUSE", 0.2)
+    monkeypatch.setattr(mlflow_server, "PAUSE", 0.2)
     threading.Timer(0.5, line.mend).start()
     store = open_store("mlruns", "sample", create=True, wait=train.OUTAGE)
     assert store.finished({}) == [] and "; trying again in 0.2 s, for 900 s more" in caplog.text
@@ -356,4 +357,4 @@ def test_what_a_server_does_not_take_stays_and_is_named(no_server, local):
 
 
 def test_a_password_is_not_shown():
-    assert unsent.address("https://name:secret@host:8443/mlflow") == "https://host:8443/mlflow"
+    assert mlflow_server.address("https://name:secret@host:8443/mlflow") == "https://host:8443/mlflow"
