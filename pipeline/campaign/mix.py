@@ -116,17 +116,17 @@ def leader(parts: np.ndarray, confidence: float) -> tuple[str, bool]:
     """The emotion of SHOWN that is seen most, "" where two are level, and whether that is more than chance.
 
     It is when the interval of its share among the faces of it and of the next one, from independent parts [N, 8], lies
-    above one half; never where the parts are worth fewer than FEWEST of equal size.
+    above one half; never where the parts with either are worth fewer than FEWEST of equal size.
     """
     counts = parts.sum(0)[: SHOWN.index(UNSURE)]
     first, second = np.argsort(-counts, kind="stable")[:2]
-    both = counts[first] + counts[second]
     if counts[first] == counts[second]:
         return "", False
-    if even_parts(parts) < FEWEST:
+    both = parts[:, [first, second]]
+    both = both[both.any(1)]
+    if even_parts(both) < FEWEST:
         return SHOWN[first], False
-    worth = both * effective_size(parts, confidence) / parts.sum()
-    low, _ = wilson(counts[first] / both, worth, confidence)
+    low, _ = wilson(counts[first] / both.sum(), effective_size(both, confidence)[0], confidence)
     return SHOWN[first], bool(low > 0.5)
 
 

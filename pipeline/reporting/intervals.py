@@ -29,26 +29,30 @@ def even_parts(counts: np.ndarray) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
-def effective_size(counts: np.ndarray, confidence: float) -> float:
-    """How many independent answers these are worth, for `wilson`; counts: [parts, kinds].
+def effective_size(counts: np.ndarray, confidence: float) -> np.ndarray:
+    """How many independent answers these are worth for the share of each kind, for `wilson`; counts: [parts, kinds].
 
-    Answers of one part (the faces of one picture, the moments of a few seconds) are alike, so they are worth fewer.
-    The mean design effect over the kinds (Rao & Scott 1981, J. Am. Stat. Assoc. 76) from how the parts differ, never
-    under 1, and Student's t for that few parts in place of the normal (Korn & Graubard 1998, Survey Methodology 24);
-    with Wilson's interval the combination that Dean & Pagano 2015 (J. Survey Stat. Methodol. 3) found to hold best.
-    Parts of unequal size count as `even_parts`, of which there must be three. Where no part has more than one answer,
-    all are independent.
+    Answers of one part (the faces of one picture, the moments of a few seconds) are alike, so they are worth fewer. A
+    kind's design effect from how the parts differ in it, never under the mean one over the kinds (Rao & Scott 1981,
+    J. Am. Stat. Assoc. 76), which is steadier, nor under 1, and Student's t for that few parts in place of the normal
+    (Korn & Graubard 1998, Survey Methodology 24); with Wilson's interval the combination that Dean & Pagano 2015
+    (J. Survey Stat. Methodol. 3) found to hold best. The mean alone is that of rare kinds, and too small for a frequent
+    one that some parts are full of. Parts of unequal size count as `even_parts`, of which there must be three. Where no
+    part has more than one answer, all are independent.
     """
     parts, answers = even_parts(counts), counts.sum()
     if counts.sum(1).max() == 1:
-        return answers
+        return np.full(counts.shape[1], float(answers))
     share = counts.sum(0) / answers
     there = share > 0
     apart = counts - counts.sum(1, keepdims=True) * share
     variance = parts / (parts - 1) * (apart**2).sum(0) / answers**2
     kinds = np.count_nonzero(there)
-    effect = answers * (variance[there] / share[there]).sum() / (kinds - 1) if kinds > 1 else answers / parts
-    return answers / max(1.0, effect) * (normal(confidence) / student(confidence, parts - 1)) ** 2
+    mean = answers * (variance[there] / share[there]).sum() / (kinds - 1) if kinds > 1 else answers / parts
+    independent = share * (1 - share) / answers
+    own = np.divide(variance, independent, out=np.zeros_like(share), where=independent > 0)
+    effect = np.maximum(own, max(1.0, mean))
+    return answers / effect * (normal(confidence) / student(confidence, parts - 1)) ** 2
 
 
 def normal(confidence: float) -> float:
