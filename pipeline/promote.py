@@ -113,8 +113,9 @@ def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, 
     if reigns["valid_digest"] != best["valid_digest"]:
         raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")
     right = [_right(store, row) for row in (best, reigns)]
-    figures = compare.paired_accuracies(*(each.to_numpy() for each in right), confidence)
-    return figures | {"images": len(right[0])}
+    difference = compare.on_same_images(*(each.to_numpy() for each in right))
+    low, high = difference.interval(confidence)
+    return {"mean": difference.mean, "low": low, "high": high, "images": len(right[0])}
 
 
 def _right(store: tracking.Store, row: dict[str, Any]) -> pd.Series:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 from omegaconf import DictConfig
@@ -24,6 +25,10 @@ from pipeline.running.files import whole_file, write_json
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"  # a run's earlier run, where a model file alone was named
+TO_BEST = ["to_best", "to_best_low", "to_best_high"]  # of the accuracies, and the ends of the interval
+
+POINTS = "points to best"  # the same as a person reads it
+
 LONGEST = 50  # characters of what tells entries of one name apart; more is not read
 
 
@@ -200,25 +205,31 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
 
     `correct` gives for a run id which images of valid, by id, it got right, or None. `tied_with_best` is true when the
     p-value, adjusted as if every pair of entries had been compared, is at least 1 - confidence; `compared_by` names the
-    test. The best was picked for being highest, so even a difference that passes is a little too large.
+    test. `to_best` is how far an entry is from the best, below 0, with an interval for all pairs at once: how large a
+    difference may be that can't be told. The best was picked for being highest, so all of that is a little too low.
     """
     (best, *others) = (entry for _, entry in table.iterrows())
     best_right = _shares(best, correct)
     # When the best was not evaluated, nothing can be paired with it and no other file needs to be fetched.
     tests = [
-        _test(best, best_right, other, None if best_right is None else _shares(other, correct)) for other in others
+        _test(table, best, best_right, other, None if best_right is None else _shares(other, correct))
+        for other in others
     ]
     low, high = intervals.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
-    p_values = [1.0, *compare.against_best([p_value for p_value, _ in tests])]
+    p_values = [1.0, *compare.against_best([p_value for _, p_value, _ in tests])]
+    together = compare.for_all_pairs(confidence, len(table))
+    apart = [(each.mean, *each.interval(together)) for each, _, _ in tests]
     added = {
         "low": low,
         "high": high,
         "tied_with_best": [p_value >= 1 - confidence for p_value in p_values],
         "p_value": p_values,
-        "compared_by": ["", *(name for _, name in tests)],
+        "compared_by": ["", *(name for *_, name in tests)],
+        **dict(zip(TO_BEST, zip((np.nan,) * 3, *apart, strict=True), strict=True)),
     }
     front = ["rank", "run", "label", "model", "optimizer", "channels", "batch_size", "data", "epochs", "best_epoch"]
     front += ["best_val_accuracy", "low", "high", "seeds", "spread", "sd", "tied_with_best", "p_value", "compared_by"]
+    front += TO_BEST
     table = table.assign(**added)
     return table[front + [column for column in table if column not in front]]
 
@@ -231,15 +242,20 @@ def _shares(entry: pd.Series, correct: Callable[[str], pd.Series | None]) -> pd.
     return sum(each.astype(float) for each in right) / len(right)
 
 
-def _test(best: pd.Series, best_right, other: pd.Series, other_right) -> tuple[float, str]:
-    seeds = [(entry["sd"], entry["seeds"]) for entry in (best, other) if entry["seeds"] > 1]
+def _test(
+    table: pd.DataFrame, best: pd.Series, best_right, other: pd.Series, other_right
+) -> tuple[compare.Difference, float, str]:
+    """The difference of another entry to the best, the p-value that it is none, and by which test."""
+    seeds = compare.scatter_of_seeds(table, pd.DataFrame([best, other]))
     if best_right is None or other_right is None or not best_right.index.equals(other_right.index):
-        figures = (entry[key] for key in ("best_val_accuracy", "valid_images") for entry in (best, other))
-        return compare.two_proportions(*figures, seeds), compare.UNPAIRED
-    if not seeds:
-        return compare.mcnemar(best_right.to_numpy() == 1, other_right.to_numpy() == 1), "McNemar mid-p"
-    p_value = compare.paired_over_images_and_seeds(best_right.to_numpy(), other_right.to_numpy(), seeds)
-    return p_value, "paired t over images and seeds"
+        figures = (entry[key] for key in ("best_val_accuracy", "valid_images") for entry in (other, best))
+        difference = compare.of_proportions(*figures, seeds)
+        return difference, difference.p_value, compare.UNPAIRED
+    right = other_right.to_numpy(), best_right.to_numpy()
+    difference = compare.on_same_images(*right, seeds)
+    if seeds:
+        return difference, difference.p_value, "paired t over images and seeds"
+    return difference, compare.mcnemar(*(each == 1 for each in right)), "McNemar mid-p"
 
 
 def statistics(table: pd.DataFrame) -> dict[str, Any]:
@@ -254,8 +270,10 @@ def statistics(table: pd.DataFrame) -> dict[str, Any]:
 
 def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     """The ranking as text for a terminal."""
-    shown = ["rank", "label", "best_val_accuracy", "low", "high", "tied_with_best", "best_epoch", "epochs", "seeds"]
-    shown = table[[column for column in shown if column in table]].rename(columns={"label": "run"})
+    shown = ["rank", "label", "best_val_accuracy", "low", "high", POINTS, "tied_with_best", "best_epoch", "epochs"]
+    if set(TO_BEST) <= set(table):
+        table = table.assign(**{POINTS: [_points(*each) for each in table[TO_BEST].itertuples(index=False)]})
+    shown = table[[column for column in [*shown, "seeds"] if column in table]].rename(columns={"label": "run"})
     figures = statistics(table)
     lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(shown.head(top))]
     if bottom and len(table) > top:
@@ -263,6 +281,8 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
     if "tied_with_best" in table:
         lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
+        if flattered := kept_differently(table):
+            lines.append(f"{flattered}.")
         if unpaired := (table["compared_by"] == compare.UNPAIRED).sum():
             lines.append(
                 f"{unpaired} of the {len(table) - 1} others were compared with it without predictions, which tells "
@@ -271,6 +291,20 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     if left_out:
         lines.append(f"{left_out} finished runs were validated on other images and are not ranked with these.")
     return "\n".join(lines)
+
+
+def kept_differently(table: pd.DataFrame) -> str:
+    """What to say where valid chose the epochs of some entries in another way, or from more; "" where of all alike."""
+    if table["monitor"].nunique() == table["epochs"].nunique() == 1:
+        return ""
+    return (
+        "Valid chose the epoch of each run: one kept by its accuracy there, or out of more epochs, is flattered by "
+        "some tenths of a point beside one kept by another figure, or out of fewer, and no interval here counts that"
+    )
+
+
+def _points(to_best: float, low: float, high: float) -> str:
+    return "" if np.isnan(to_best) else f"{100 * to_best:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from pipeline import rank
 from pipeline.reporting import compare, histories, mistakes, predictions, run_plots, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
@@ -39,6 +40,7 @@ def main(cfg: DictConfig) -> None:
     context = {
         "about": about,
         "tested_apart": apart,
+        "kept_differently": rank.kept_differently(table),
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
         "untimed": int(tables["per_run"]["cpu_seconds"].isna().sum()),
         "unpaired": int((table["compared_by"] == compare.UNPAIRED).sum()),

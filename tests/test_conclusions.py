@@ -18,7 +18,7 @@ from pipeline import draw, import_histories, rank, resize
 from pipeline.labels import FOLDERS, LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
-from pipeline.reporting import predictions
+from pipeline.reporting import compare, predictions
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
@@ -200,9 +200,17 @@ def test_wrong_6_runs_on_the_same_images_are_compared_in_pairs(store, capsys):
     write_run(store, "worse", 0, 0.57, worse, batch_size=16)
     write_run(store, "not_evaluated", 0, 0.57, None, batch_size=32)
     table = ranked()
-    assert "1 of the 2 others were compared with it without predictions, which tells less" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of the 2 others were compared with it without predictions, which tells less" in said
+    assert "-3.0 (-4.3 to -1.7)" in said
     assert table.loc["worse", "compared_by"] == "McNemar mid-p"
     assert not table.loc["worse", "tied_with_best"]
+    to_best = table[["to_best", "to_best_low", "to_best_high"]]
+    assert to_best.loc["best"].isna().all()
+    # 30 of 1,000, none the other way, at the confidence of three pairs (Agresti and Min)
+    low, high = compare.on_same_images(worse, best).interval(1 - 0.05 / 3)
+    assert to_best.loc["worse"].tolist() == pytest.approx([-0.03, low, high]) and -0.05 < low < high < -0.01
+    assert to_best.loc["not_evaluated", "to_best_low"] < low < high < to_best.loc["not_evaluated", "to_best_high"]
     assert table.loc["not_evaluated", "compared_by"] == "two proportions"
     assert table.loc["not_evaluated", "tied_with_best"]
 

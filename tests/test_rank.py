@@ -223,9 +223,16 @@ def test_only_finished_runs_are_ranked_and_written(tmp_path, monkeypatch, capsys
     assert "Top 2 of 2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("other", [{}, {"epochs": "20"}, {"monitor": "val_loss"}])
+def test_it_is_said_when_valid_chose_the_epochs_of_some_in_another_way(other):
+    table, _ = ranking(finished("a", 0.6), finished("b", 0.5, **other))
+    table = rank.beside_best(table, lambda run_id: None, 0.95)
+    assert ("some tenths of a point" in rank.page(table, 10, 5, 0)) == bool(other)
+
+
 @pytest.mark.parametrize(("confidence", "tied"), [(0.95, False), (0.99, True)])
 def test_what_is_tied_with_the_best_depends_on_the_confidence(monkeypatch, confidence, tied):
-    monkeypatch.setattr(rank.compare, "two_proportions", lambda *_: 0.03)
+    monkeypatch.setattr(rank.compare.Difference, "p_value", 0.03)
     table = rank.beside_best(ranking(finished("a", 0.6), finished("b", 0.5))[0], lambda run_id: None, confidence)
     assert table["p_value"].tolist() == [1, 0.03]
     assert table["tied_with_best"].tolist() == [True, tied]

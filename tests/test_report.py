@@ -178,6 +178,9 @@ def test_the_page_ranks_says_what_is_tied_and_gives_every_command(page, folder):
     assert names == table["run"].tolist() and len(names) == 8
     assert body.count("cannot be told") == table["tied_with_best"].sum() - 1
     assert body.count("data-command=") == 8
+    second = table.iloc[1]
+    points = [f"{100 * second[key]:+.1f}" for key in ("to_best", "to_best_low", "to_best_high")]
+    assert "{} ({} to {})".format(*points) in body
     assert COMMAND.replace("'", "&#39;").replace("<&>", "&lt;&amp;&gt;") in body
     assert "<&>" not in page
     assert re.search(r"2</td><td class=\"number\" data-v=\"0\.01", body)  # seeds and spread of the first

@@ -1,6 +1,7 @@
 """Can two accuracies be told apart? Intervals, tests of pairs, and effects of choices; pure numpy and scipy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,67 +27,92 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return float(2 * stats.binom.cdf(fewer, discordant, 0.5) - p_fewer)
 
 
-def paired_accuracies(first: np.ndarray, second: np.ndarray, confidence: float) -> dict[str, float]:
-    """How much more often one model is right than another: `mean`, and the interval `low` to `high`, of -1..1.
+@dataclass(frozen=True)
+class Difference:
+    """How much more often one entry is right than another, -1..1: `mean`, and what else draws might have given.
 
-    bool [N] each says which of the same N images they got right.
+    Its interval lies about `middle`. `variances` and `freedoms` are of what makes it uncertain, the choice of images
+    first, then of seeds; they add up, and Student's t has Welch and Satterthwaite's degrees of freedom (Satterthwaite
+    1946, Biometrics Bulletin 2:110).
     """
-    middle, error = _over_images(first, second)
-    half = stats.norm.ppf((1 + confidence) / 2) * error
-    mean = float(first.mean() - second.mean())
-    return {"mean": mean, "low": float(middle - half), "high": float(middle + half)}
+
+    mean: float
+    middle: float
+    variances: tuple[float, ...]
+    freedoms: tuple[float, ...]
+
+    @property
+    def p_value(self) -> float:
+        """That the difference is 0."""
+        error, freedom = self._error()
+        return float(2 * stats.t.sf(abs(self.middle) / error, freedom)) if error else 1.0  # 0 where both never err
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        error, freedom = self._error()
+        half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error if error else 0.0
+        return self.middle - half, self.middle + half
+
+    def _error(self) -> tuple[float, float]:
+        variances, freedoms = np.array(self.variances), np.array(self.freedoms)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of infinitely many degrees it is the normal distribution
+            freedom = variances.sum() ** 2 / (variances**2 / freedoms).sum()
+        return float(np.sqrt(variances.sum())), float(freedom)
 
 
-def _over_images(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """The difference of two accuracies and its standard error over images, of shares of right answers [N] in 0..1.
+def on_same_images(first: np.ndarray, second: np.ndarray, seeds: Sequence[tuple[float, float]] = ()) -> Difference:
+    """The difference of two entries of which it is known which of the same N images they got right.
 
-    Wald's, once half an image is added to each of the four cases (Agresti & Min 2005, Statistics in Medicine 24:729):
-    without that the error is too small where the two answer few images differently, and would call a difference
-    established that McNemar's test does not.
+    `first` and `second`: bool [N], or the shares of each one's seeds in 0..1 that got an image right. `seeds` has a
+    variance of the difference over seeds, and its degrees of freedom, or several that add up.
+
+    The variance over images is Wald's, once half an image is added to each of the four cases (Agresti & Min 2005,
+    Statistics in Medicine 24:729): without that it is too small where the two answer few images differently, and would
+    call a difference established that McNemar's test does not.
     """
     difference = first.astype(float) - second.astype(float)
     images = len(difference) + 2
     middle = difference.sum() / images
-    return middle, np.sqrt(((difference**2).sum() + 1) / images - middle**2) / np.sqrt(images)
+    variance = (((difference**2).sum() + 1) / images - middle**2) / images
+    mean = float(first.mean() - second.mean())
+    return Difference(mean, float(middle), *_with_seeds(float(variance), len(difference) + 1, seeds))
 
 
-def paired_over_images_and_seeds(first: np.ndarray, second: np.ndarray, seeds: Sequence[tuple[float, int]]) -> float:
-    """p-value that two entries are equally often right on images, and with seeds, of which these are a sample.
-
-    `first` and `second` are shares of each one's seeds, [N] in 0..1, that got the same N images right; `seeds` has the
-    standard deviation of the accuracy over seeds, and their number, of each entry that has several: of one seed it is
-    not known how it would scatter.
-    """
-    middle, error = _over_images(first, second)
-    return _with_seeds(middle, error, len(first) + 1, seeds)
-
-
-def _with_seeds(difference: float, error: float, freedom: float, seeds: Sequence[tuple[float, int]]) -> float:
-    """p-value that a difference is 0, of which `error` and `freedom` are those over images.
-
-    Student's t of the difference, whose variance is that over images and those over seeds added up, with Welch and
-    Satterthwaite's degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2:110).
-    """
-    variances = np.array([error**2, *(deviation**2 / count for deviation, count in seeds)])
-    if not variances.any():
-        return 1.0  # as where both are always right
-    freedoms = np.array([freedom, *(count - 1 for _, count in seeds)])
-    with np.errstate(divide="ignore"):  # over images alone, of infinitely many degrees, it is the normal distribution
-        together = variances.sum() ** 2 / (variances**2 / freedoms).sum()
-    return float(2 * stats.t.sf(abs(difference) / np.sqrt(variances.sum()), together))
-
-
-def two_proportions(
-    first: float, second: float, images_first: int, images_second: int, seeds: Sequence[tuple[float, int]] = ()
-) -> float:
-    """p-value that two accuracies are equal when it is unknown which images each got right: pooled z-test.
+def of_proportions(
+    first: float, second: float, images_first: int, images_second: int, seeds: Sequence[tuple[float, float]] = ()
+) -> Difference:
+    """The difference of two accuracies when it is unknown which images each got right: pooled z-test.
 
     Agresti 2002, "Categorical Data Analysis", sec. 3.1.2. On the same images it is cautious: a pair's test, which knows
-    that both models get the same easy images right, tells more apart. `seeds` as in `paired_over_images_and_seeds`.
+    that both models get the same easy images right, tells more apart. `seeds` as in `on_same_images`.
     """
     pooled = (first * images_first + second * images_second) / (images_first + images_second)
-    error = np.sqrt(pooled * (1 - pooled) * (1 / images_first + 1 / images_second))
-    return _with_seeds(first - second, error, np.inf, seeds)
+    variance = pooled * (1 - pooled) * (1 / images_first + 1 / images_second)
+    return Difference(first - second, first - second, *_with_seeds(variance, np.inf, seeds))
+
+
+def _with_seeds(
+    variance: float, freedom: float, seeds: Sequence[tuple[float, float]]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (variance, *(each for each, _ in seeds)), (freedom, *(each for _, each in seeds))
+
+
+def scatter_of_seeds(entries: pd.DataFrame, of: pd.DataFrame) -> list[tuple[float, float]]:
+    """Variance, and its degrees of freedom, that the choice of seeds adds to the difference of two of some `entries`.
+
+    `of` are the two; both tables have `seeds`, how many an entry has, and `sd`, the standard deviation of its accuracy
+    over them. An entry of one seed is taken to scatter as those with several do together (pooled variance): a single
+    draw set beside means of several would else be called the best, and others lower, for its luck. [] where none has
+    several: nothing is known of how seeds scatter then.
+    """
+    several = entries[entries["seeds"] > 1]
+    if several.empty:
+        return []
+    found = [(row.sd**2 / row.seeds, row.seeds - 1) for row in of.itertuples() if row.seeds > 1]
+    if single := int((of["seeds"] == 1).sum()):
+        freedom = (several["seeds"] - 1).sum()
+        pooled = ((several["seeds"] - 1) * several["sd"] ** 2).sum() / freedom
+        found.append((single * pooled, freedom))
+    return found
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -106,6 +132,11 @@ def against_best(p_values: Sequence[float]) -> np.ndarray:
     """
     entries = len(p_values) + 1
     return np.minimum(holm(p_values) * entries / 2, 1)
+
+
+def for_all_pairs(confidence: float, entries: int) -> float:
+    """The confidence of one pair's interval at which those of all pairs of entries hold together (Bonferroni)."""
+    return 1 - (1 - confidence) / max(1, entries * (entries - 1) / 2)
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float) -> dict[str, float]:

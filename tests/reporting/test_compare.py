@@ -29,8 +29,8 @@ def test_mcnemar_without_a_difference():
 def test_pairs_tell_apart_what_proportions_cannot():
     first, second = outcomes(600, 30, 5, 365)
     assert compare.mcnemar(first, second) < 0.001
-    assert compare.two_proportions(first.mean(), second.mean(), 1000, 1000) > 0.2
-    assert compare.paired_over_images_and_seeds(first, second, []) < 0.001
+    assert compare.of_proportions(first.mean(), second.mean(), 1000, 1000).p_value > 0.2
+    assert compare.on_same_images(first, second).p_value < 0.001
 
 
 @pytest.mark.parametrize("images", [200, 2052])
@@ -38,7 +38,7 @@ def test_one_seed_each_is_told_apart_over_images_where_mcnemar_does(images):
     for more, fewer in itertools.product(range(12), repeat=2):
         first, second = np.zeros((2, images), bool)
         first[:more], second[more : more + fewer] = True, True
-        p_value = compare.paired_over_images_and_seeds(first, second, [])
+        p_value = compare.on_same_images(first, second).p_value
         assert (p_value < 0.05) == (compare.mcnemar(first, second) < 0.05), (more, fewer)
 
 
@@ -46,13 +46,13 @@ def test_entries_whose_seeds_scatter_as_far_as_they_lie_apart_are_not_told_apart
     images = np.random.default_rng(0).permutation(17000)
     first, second = ([images < share * 17000 for share in shares] for shares in ((0.61, 0.57), (0.595, 0.575)))
     shares = [np.mean(seeds, 0) for seeds in (first, second)]
-    seeds = [(np.std([right.mean() for right in each], ddof=1), 2) for each in (first, second)]
-    assert compare.paired_over_images_and_seeds(*shares, []) < 1e-6
-    assert compare.paired_over_images_and_seeds(*shares, seeds) > 0.5
+    seeds = [(np.var([right.mean() for right in each], ddof=1) / 2, 1) for each in (first, second)]
+    assert compare.on_same_images(*shares).p_value < 1e-6
+    assert compare.on_same_images(*shares, seeds).p_value > 0.5
     accuracies = (*(each.mean() for each in shares), 17000, 17000)
-    assert compare.two_proportions(0.61, 0.58, 17000, 17000) < 1e-6
-    assert compare.two_proportions(0.61, 0.58, 17000, 17000, [(0.03, 2), (0.01, 2)]) > 0.2
-    assert compare.two_proportions(*accuracies, seeds) > compare.two_proportions(*accuracies)
+    assert compare.of_proportions(0.61, 0.58, 17000, 17000).p_value < 1e-6
+    assert compare.of_proportions(0.61, 0.58, 17000, 17000, [(0.03**2 / 2, 1), (0.01**2 / 2, 1)]).p_value > 0.2
+    assert compare.of_proportions(*accuracies, seeds).p_value > compare.of_proportions(*accuracies).p_value
 
 
 def test_entries_of_equal_seeds_are_called_different_as_often_as_it_says():
@@ -60,8 +60,8 @@ def test_entries_of_equal_seeds_are_called_different_as_often_as_it_says():
     for _ in range(200):
         chance = generator.beta(0.6, 0.4, 2000)
         right = generator.random((2, 3, 2000)) < chance + generator.normal(0, 0.02, (2, 3, 1))
-        seeds = [(each.mean(1).std(ddof=1), 3) for each in right]
-        called += compare.paired_over_images_and_seeds(*right.mean(1), seeds) < 0.05
+        seeds = [(each.mean(1).var(ddof=1) / 3, 2) for each in right]
+        called += compare.on_same_images(*right.mean(1), seeds).p_value < 0.05
     assert called <= 16  # it is 4; over images alone 90 of the 200
 
 
@@ -74,6 +74,49 @@ def test_of_equally_good_entries_none_is_called_lower_than_the_one_that_came_fir
         for adjusted in called:
             called[adjusted] += adjusted(p_values).min() < 0.05
     assert called[compare.against_best] <= 10 < 20 <= called[compare.holm]
+
+
+def test_of_equally_good_entries_some_with_one_seed_and_some_with_three_none_is_called_lower():
+    """Without the scatter of the others a single seed's luck makes it the best and others lower: in 51 of 60."""
+    generator, called = np.random.default_rng(0), 0
+    seeds = np.repeat([1, 3], 6)
+    for _ in range(60):
+        chance = generator.beta(0.6, 0.4, 2000)
+        right = [generator.random((many, 2000)) < chance + generator.normal(0, 0.02, (many, 1)) for many in seeds]
+        accuracies = [each.mean(1) for each in right]
+        sd = [each.std(ddof=1) if len(each) > 1 else np.nan for each in accuracies]
+        entries = pd.DataFrame({"seeds": seeds, "sd": sd})
+        best, *others = np.argsort([-each.mean() for each in accuracies])
+        p_values = []
+        for other in others:
+            scatter = compare.scatter_of_seeds(entries, entries.iloc[[best, other]])
+            p_values.append(compare.on_same_images(right[best].mean(0), right[other].mean(0), scatter).p_value)
+        called += compare.against_best(p_values).min() < 0.05
+    assert called <= 4
+
+
+def test_how_seeds_scatter_is_told_by_the_entries_that_have_several():
+    entries = pd.DataFrame({"seeds": [1, 3, 2, 1], "sd": [np.nan, 0.02, 0.01, np.nan]})
+    pooled = (2 * 0.02**2 + 0.01**2) / 3
+    for two, expected in (
+        ([1, 2], [(0.02**2 / 3, 2), (0.01**2 / 2, 1)]),
+        ([1, 0], [(0.02**2 / 3, 2), (pooled, 3)]),
+        ([0, 3], [(2 * pooled, 3)]),
+    ):
+        found = compare.scatter_of_seeds(entries, entries.iloc[two])
+        assert np.array(found) == pytest.approx(np.array(expected))
+    assert compare.scatter_of_seeds(entries.iloc[[0, 3]], entries.iloc[[0, 3]]) == []
+
+
+def test_intervals_of_all_pairs_are_as_wide_as_so_many_questions_ask_for():
+    assert compare.for_all_pairs(0.95, 2) == 0.95
+    assert compare.for_all_pairs(0.95, 1) == 0.95
+    assert compare.for_all_pairs(0.95, 24) == pytest.approx(1 - 0.05 / 276)
+
+
+def test_two_that_never_err_are_not_told_apart_and_have_no_width():
+    alike = compare.of_proportions(1.0, 1.0, 10, 10)
+    assert alike.p_value == 1 and alike.interval(0.95) == (0, 0)
 
 
 def test_of_two_entries_the_p_value_stays_as_it_is():
@@ -93,17 +136,17 @@ def test_an_interval_of_two_accuracies_holds_zero_where_mcnemar_cannot_tell_them
         for fewer in range(more + 1):
             first, second = np.zeros((2, images), bool)
             first[:more], second[more : more + fewer] = True, True
-            found = compare.paired_accuracies(first, second, 0.95)
-            assert found["mean"] == pytest.approx((more - fewer) / images)
-            assert (found["low"] > 0) == (compare.mcnemar(first, second) < 0.05), (more, fewer)
+            found = compare.on_same_images(first, second)
+            assert found.mean == pytest.approx((more - fewer) / images)
+            assert (found.interval(0.95)[0] > 0) == (compare.mcnemar(first, second) < 0.05), (more, fewer)
 
 
 def test_the_interval_of_two_accuracies_covers_as_often_as_it_says():
     generator, covered = np.random.default_rng(0), []
     for _ in range(2000):
         cell = generator.choice(4, 500, p=[0.6, 0.03, 0.02, 0.35])  # both, the first, the second, neither
-        found = compare.paired_accuracies(cell <= 1, (cell == 0) | (cell == 2), 0.95)
-        covered.append(found["low"] <= 0.01 <= found["high"])
+        low, high = compare.on_same_images(cell <= 1, (cell == 0) | (cell == 2)).interval(0.95)
+        covered.append(low <= 0.01 <= high)
     assert 0.94 <= np.mean(covered) <= 0.97
 
 

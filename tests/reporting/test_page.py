@@ -18,7 +18,7 @@ def row(**own) -> dict:
     row = {"rank": 1, "run": "m", "label": "m", "best_val_accuracy": 0.6, "low": 0.55, "high": 0.65, "seeds": 1}
     row |= {"spread": None, "tied_with_best": True, "p_value": 1.0, "compared_by": compare.UNPAIRED, "model": "m"}
     row |= {"optimizer": "sgd", "channels": "rgb", "batch_size": 8, "best_epoch": 1, "epochs": 2, "parameters": 7}
-    row["valid_images"] = 100
+    row |= {"valid_images": 100, "to_best": -0.01, "to_best_low": -0.05, "to_best_high": 0.03}
     return row | {"command": "train", "published": None} | own
 
 
@@ -40,9 +40,8 @@ def page(rows: list[dict], report: dict | None = None, untimed: int | None = Non
     figures |= {} if untimed is None else {"cost": "data:"}
     context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
     unpaired = sum(each["compared_by"] == compare.UNPAIRED for each in rows[1:])
-    text = template.page(
-        PAGE, context | {"tested_apart": "", "unpaired": unpaired, "untimed": untimed, "data": "sample", "best": best}
-    )
+    context |= {"tested_apart": "", "kept_differently": "", "unpaired": unpaired, "untimed": untimed, "data": "sample"}
+    text = template.page(PAGE, context | {"best": best})
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
@@ -78,8 +77,8 @@ def test_an_effect_that_is_not_told_apart_is_not_led_with(found, says):
     ("seeds", "says"),
     [
         ([1, 1], "Every entry is one seed: how much another seed would change them is not known"),
-        ([2, 1, 1], "2 of 3 entries are one seed: how much another seed would change them is not known"),
-        ([2, 1], "1 of 2 entries is one seed: how much another seed would change it is not known"),
+        ([2, 1, 1], "2 of 3 entries are one seed: how much another would change them is known from the others alone"),
+        ([2, 1], "1 of 2 entries is one seed: how much another would change it is known from the others alone"),
     ],
 )
 def test_the_page_says_how_many_entries_are_one_seed(seeds, says):
