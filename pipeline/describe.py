@@ -2,11 +2,11 @@
 
 For people who were not there, after Mitchell et al. 2019, "Model Cards for Model Reporting". Needs the run's folder as
 train and evaluate left it and nothing else; what cleaning kept is told when data/clean is of the same images. No figure
-stands in it that is not in those files. Its words are in the Jinja template reporting/model_card.md.
+stands in it that is not in those files, but for `remarks`. Its words are in the Jinja template reporting/model_card.md.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
 
 
 def main(cfg: DictConfig) -> None:
-    text = render(context(run_folder.evaluated(Path(cfg.run)), Path(cfg.paths.clean)))
+    text = render(context(run_folder.evaluated(Path(cfg.run)), Path(cfg.paths.clean), list(cfg.remarks)))
     with whole_file(cfg.output) as beside:
         beside.write_text(text)
     print(f"{cfg.output}: {len(text.splitlines())} lines, for people")
 
 
-def context(run: EvaluatedRun, clean: Path) -> dict[str, Any]:
+def context(run: EvaluatedRun, clean: Path, remarks: Sequence[str]) -> dict[str, Any]:
     """What the template is filled with."""
     config = OmegaConf.to_container(run.config)
     return {
@@ -40,6 +40,7 @@ def context(run: EvaluatedRun, clean: Path) -> dict[str, Any]:
         "recipe": recipe(config),
         "config": config,
         "report": run.report,
+        "remarks": remarks,
         "kept": cleaning(clean, run.about["data"], run.about["made_from"]),
         "labels": LABELS,
         "splits": SPLITS,

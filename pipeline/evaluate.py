@@ -112,7 +112,7 @@ def accuracy_line(name: str, figures: Mapping[str, Any]) -> str:
 def calibration_lines(report: Mapping[str, Any]) -> list[str]:
     """What was learnt from valid and what test says of it, for the log."""
     learned, test = report["calibration"], report["test"]["calibration"]
-    promise = f"right {100 * learned['precision']:g}% of the time"
+    promise = f"right at least {100 * learned['precision']:g}% of the time"
     doubt = " (an end of the range searched: not to be relied on)" if test["at_bound"] else ""
     ece, chance, answers = test["ece"], test["ece_by_chance"], test["answers"]
     error = (
@@ -120,9 +120,9 @@ def calibration_lines(report: Mapping[str, Any]) -> list[str]:
         f"{ece['after']:.4f} (by chance alone {chance['mean']:.4f}, seldom over {chance['high']:.4f})"
     )
     if learned["threshold"] == 1:
-        return [error, f'no threshold on valid makes its answers surely {promise}, so it is always "not sure"']
+        return [error, f'no threshold on valid makes its answers {promise}, so it is always "not sure"']
     if learned["threshold"] == 0:
-        when = f'never "not sure": on valid its answers are surely {promise}'
+        when = f'never "not sure": on valid its answers are {promise}'
     else:
         when = f'"not sure" up to {learned["threshold"]:.3f}, to be {promise}'
     right = f", {answers['precision']:.1%} of them right" if "precision" in answers else ""

@@ -198,7 +198,18 @@ def test_a_promise_that_is_never_kept_is_told(run):
     (run / "evaluate/report.json").write_text(json.dumps(report(700, 0, 0.999)))
     text = card(run)
     assert 'take every answer as "not sure"' in text
-    assert 'No rule for saying "not sure" was found by which its answers would be right 99.9 % of the time' in text
+    assert (
+        'No rule for saying "not sure" was found by which its answers would be right at least 99.9 % of the time'
+        in text
+    )
+
+
+def test_what_only_a_person_knows_stands_among_its_limits(run):
+    remark = "Test was looked at before."
+    describe.main(composed("describe", f"run={run}", f"remarks=[{remark}]"))
+    limits = (run / "MODEL_CARD.md").read_text().partition("## Limits")[2].partition("## ")[0]
+    assert limits.endswith(f"is not in them.\n- {remark}\n\n")
+    assert remark not in card(run)
 
 
 def test_no_answer_on_test_is_told(run):

@@ -79,10 +79,13 @@ def test_a_temperature_at_an_end_of_the_range_is_told():
     [
         (
             0,
-            'never "not sure": on valid its answers are surely right 80% of the time; on test 90.0% answered, 85.0% of',
+            'never "not sure": on valid its answers are right at least 80% of the time; on test 90.0% answered',
         ),
-        (0.5, '"not sure" up to 0.500, to be right 80% of the time; on test 90.0% answered, 85.0% of them right'),
-        (1, 'no threshold on valid makes its answers surely right 80% of the time, so it is always "not sure"'),
+        (
+            0.5,
+            '"not sure" up to 0.500, to be right at least 80% of the time; on test 90.0% answered, 85.0% of them',
+        ),
+        (1, 'no threshold on valid makes its answers right at least 80% of the time, so it is always "not sure"'),
     ],
 )
 def test_what_a_threshold_comes_to_is_told(threshold, line):

@@ -45,6 +45,12 @@ def page(rows: list[dict], report: dict | None = None, untimed: int | None = Non
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
+@pytest.mark.parametrize(("stuck", "told"), [(2, False), (3, True)])
+def test_nets_that_learned_nothing_are_said_to_blur_the_effects(stuck, told):
+    text = page([row(best_val_accuracy=0.4), *[row(best_val_accuracy=0.26)] * stuck], main_effects=effects((0.1, 0.1)))
+    assert ("3 entries share the lowest accuracy, 26.0 %, as nets do that give every image the same" in text) == told
+
+
 def test_the_effect_in_short_has_its_interval():
     found = effects((0.02, 0.06), (0.001, 0.9), (-0.03, 0.01), confidence=0.9)
     text = page([row(), row()], main_effects=found)
