@@ -106,6 +106,26 @@ def test_any_number_of_uint8_images_gives_float32_probabilities(project, format)
     assert np.allclose(alone, together, atol=1e-5)
 
 
+def test_a_run_is_not_exported_with_other_images_than_it_was_trained_beside(project, tmp_path):
+    shutil.copytree("out", tmp_path / "run")
+    about = json.loads((tmp_path / "run/train/run.json").read_text())
+    for split in ("valid", "test"):
+        (tmp_path / "run/train/run.json").write_text(json.dumps(about | {f"{split}_digest": "another"}))
+        with pytest.raises(UserError, match=r"was trained and chosen on other images than data/resized/rgb holds now"):
+            export.main(composed("export", f"run={tmp_path / 'run'}", f"paths.export={tmp_path / 'export'}"))
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_run_is_not_exported_by_predictions_of_other_images(project, tmp_path):
+    shutil.copytree("out", tmp_path / "run")
+    file = tmp_path / "run/evaluate/predictions.parquet"
+    table = pd.read_parquet(file)
+    table["id"] = table["id"].where(table["split"] != "test", "test/happy/other" + table["id"].str[-3:])
+    table.to_parquet(file)
+    with pytest.raises(UserError, match=r"was evaluated on other images of test than there are now; evaluate it again"):
+        export.main(composed("export", f"run={tmp_path / 'run'}", f"paths.export={tmp_path / 'export'}"))
+
+
 def test_the_manifest_says_which_model_it_is_how_good_and_what_files_it_has(project):
     about, report = manifest(), json.loads(Path("out/evaluate/report.json").read_text())
     run = json.loads(Path("out/train/run.json").read_text())

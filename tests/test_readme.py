@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -16,14 +18,30 @@ from pipeline.running.cli import help_page
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.partition(" #")[0].strip()
+BLOCKS = [
+    block
     for text in (TEXT, *(file.read_text() for file in sorted((ROOT / "docs").glob("*.md"))))
     for block in re.findall(r"```bash\n(.*?)```", text, re.S)
+]
+COMMANDS = [
+    line.partition(" #")[0].strip()
+    for block in BLOCKS
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip()
 ]
-STEPS = [shlex.split(command) for command in COMMANDS if command.startswith("python -m pipeline.")]
+
+
+def started() -> list[list[str]]:
+    """The words of each step that the blocks start, loops and variables worked out, by a bash that starts nothing."""
+    with tempfile.TemporaryDirectory() as nowhere:  # with nothing else on its path, what is not a step is not found
+        begin = f"set -f; PATH={nowhere}; python() {{ printf '%s\\t' \"$@\"; printf '\\n'; }}\n"
+        command = ["/bin/bash", "-c", begin + "\n".join(BLOCKS)]
+        said = subprocess.run(command, cwd=nowhere, text=True, capture_output=True).stdout
+    lines = dict.fromkeys(line for line in said.splitlines() if line.startswith("-m\tpipeline."))
+    return [["python", *line.removesuffix("\t").split("\t")] for line in lines]
+
+
+STEPS = started()
 EXPERIMENTS = [shlex.split(command) for command in COMMANDS if command.startswith("dvc exp run")]
 
 
@@ -57,6 +75,13 @@ def test_an_experiment_of_readme_sets_choices_that_params_has(words):
         names = value.strip("[]").split(",")
         if (ROOT / "conf" / key).is_dir():
             assert all((ROOT / "conf" / key / f"{name}.yaml").exists() for name in names), setting
+
+
+def test_every_step_that_the_blocks_name_was_worked_out():
+    named = [line for line in COMMANDS if line.startswith("python -m pipeline.")]
+    assert {tuple(shlex.split(line)) for line in named} <= {tuple(words) for words in STEPS}
+    outputs = [word for words in STEPS for word in words if word.startswith("output=multirun/champion")]
+    assert "output=multirun/champion_3_seed_1" in outputs and "output=multirun/champion" in outputs  # docs/model.md
 
 
 def test_make_targets_of_readme_exist():

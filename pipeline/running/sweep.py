@@ -33,6 +33,7 @@ from pipeline.running.errors import UserError
 log = logging.getLogger(__name__)
 
 LOG_VARIABLE = "PIPELINE_SWEEP_LOG"
+LOOK = 1  # seconds between two looks of a worker at whether its sweep is still there
 SKIPPED = "finished before"  # what a job returns that had nothing to do
 
 
@@ -186,13 +187,13 @@ def _end_with_the_sweep() -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1)
+            time.sleep(LOOK)
         signalled: set[Any] = set()
         while True:  # each job has a handler of its own for the signal, and puts back the worker's at its end
             if (handler := signal.getsignal(signal.SIGTERM)) not in signalled:
                 signalled.add(handler)
                 os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(1)
+            time.sleep(LOOK)
 
     threading.Thread(target=watch, daemon=True).start()
 

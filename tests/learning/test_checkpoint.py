@@ -103,3 +103,13 @@ def test_row_22_a_checkpoint_of_another_keras_tensorflow_or_architecture_is_not_
     monkeypatch.undo()
     edited.write_text(OWN.read_text())
     assert Checkpoints(saved.root, "hash", edited).restore(model()).epoch == 3
+
+
+def test_row_22_a_checkpoint_of_other_code_of_this_package_is_not_used(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / "learning")
+    shutil.copytree(Path(checkpoint.__file__).parent, checkpoint.PACKAGE)
+    assert Checkpoints(saved.root, "hash", OWN).restore(model()).epoch == 3
+    with (checkpoint.PACKAGE / "augment.py").open("a") as file:
+        file.write("#\n")
+    later = Checkpoints(saved.root, "hash", OWN)
+    assert later.restore(model()) is None and later.of_other_code()

@@ -346,6 +346,22 @@ def test_files_that_another_command_has_sent_and_is_removing_are_no_fault(tmp_pa
             command.result()
 
 
+def test_files_that_a_server_finds_no_place_for_stay(tmp_path, monkeypatch):
+    class Client:
+        def log_artifacts(self, run_id: str, folder: str) -> None:
+            raise FileNotFoundError(2, "No such file or directory", "/artifacts")
+
+    kept = unsent.Unsent(tmp_path / "unsent", Client(), "http://somewhere")
+    monkeypatch.setattr(kept, "try_to_send", lambda *_, **__: None)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_text("weights")
+    kept.tell_files("r", tmp_path / "run", "train")
+    before = waiting(kept.folder)
+    with pytest.raises(UserError, match=r"does not take what waits in .*: .*No such file or directory"):
+        kept.send_all()
+    assert waiting(kept.folder) == before and before[0].read_text() == "weights"
+
+
 def test_what_a_server_does_not_take_stays_and_is_named(no_server, local):
     _, kept = local
     kept.tell("0" * 32, {"metrics": [["loss", 0.5, 1000, 1]]})  # of a run that the server has not
