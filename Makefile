@@ -23,7 +23,7 @@ repro: install
 	dvc repro
 
 test: install
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	ruff check .

@@ -91,6 +91,12 @@ def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: 
     (folder / "dataset.json").write_text(json.dumps(about))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first: with two processes, one would else be left alone with the last of them."""
+    long = ("test_sweep.py", "test_train.py", "test_openapi.py", "test_page.py", "test_export.py", "test_unsent.py")
+    items.sort(key=lambda item: long.index(item.path.name) if item.path.name in long else len(long))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c():
     """Ctrl-C as at a terminal: what is started in the background, as by `make test &`, would ignore it."""

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -58,10 +59,14 @@ def test_row_27_a_locked_database_is_waited_for(tmp_path):
     run_id = store.start("run", {}, {})
     other = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
     other.execute("begin exclusive")
-    threading.Timer(10, other.rollback).start()
+    threading.Timer(6, other.rollback).start()  # SQLite's own patience is 5 s
     started = time.monotonic()
-    store.log_metrics(run_id, {"accuracy": 0.5})
-    assert time.monotonic() - started > 9
+    with ThreadPoolExecutor(1) as beside:
+        opened = beside.submit(open_store, tmp_path, "sample", False)
+        store.log_metrics(run_id, {"accuracy": 0.5})
+        waited = time.monotonic() - started
+        assert opened.result().status(run_id) == "RUNNING"
+    assert waited > 5.5
     assert store.client.get_run(run_id).data.metrics == {"accuracy": 0.5}
 
 
@@ -182,7 +187,7 @@ def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_
         answer = step(*args, **options)
         if not meanwhile.ident:
             meanwhile.start()
-            meanwhile.join(1)
+            meanwhile.join(0.2)
             assert meanwhile.is_alive()  # it waits
         return answer
 
