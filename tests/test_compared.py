@@ -143,7 +143,7 @@ def store(tmp_path, monkeypatch) -> tracking.Store:
 
 def timed(store: tracking.Store, *seconds: float, **earlier: str) -> str:
     """The id of a run with processor seconds by epoch; `earlier` are the tags that name the runs it began with."""
-    choices = {"initial_run_id": "initial_weights", "teacher_run_ids": "teacher"}
+    choices = {"initial_run_ids": "initial_weights", "teacher_run_ids": "teacher"}
     run_id = store.start(
         "run", {choices[tag]: "a path" for tag in earlier}, {tag: ids for tag, ids in earlier.items() if ids}
     )
@@ -153,8 +153,8 @@ def timed(store: tracking.Store, *seconds: float, **earlier: str) -> str:
 
 def test_the_time_of_teachers_counts_and_that_of_each_run_once(store):
     first, other = timed(store, 1, 2), timed(store, 10)
-    second = timed(store, 100, initial_run_id=first, teacher_run_ids=first)
-    third = timed(store, 1000, 2000, initial_run_id=second, teacher_run_ids=f"{second} {other} {first}")
+    second = timed(store, 100, initial_run_ids=first, teacher_run_ids=first)
+    third = timed(store, 1000, 2000, initial_run_ids=second, teacher_run_ids=f"{second} {other} {first}")
     runs = {each: rank.earlier_runs(store.run(each)) for each in (first, second, third)}
 
     def spent(run_id: str, known: dict[str, str] = runs) -> list[float]:
@@ -168,7 +168,7 @@ def test_the_time_of_teachers_counts_and_that_of_each_run_once(store):
 
 def test_a_time_is_not_known_where_that_of_a_teacher_is_not(store):
     first = timed(store, 1)
-    untimed, of_no_run = timed(store), timed(store, 1, initial_run_id=first, teacher_run_ids="")
+    untimed, of_no_run = timed(store), timed(store, 1, initial_run_ids=first, teacher_run_ids="")
     runs = {
         of_no_run: f"{first} {rank.UNKNOWN}",
         timed(store, 1, teacher_run_ids=of_no_run): of_no_run,

@@ -48,14 +48,23 @@ def run_ids(paths: str | Sequence[str]) -> str:
     return " ".join(ids) if all(ids) else ""
 
 
-def begin_with(model: keras.Model, path: str, split: Split, seed: int) -> None:
-    """Give `model` the weights of the earlier one at `path`; UserError when its layers are not of the same shapes.
+def begin_with(model: keras.Model, paths: str | Sequence[str], split: Split, seed: int) -> None:
+    """Give `model` the weights of the earlier one at `paths`, or the mean of those of several.
 
-    Layers without weights may differ: a model may be trained first on smaller crops, say. Its batch normalisations are
-    measured anew, on images of `split` drawn by `seed`.
+    The mean is better than each where one went on from another, or all from one: they lie in one valley (Wortsman et
+    al. 2022, "Model soups"). UserError when the layers of one are not of the same shapes; those without weights may
+    differ: a model may be trained first on smaller crops, say. Batch normalisations are measured anew, on images of
+    `split` drawn by `seed`.
     """
-    file = _file("initial_weights", path)
-    weights = models.load(file).get_weights()
+    several = [_fitting(model, path) for path in _each(paths)]
+    model.set_weights([_mean(each) for each in zip(*several, strict=True)])
+    rows = np.random.default_rng(seed).permutation(len(split.images))[:MEASURED]
+    measure_norms(model, np.asarray(split.images[np.sort(rows)]))
+
+
+def _fitting(model: keras.Model, path: str) -> list[np.ndarray]:
+    """The weights of the earlier model at `path`; UserError when they are not of the shapes of those of `model`."""
+    weights = models.load(_file("initial_weights", path)).get_weights()
     shapes, expected = [array.shape for array in weights], [array.shape for array in model.get_weights()]
     if shapes != expected:
         differ = [(a, b) for a, b in zip(shapes, expected, strict=False) if a != b]
@@ -64,9 +73,13 @@ def begin_with(model: keras.Model, path: str, split: Split, seed: int) -> None:
             f"initial_weights={path}: its weights do not fit model={model.name} ({why}); "
             "expected a model of the same architecture and channels"
         )
-    model.set_weights(weights)
-    rows = np.random.default_rng(seed).permutation(len(split.images))[:MEASURED]
-    measure_norms(model, np.asarray(split.images[np.sort(rows)]))
+    return weights
+
+
+def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of arrays of floats, and the first of others, such as the state of a dropout's generator."""
+    first = arrays[0]
+    return np.mean(arrays, axis=0, dtype=np.float64).astype(first.dtype) if first.dtype.kind == "f" else first
 
 
 def measure_norms(model: keras.Model, images: np.ndarray) -> None:

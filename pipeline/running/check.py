@@ -25,7 +25,7 @@ from pipeline.running.ranges import range_of
 NULL, BOOL, NUMBER, TEXT, LIST, GROUP = "null", "true or false", "a number", "a text", "a list in brackets", "a group"
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
-MAY_BE_SEVERAL = "teacher"  # null in conf/, and a text or a list of them
+MAY_BE_SEVERAL = {"initial_weights", "teacher"}  # null in conf/, and a text or a list of them
 # What conf/ need not have: arguments, which what is called with them judges; units of an expression; names of files.
 MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
 OF_THE_IMAGES = ("model.build.size", "model.build.channels")
@@ -208,7 +208,7 @@ def _value(name: str, value: Any, examples: list) -> None:
     if name not in MAY_BE_NULL:
         kinds.pop(NULL, None)
     elif kinds == {NULL: None}:
-        kinds |= {TEXT: None, LIST: None} if name == MAY_BE_SEVERAL else {TEXT: None}
+        kinds |= {TEXT: None, LIST: None} if name in MAY_BE_SEVERAL else {TEXT: None}
     kind, bounds = _kind(value), range_of(name)
     if kind == GROUP and GROUP in kinds:
         groups = [example for example in examples if _kind(example) == GROUP]

@@ -32,7 +32,7 @@ TRAINING_OF = (
 )  # fmt: skip
 
 # Choices that name models trained before, and the tag that holds the ids of their runs
-EARLIER = {"initial_weights": "initial_run_id", "teacher": "teacher_run_ids"}
+EARLIER = {"initial_weights": "initial_run_ids", "teacher": "teacher_run_ids"}
 
 BATCH_LIMIT = 1000  # metrics that MLflow takes in one call
 

@@ -103,6 +103,22 @@ def test_weights_of_another_architecture_or_channels_are_refused(saved):
             begin_with(other, str(saved[1]), None, seed=0)
 
 
+def test_of_several_models_the_mean_of_the_weights_is_begun_with(saved, train):
+    model, folder = saved
+    models.save(other := compact(crop=6), folder / "other.keras")
+    begin_with(later := compact(), [str(folder), str(folder / "other.keras")], train, seed=0)
+    kernels = [
+        [weight for weight in each.trainable_variables if weight.path.endswith("kernel")]
+        for each in (model, other, later)
+    ]
+    for one, another, mean in zip(*kernels, strict=True):
+        assert not np.allclose(one, another)
+        assert np.asarray(mean) == pytest.approx((np.asarray(one) + np.asarray(another)) / 2, abs=1e-6)
+    models.save(compact(stem=4), folder / "smaller.keras")
+    with pytest.raises(UserError, match=r"initial_weights=.*smaller\.keras: its weights do not fit"):
+        begin_with(later, [str(folder), str(folder / "smaller.keras")], train, seed=0)
+
+
 @pytest.mark.parametrize("name", ["nothing", "."])
 def test_where_no_model_is_the_choice_is_named(tmp_path, name):
     with pytest.raises(UserError, match=r"teacher=.*: no model there; expected the folder of a finished run"):

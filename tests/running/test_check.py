@@ -70,7 +70,7 @@ def test_every_range_is_of_a_number_there_is():
         ("train", "data.deny=x", "data.deny=x: expected a list in brackets, such as data.deny=[one,another]"),
         ("train", "data.deny=[1]", "data.deny=1: expected a text"),
         ("train", "paths.multirun=[a]", "paths.multirun=['a']: expected a text"),
-        ("train", "initial_weights=[a,b]", "initial_weights=['a', 'b']: expected null or a text"),
+        ("train", "initial_weights=3", "initial_weights=3: expected null or a text or a list in brackets"),
         ("train", "teacher=3", "teacher=3: expected null or a text or a list in brackets"),
         ("train", "teacher=[a,3]", "teacher=3: expected a text"),
         ("train", "~label_smoothing", "label_smoothing: missing, and it is needed"),
