@@ -5,7 +5,7 @@ runs are those that `rank` ranks: finished, validated on the same images, seeds 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def main(cfg: DictConfig) -> None:
         if counts is not None:
             counts.to_csv(beside / "class_counts.csv")
             study_plots.class_counts(counts).savefig(folder / "class_counts.png", dpi=DPI)
-        diagrams(sorted(table["model"].unique()), cfg.size, folder)
+        diagrams(table.drop_duplicates("model").set_index("model")["image_size"].sort_index().to_dict(), folder)
     log.info("see %s and %s", reports / "figures", reports / "tables")
 
 
@@ -220,11 +220,11 @@ def balanced_counts(balanced: Path, data: str) -> dict[str, dict[str, int]]:
     return rows
 
 
-def diagrams(models: Sequence[str], size: int, folder: Path) -> None:
-    """Draw each architecture that conf/model/ still defines, for colour images, as <model>.svg."""
+def diagrams(models: Mapping[str, int], folder: Path) -> None:
+    """Draw each architecture that conf/model/ still defines, for colour images of so many pixels, as <model>.svg."""
     from pipeline.reporting import diagram  # here: TensorFlow takes seconds to import, and the rest does without
 
-    for name in models:
+    for name, size in models.items():
         file = cli.CONF / "model" / f"{name}.yaml"
         try:
             if file.exists():

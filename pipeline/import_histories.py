@@ -76,6 +76,7 @@ def read_run(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:
         "train_digest": train,
         "valid_digest": ending["valid_digest"],
         "valid_images": str(images),
+        "image_size": str(names["image_size"]),
         "parameters": str(names["parameters"][choices["model"]][choices["channels"]]),
         "caution": names["caution"],
         "apart": ending["apart"],

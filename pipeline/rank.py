@@ -89,11 +89,11 @@ def _row(run: Run) -> dict[str, Any]:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     of = {key: tags.get(key, "") for key in tracking.TRAINING_OF}
     choices = {key: value for key, value in params.items() if key != "seed"}
-    size = tags.get("image_size", "")  # a published history does not say it, nor what else is asked for with `get`
     # Arrays of other channels have other digests, whatever the images: their number and size have to do.
     besides = {key: value for key, value in choices.items() if not key.startswith("channels.")}
     besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]}
-    besides |= {"train_images": tags.get("train_images", ""), "image_size": size}
+    size = tags["image_size"]
+    besides |= {"train_images": tags.get("train_images", ""), "image_size": size}  # a history does not say the first
     return {
         "run": run.info.run_name,
         "model": params["model.name"],
@@ -111,6 +111,7 @@ def _row(run: Run) -> dict[str, Any]:
         "params": params | {"image_size": size},
         "valid_images": int(tags["valid_images"]),
         "parameters": int(tags["parameters"]),
+        "image_size": int(size),
         "seed": int(params["seed"]) if "seed" in params else None,
         # rgb and grayscale arrays of the same images differ in valid_digest and agree in valid_set
         "valid_digest": tags.get("valid_set", tags["valid_digest"]),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from conftest import composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
+from tracked import PARAMS, TAGS
 
 from pipeline import compare, rank
 from pipeline.reporting import histories
@@ -18,10 +19,8 @@ def ranked(*runs: tuple[float, dict[str, str]]) -> pd.DataFrame:
     """The ranking of FINISHED runs, each an accuracy and the parameters that are not everyone's."""
     rows = []
     for number, (accuracy, own) in enumerate(runs):
-        params = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment", "balance")}
-        params |= {"batch_size": "8", "epochs": "1", "seed": "0"} | own
-        tags = {"config_hash": f"{number}" * 64, "train_digest": params["channels.name"], "valid_digest": "v"}
-        tags |= {"valid_images": "1000", "train_images": "70", "parameters": "1", "command": "c"}
+        params = PARAMS | own
+        tags = TAGS | {"config_hash": f"{number}" * 64, "train_digest": params["channels.name"]}
         tags |= {"image_size": own.get("image_size", "48")}
         data = RunData(
             [Metric("best_val_accuracy", accuracy, 0, 0), Metric("best_epoch", 1, 0, 0)],
@@ -87,7 +86,7 @@ def test_runs_on_images_of_another_size_are_no_pair_and_are_told_apart_by_it():
     table = ranked((0.9, channels("rgb", **small)), (0.6, channels("grayscale", **large)))
     assert "rgb_vs_grayscale" not in tables(table)
     table = ranked((0.9, small), (0.6, large))
-    assert table["label"].tolist() == ["m_x_8, image_size=48", "m_x_8, image_size=64"]
+    assert table["label"].tolist() == ["m_rgb_8, image_size=48", "m_rgb_8, image_size=64"]
 
 
 def test_runs_without_a_partner_are_no_pair():
@@ -118,7 +117,7 @@ def test_of_several_seeds_the_figures_show_the_mean_as_the_ranking_does():
     assert per_run["cpu_seconds"].tolist() == [180, 360]
     drawn = figures(table, history)
     assert lines(drawn["cost"]) == [pytest.approx([0.5, 0.7]), pytest.approx([0.5, 0.6])]
-    assert lines(drawn["curves_x_x"]) == [pytest.approx([0.5, 0.45])]
+    assert lines(drawn["curves_m_rgb"]) == [pytest.approx([0.5, 0.45])]
     assert drawn["heatmap"].axes[0].images[0].get_array().ravel().tolist() == pytest.approx([0.5, 0.45, 0.5, 0.6])
     history.loc[(history["run_id"] == "1") & (history["epoch"] == 2), "spent"] = np.nan
     assert compare.per_run(table, history)["cpu_seconds"].isna().tolist() == [True, False]

@@ -12,6 +12,7 @@ from conftest import composed
 from omegaconf import OmegaConf
 from published import write_histories
 from shells import shell
+from tracked import PARAMS, TAGS
 from trees import cleaned, encoded, picture, tree
 
 from pipeline import draw, import_histories, rank, resize
@@ -144,10 +145,8 @@ def test_wrong_7_a_picture_in_two_splits_is_found_refused_by_audit_and_lost_by_t
 
 def write_run(store, name: str, seed: int, accuracy: float, right: np.ndarray | None = None, **params) -> str:
     """A finished run of 1,000 images of valid, with predictions when it is told which it got right."""
-    flat = {f"{group}.name": "x" for group in ("model", "optimizer", "channels", "data", "augment", "balance")}
-    values = flat | {"batch_size": 8, "epochs": 1, "seed": seed} | params
-    tags = {"config_hash": f"{values}", "train_digest": "t", "valid_digest": "v", "valid_images": "1000"}
-    run_id = store.start(name, values, tags | {"parameters": "1", "command": "c"})
+    values = PARAMS | {"epochs": 1, "seed": seed} | params
+    run_id = store.start(name, values, TAGS | {"config_hash": f"{values}", "valid_images": "1000"})
     store.log_metrics(run_id, {"best_epoch": 1, "best_val_accuracy": accuracy})
     if right is not None:
         write_predictions(store, run_id, right)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import composed
+from tracked import PARAMS, TAGS
 
 from pipeline import promote
 from pipeline.labels import LABELS
@@ -42,10 +43,8 @@ def trained(store, tmp_path, name: str, right: int, first: int = 0, test: float 
 
     `test` is what it claims of test, in its metrics; its predictions there are no numbers at all.
     """
-    values = {"model.name": name, "optimizer.name": "sgd", "channels.name": "rgb", "batch_size": 8}
-    values |= {"data.name": "sample", "augment.name": "study", "balance.name": "none", "epochs": 2, "seed": 0}
-    tags = {"config_hash": name, "train_digest": "t", "valid_digest": valid, "valid_set": valid, "parameters": 1}
-    run_id = store.start(name, values, tags | {"valid_images": IMAGES, "command": "python -m pipeline.train ..."})
+    tags = TAGS | {"config_hash": name, "valid_digest": valid, "valid_set": valid, "valid_images": IMAGES}
+    run_id = store.start(name, PARAMS | {"model.name": name}, tags)
     labels, numbers = np.arange(IMAGES) % len(LABELS), np.arange(IMAGES)
     parts = []
     for split in ("valid", "test"):

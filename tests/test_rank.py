@@ -6,22 +6,18 @@ import pandas as pd
 import pytest
 from conftest import TINY, composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
+from tracked import PARAMS, TAGS
 
 from pipeline import compare, rank, train
 from pipeline.running import tracking
 from pipeline.running.errors import UserError
 
-PARAMS = {"model.name": "m", "optimizer.name": "sgd", "channels.name": "rgb", "batch_size": "128",
-          "data.name": "sample", "augment.name": "study", "balance.name": "none",
-          "epochs": "50", "seed": "0"}  # fmt: skip
+
+def tags(point, valid="v"):
+    return TAGS | {"config_hash": point, "valid_set": valid, "valid_digest": valid}
 
 
-def tags(point, valid="valid"):
-    return {"valid_images": "70", "parameters": "14261319", "valid_set": valid, "valid_digest": valid,
-            "train_digest": "train", "config_hash": point, "command": "python -m pipeline.train ..."}  # fmt: skip
-
-
-def finished(name, accuracy, ended=0, point=None, valid="valid", **params):
+def finished(name, accuracy, ended=0, point=None, valid="v", **params):
     """A FINISHED run whose accuracy on valid was highest in epoch 7 and 0.01 in the end."""
     metrics = {"val_accuracy": 0.01, "best_val_accuracy": accuracy, "best_epoch": 7}
     params = PARAMS | {"model.build": point or name} | params
@@ -172,7 +168,7 @@ def test_no_runs_are_an_empty_ranking():
 def test_the_best_value_counts_and_not_the_last():
     found = rank.row(finished("m_sgd_rgb_128", 0.9))
     assert (found["best_val_accuracy"], found["best_epoch"]) == (0.9, 7)
-    assert (found["run"], found["batch_size"], found["parameters"]) == ("m_sgd_rgb_128", 128, 14_261_319)
+    assert (found["run"], found["batch_size"], found["parameters"]) == ("m_sgd_rgb_128", 8, 14_261_319)
 
 
 def test_statistics_are_over_all_runs():

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from conftest import composed, write_arrays
 from mlflow.entities import Metric
+from tracked import PARAMS, TAGS
 
 from pipeline import compare, rank, report
 from pipeline.labels import LABELS
@@ -55,11 +56,10 @@ def folder(tmp_path_factory) -> Path:
     choices = [(m, o, c) for m in ("model_1_concept", "odd") for o in ("adam", "sgd") for c in ("rgb", "grayscale")]
     for number, (model, optimizer, channels) in enumerate([*choices, choices[0]]):
         top = 0.7 - 0.05 * (number % 8) - 0.01 * (number == 8)
-        values = {"model.name": model, "optimizer.name": optimizer, "channels.name": channels, "batch_size": 8}
-        values |= {"data.name": "sample", "augment.name": "study", "balance.name": "none"}
-        values |= {"epochs": 2, "seed": number // 8}
-        tags = {"config_hash": str(number), "train_digest": "t", "valid_digest": "1-0-sample", "valid_set": "same"}
-        tags |= {"valid_images": IMAGES, "parameters": 4_708_615, "command": COMMAND}
+        values = PARAMS | {"model.name": model, "optimizer.name": optimizer, "channels.name": channels}
+        values |= {"seed": number // 8}
+        tags = TAGS | {"config_hash": str(number), "valid_digest": "1-0-sample", "valid_images": IMAGES}
+        tags |= {"parameters": 4_708_615, "command": COMMAND}
         run_id = store.start(f"{model}_{optimizer}_{channels}_8", values, tags)
         curves = {"accuracy": (0.3, 0.8), "loss": (2.0, 0.5), "val_accuracy": (0.1, top), "val_loss": (2.1, 1.2)}
         curves["epoch_cpu_seconds"] = (30, 30)

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from conftest import TINY, composed, write_arrays
 from shells import shell
+from tracked import PARAMS, TAGS
 
 from pipeline import compare, rank, train
 from pipeline.learning import checkpoint, models
@@ -115,6 +116,11 @@ def test_never_reads_test(project):
     for file in project.glob("data/resized/rgb/test.*"):
         file.unlink()
     run()
+
+
+def test_what_a_run_notes_is_what_tests_of_the_ranking_take_it_to(trained):
+    (run,) = runs()
+    assert PARAMS.keys() <= run.data.params.keys() and TAGS.keys() <= run.data.tags.keys()
 
 
 def test_a_finished_run_is_skipped_and_rerun_trains_it_again(trained):

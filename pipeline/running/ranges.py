@@ -22,6 +22,7 @@ RANGES: dict[str, tuple | set] = {
     "batch_size": COUNT,
     "shard": COUNT,
     "size": (1, 10_000),
+    "image_size": (1, 10_000),
     "top": COUNT,
     "bottom": MAYBE_NONE,
     "show": MAYBE_NONE,
