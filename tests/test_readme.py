@@ -84,6 +84,16 @@ def test_every_step_that_the_blocks_name_was_worked_out():
     assert "output=multirun/champion_3_seed_1" in outputs and "output=multirun/champion" in outputs  # docs/model.md
 
 
+def test_each_row_of_the_faults_has_a_test_named_after_it():
+    rows = set(re.findall(r"^\| (\d+) \|", (ROOT / "docs/faults.md").read_text(), re.M))
+    named = {
+        number
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for number in re.findall(r"def test_row_(\d+)_", file.read_text())
+    }
+    assert len(rows) > 40 and named == rows
+
+
 def test_make_targets_of_readme_exist():
     targets = set(re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.M))
     assert targets >= {"repro", "test", "ui", "serve"}
