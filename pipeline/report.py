@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline import rank
 from pipeline.reporting import compare, histories, mistakes, predictions, run_plots, template
@@ -89,11 +89,15 @@ def tested_apart(table: pd.DataFrame, tags: Mapping[str, Mapping[str, str]]) -> 
 
 
 def published(file: Path) -> dict[tuple, float]:
-    """Best accuracies that the study published, by model, optimizer, channels and batch size; {} without the file."""
+    """Best accuracies that the study published, by model, optimizer, channels and batch size; {} without the file.
+
+    The file spells a model as the study does; conf/import_histories.yaml says how that is called here.
+    """
     if not file.exists():
         return {}
     figures = pd.read_csv(file).query("data == 'augment'")
-    figures["model"] = figures["model"].replace("model_4_best_nodroupout_nobatchn", "model_4_best_nodropout_nobatchn")
+    names = OmegaConf.load(cli.CONF / "import_histories.yaml").models
+    figures["model"] = figures["model"].map(OmegaConf.to_container(names))
     keys = figures[["model", "optimizer", "channels", "batch_size"]].itertuples(index=False, name=None)
     return dict(zip(keys, figures["best_val_accuracy"], strict=True))
 

@@ -2,13 +2,14 @@
 
 import copy
 import gc
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -182,3 +183,65 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # tracing a model makes that many objects in a moment, hardly any of them garbage
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory) -> Path:
+    """A small model as export writes a SavedModel: an image's brightness alone decides its emotion."""
+    import keras
+    from serving.known import STEEP
+
+    from pipeline.exporting import savedmodel
+
+    image = keras.Input((48, 48, 3), name="image", dtype="uint8")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    dense = keras.layers.Dense(7, activation="softmax")
+    model = keras.Model(image, dense(mean))
+    at = np.arange(7) / 6
+    dense.set_weights([np.tile(STEEP * 2 * at / 3, (3, 1)), -STEEP * at**2])
+    folder = tmp_path_factory.mktemp("saved") / "emotion/1"
+    savedmodel.save(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def litert(saved: Path) -> bytes:
+    """float16.tflite of that model, converted as export does."""
+    from pipeline.exporting import litert
+
+    return litert.convert(saved, "float16", np.empty(0))
+
+
+@pytest.fixture(scope="session")
+def export(litert: bytes) -> Callable[..., Path]:
+    """Writes an exported model into a folder: export(folder, version=1, temperature=1.0, ...)."""
+
+    def write(folder: Path, **changes) -> Path:
+        figure = {"value": 0.5, "low": 0.48, "high": 0.52, "confidence": 0.9, "images": 2000}
+        about = {
+            "model": "tiny", "run": "tiny_sgd_rgb_8", "run_id": "0" * 32, "config_hash": "1" * 64,
+            "train_digest": "2" * 64, "labels": list(LABELS), "size": 48, "channels": 3, "temperature": 1.0,
+            "threshold": 0.5, "precision": 0.7, "accuracy": {"valid": figure, "test": figure},
+            "f1_macro": {"valid": figure, "test": figure}, "version": 1,
+            "files": {"litert/float16.tflite": hashlib.sha256(litert).hexdigest()},
+        }  # fmt: skip
+        beside = folder.with_name(folder.name + ".new")
+        (beside / "litert").mkdir(parents=True)
+        (beside / "litert/float16.tflite").write_bytes(litert)
+        (beside / "manifest.json").write_text(json.dumps(about | changes))
+        if folder.exists():
+            old = folder.with_name(folder.name + ".old")
+            folder.rename(old)
+            beside.rename(folder)
+            shutil.rmtree(old)
+        else:
+            beside.rename(folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def exported(export, tmp_path_factory) -> Path:
+    """The folder of that model; not to be changed."""
+    return export(tmp_path_factory.mktemp("exported") / "champion")

@@ -16,7 +16,6 @@ import pytest
 from conftest import composed
 from omegaconf import OmegaConf
 from PIL import Image
-from serving.conftest import export, exported, litert, saved  # noqa: F401
 from serving.drawn import encoded, group, portrait
 from serving.test_page import CHROMIUM, prints_its_colours
 from trees import misname
@@ -68,7 +67,7 @@ def campaign(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(campaign, exported, tmp_path_factory) -> tuple[Path, str]:  # noqa: F811
+def report(campaign, exported, tmp_path_factory) -> tuple[Path, str]:
     """The report's folder and what its making said, made without the training's libraries."""
     out = tmp_path_factory.mktemp("out") / "report"
     command = [f"source='{campaign}'", f"out={out}", f"exported={exported}", "workers=2", "block_seconds=2"]
@@ -84,7 +83,7 @@ def rows(file: Path) -> list[dict[str, str]]:
         return [*csv.DictReader(opened)]
 
 
-def made(source: Path, out: Path, exported: Path, *overrides: str) -> Path:  # noqa: F811
+def made(source: Path, out: Path, exported: Path, *overrides: str) -> Path:
     """A report made in this process."""
     cfg = composed("analyze", "workers=1", *overrides)
     cfg.source, cfg.out, cfg.exported = str(source), str(out), str(exported)
@@ -100,7 +99,7 @@ def test_it_needs_nothing_of_the_training_and_says_where_its_results_are(report)
     assert "moov" not in said  # FFmpeg's own words
 
 
-def test_faces_are_what_the_service_says_of_the_same_picture(report, campaign, exported):  # noqa: F811
+def test_faces_are_what_the_service_says_of_the_same_picture(report, campaign, exported):
     out, _ = report
     faces = OmegaConf.to_container(OmegaConf.load(CONF / "faces.yaml"))
     model = Model(exported, [1, 4], 1)
@@ -160,7 +159,7 @@ def test_the_page_says_what_its_figures_are_not(report):
         assert words in page
 
 
-def test_the_same_source_gives_the_same_bytes_and_replaces_the_report(campaign, exported, tmp_path):  # noqa: F811
+def test_the_same_source_gives_the_same_bytes_and_replaces_the_report(campaign, exported, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("nobody.jpg", "=cmd|'x'.png"):
         (tmp_path / "in" / name).write_bytes((campaign / name).read_bytes())
@@ -171,7 +170,7 @@ def test_the_same_source_gives_the_same_bytes_and_replaces_the_report(campaign, 
     assert contents[0] == contents[1]
 
 
-def test_a_zip_alone_is_read_and_what_is_damaged_in_it_is_told(exported, tmp_path):  # noqa: F811
+def test_a_zip_alone_is_read_and_what_is_damaged_in_it_is_told(exported, tmp_path):
     with zipfile.ZipFile(tmp_path / "spring.zip", "w") as made_of:
         for name in ("posters/bad.jpg", "posters/face.jpg"):
             made_of.writestr(name, encoded(portrait(side=200)))
@@ -184,7 +183,7 @@ def test_a_zip_alone_is_read_and_what_is_damaged_in_it_is_told(exported, tmp_pat
     assert "can't be read" in bad["note"] and bad["note"] in page
 
 
-def test_a_copy_of_a_picture_or_video_is_named_and_changes_no_figure(exported, tmp_path):  # noqa: F811
+def test_a_copy_of_a_picture_or_video_is_named_and_changes_no_figure(exported, tmp_path):
     (tmp_path / "in/old").mkdir(parents=True)
     for seed, kind in enumerate(("happy", "sad", "surprise", "happy")):
         (tmp_path / f"in/{seed}.jpg").write_bytes(encoded(portrait(kind, seed, 200)))
@@ -206,7 +205,7 @@ def test_a_copy_of_a_picture_or_video_is_named_and_changes_no_figure(exported, t
 
 
 def test_a_slide_show_alone_is_read_and_its_slides_count_for_as_long_as_they_are_shown(
-    exported,  # noqa: F811
+    exported,
     tmp_path,
 ):
     nobody = backdrop(200, np.random.default_rng(4))
@@ -220,14 +219,14 @@ def test_a_slide_show_alone_is_read_and_its_slides_count_for_as_long_as_they_are
     assert [float(row["second"]) for row in rows(out / "faces.csv")] == times
 
 
-def test_faces_are_shown_only_when_asked_for(campaign, exported, tmp_path):  # noqa: F811
+def test_faces_are_shown_only_when_asked_for(campaign, exported, tmp_path):
     source = campaign / "posters"
     page = (made(source, tmp_path / "a", exported, "keep_faces=true", "faces_shown=2") / "index.html").read_text()
     assert page.count("data:image/jpeg") == 2  # of one picture: its surest and its least sure face
     assert "personal data" in page
 
 
-def test_of_an_animated_picture_it_is_said_that_only_its_first_frame_was_read(exported, tmp_path):  # noqa: F811
+def test_of_an_animated_picture_it_is_said_that_only_its_first_frame_was_read(exported, tmp_path):
     frames = [portrait(kind, 1, 200) for kind in ("happy", "sad")]
     frames[0].save(tmp_path / "ad.webp", save_all=True, append_images=frames[1:], duration=300)
     out = made(tmp_path / "ad.webp", tmp_path / "out", exported)
@@ -236,13 +235,13 @@ def test_of_an_animated_picture_it_is_said_that_only_its_first_frame_was_read(ex
     assert ad["note"] in (out / "index.html").read_text()
 
 
-def test_a_campaign_without_a_face_has_a_page_that_says_so(campaign, exported, tmp_path):  # noqa: F811
+def test_a_campaign_without_a_face_has_a_page_that_says_so(campaign, exported, tmp_path):
     out = made(campaign / "nobody.jpg", tmp_path / "out", exported)
     assert "No face that can be read was found" in (out / "index.html").read_text()
     assert rows(out / "faces.csv") == []
 
 
-def test_when_nothing_can_be_read_it_says_so_and_writes_nothing(campaign, exported, tmp_path):  # noqa: F811
+def test_when_nothing_can_be_read_it_says_so_and_writes_nothing(campaign, exported, tmp_path):
     with pytest.raises(
         UserError, match=r"notes\.txt: none of its 1 files can be read; notes\.txt: .*neither a picture"
     ):
@@ -251,7 +250,7 @@ def test_when_nothing_can_be_read_it_says_so_and_writes_nothing(campaign, export
 
 
 @pytest.mark.parametrize("where", ("mine", "tables", "campaign/report", "index.html"))
-def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, where):  # noqa: F811
+def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, where):
     (tmp_path / "campaign").mkdir()
     (tmp_path / "campaign/a.jpg").write_bytes(encoded(portrait(side=64)))
     (tmp_path / "mine").mkdir()
@@ -265,7 +264,7 @@ def test_a_place_where_something_else_is_stays_as_it_is(tmp_path, exported, wher
     assert not (tmp_path / "campaign/report").exists()
 
 
-def test_what_somebody_puts_there_meanwhile_stays_as_it_is(exported, tmp_path, monkeypatch):  # noqa: F811
+def test_what_somebody_puts_there_meanwhile_stays_as_it_is(exported, tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(encoded(portrait(side=200)))
     out, write_ads = made(tmp_path / "a.jpg", tmp_path / "out", exported), analyze.tables.write_ads
     monkeypatch.setattr(
@@ -289,7 +288,7 @@ def test_a_place_that_cannot_be_looked_at_is_one_line(tmp_path, monkeypatch):
         analyze.refuse_place(tmp_path, tmp_path / "campaign.zip")
 
 
-def test_a_folder_that_could_not_be_replaced_is_refused_before_any_picture_is_read(exported, small_disk, monkeypatch):  # noqa: F811
+def test_a_folder_that_could_not_be_replaced_is_refused_before_any_picture_is_read(exported, small_disk, monkeypatch):
     (picture := small_disk.parent / "a.jpg").write_bytes(encoded(portrait(side=100)))
     monkeypatch.setattr(analyze, "Model", lambda *_, **__: pytest.fail("read"))
     (empty := small_disk.parent / "empty").mkdir()
