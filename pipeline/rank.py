@@ -305,7 +305,7 @@ def kept_differently(table: pd.DataFrame) -> str:
 
 
 def _points(to_best: float, low: float, high: float) -> str:
-    return "" if np.isnan(to_best) else f"{100 * to_best:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return "" if np.isnan(to_best) else f"{100 * to_best:+z.1f} ({100 * low:+z.1f} to {100 * high:+z.1f})"
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ def page(template: Path, context: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f}\u00a0%"
-    environment.filters["points"] = lambda share, digits=1: f"{100 * share:+.{digits}f}"
+    environment.filters["points"] = lambda share, digits=1: f"{100 * share:+z.{digits}f}"
     environment.filters["between"] = lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}\u00a0%"
     environment.filters["thousands"] = lambda number: f"{number:,.0f}"
     return environment.get_template(template.name).render(context)
