@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -68,6 +69,13 @@ def _chosen(step: str, overrides: tuple[str, ...]) -> DictConfig:
 def contents(folder: Path) -> dict[Path, bytes]:
     """Every file in `folder` and below, by its place there."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def outputs(stage: str) -> list[str]:
+    """What dvc.yaml takes a stage to write, with the values of its matrix not filled in."""
+    stages = yaml.safe_load((CONF.parent / "dvc.yaml").read_text())["stages"]
+    listed = [each for kind in ("outs", "metrics", "plots") for each in stages[stage].get(kind, [])]
+    return [each if isinstance(each, str) else next(iter(each)) for each in listed]
 
 
 def write_arrays(folder: Path, channels: int = 3, name: str = "sample", images: int = 40, seed: int = 0) -> None:

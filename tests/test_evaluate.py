@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import composed, within, write_arrays
+from conftest import composed, outputs, within, write_arrays
 
 from pipeline import evaluate
 from pipeline.labels import LABELS
@@ -45,6 +45,12 @@ def trained(trained, monkeypatch) -> Path:
 def evaluated(*overrides: str) -> Path:
     evaluate.main(composed("evaluate", "run=out", *overrides))
     return Path("out/evaluate")
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_what_dvc_takes_it_to_write_is_written(judged, stage):
+    for path in outputs(stage):
+        assert Path("out", *Path(path).parts[2:]).is_file(), path
 
 
 def test_figures_are_those_of_the_predictions_and_are_tracked(judged):

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from conftest import TINY, composed, write_arrays
+from conftest import TINY, composed, outputs, write_arrays
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline import evaluate, export, rank, train
@@ -27,6 +27,7 @@ from pipeline.learning import models
 from pipeline.reporting.predictions import artifact
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import open_store
+from pipeline.serving.model import Model
 
 LAYERS = "model.build.layers=[{conv:4},pool,pool,flatten]"
 COLOURS = {
@@ -104,6 +105,14 @@ def test_any_number_of_uint8_images_gives_float32_probabilities(project, format)
     assert np.allclose(together.sum(1), 1, atol=0.01)
     alone = np.concatenate([ask(images[row : row + 1]) for row in range(8)])
     assert np.allclose(alone, together, atol=1e-5)
+
+
+def test_the_service_serves_what_was_exported(project):
+    assert outputs("export") == ["export"]
+    model = Model(Path("export"), [1, 4], threads=1)
+    for folder in COLOURS:
+        said = model.predict(faces(folder, 3, 7)).argmax(1)
+        assert {LABELS[label] for label in said} == {FOLDERS[folder]}
 
 
 def test_a_run_is_not_exported_with_other_images_than_it_was_trained_beside(project, tmp_path):

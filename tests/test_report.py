@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import composed, write_arrays
+from conftest import composed, outputs, write_arrays
 from mlflow.entities import Metric
 from tracked import PARAMS, TAGS
 
@@ -103,6 +103,11 @@ class Elements(HTMLParser):
 
     def all(self, tag: str) -> list[dict]:
         return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.mark.parametrize("stage", ["rank", "compare", "report"])
+def test_what_dvc_takes_a_step_to_write_is_written(folder, stage):
+    assert outputs(stage) and all((folder / path).exists() for path in outputs(stage))
 
 
 def test_compare_writes_every_figure_and_table(folder):
