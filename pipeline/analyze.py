@@ -40,7 +40,7 @@ from pipeline.running.cores import workers
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder
 from pipeline.running.progress import progress
-from pipeline.serving.model import Model, check_batch_sizes
+from pipeline.serving.model import Model
 from pipeline.serving.pictures import ANIMATED
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,6 @@ WRITTEN = {"index.html", "faces.csv", "faces.parquet", "ads.csv"}
 def main(cfg: DictConfig) -> None:
     """Read what `cfg` (conf/analyze.yaml) says and tell where the report is."""
     settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    check_batch_sizes(settings["batch_sizes"])
     source, out = Path(settings["source"]), Path(settings["out"])
     files = open_files(source, settings["limits"]["video_bytes"])
     refuse_place(out, source)

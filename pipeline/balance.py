@@ -6,7 +6,6 @@ with `source`, the id of the image that each came from; left_out.csv; and datase
 of it. Where `per_class` is null it says just that, and training takes the images as they are.
 """
 
-import json
 import logging
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from pipeline.learning.arrays import Split, read_arrays, write_images
 from pipeline.running import cli
 from pipeline.running.cleaned import require_current
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder
+from pipeline.running.files import whole_folder, write_json
 from pipeline.running.progress import progress
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ def main(cfg: DictConfig) -> None:
         if cfg.balance.per_class is not None:  # else what generates has no part in it, and nothing depends on it
             about |= {"seed": cfg.seed, "generate": OmegaConf.to_container(cfg.generate)}
             about |= balance(arrays.split("train"), cfg.balance.per_class, about["generate"], cfg.seed, folder)
-        (folder / "dataset.json").write_text(json.dumps(about, indent=2) + "\n")
+        write_json(folder / "dataset.json", about)
     log.info("balance=%s: %s; see %s", cfg.balance.name, described(about), output)
 
 

@@ -6,7 +6,6 @@ data/clean/: manifest.parquet, summary.json, report.html and a contact sheet for
 """
 
 import hashlib
-import json
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -29,7 +28,7 @@ from pipeline.images.source import CHANGED, Source, folder_of, open_source, spli
 from pipeline.labels import FOLDERS, LABELS, SPLITS
 from pipeline.running import cleaned, cli
 from pipeline.running.errors import UserError
-from pipeline.running.files import check_place, whole_folder
+from pipeline.running.files import check_place, whole_folder, write_json
 
 _FACTS = [field for field in survey.SCHEMA if field.name not in ("id", "placeholder", "rejected")]
 
@@ -66,7 +65,7 @@ def main(cfg) -> None:
         pictures = sheets(manifest, partial(shown, raw, looks["max_pixels"]), **cfg.sheet)
         with whole_folder(cfg.paths.clean, "manifest.parquet") as folder:
             write_manifest(folder / "manifest.parquet", manifest, cfg.data.name)
-            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            write_json(folder / "summary.json", summary)
             (folder / "report.html").write_text(page(summary, manifest, pictures))
             for name, picture in pictures.items():
                 picture.save(folder / f"{name}.png")

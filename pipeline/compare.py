@@ -18,7 +18,7 @@ from pipeline.labels import LABELS, SPLITS
 from pipeline.reporting import compare, histories, intervals, study_plots
 from pipeline.reporting.run_plots import DPI
 from pipeline.running import cli, tracking
-from pipeline.running.cleaned import AGAIN
+from pipeline.running.cleaned import AGAIN, summary_of
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder
 from pipeline.running.outputs import read_json, read_table
@@ -193,10 +193,9 @@ def figures(table: pd.DataFrame, history: pd.DataFrame, tables: dict[str, pd.Dat
 
 def class_counts(clean: Path, balanced: Path, data: str) -> pd.DataFrame | None:
     """Images by split, as given, kept by cleaning and balanced (rows), and emotion (columns); None for other data."""
-    again = AGAIN.format(name=data)
-    if not (clean / "summary.json").exists() or read_json(clean / "summary.json", again)["name"] != data:
+    if not summary_of(clean, data):
         return None
-    manifest = read_table(clean / "manifest.parquet", again, columns=["split", "label", "kept"])
+    manifest = read_table(clean / "manifest.parquet", AGAIN.format(name=data), columns=["split", "label", "kept"])
     rows = {}
     for split in SPLITS:
         part = manifest[manifest["split"] == split]

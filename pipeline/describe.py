@@ -16,10 +16,9 @@ from pipeline.labels import LABELS, SPLITS
 from pipeline.reporting import metrics
 from pipeline.reporting.template import page
 from pipeline.running import cli, run_folder
-from pipeline.running.cleaned import AGAIN
+from pipeline.running.cleaned import summary_of
 from pipeline.running.config import flatten
 from pipeline.running.files import whole_file
-from pipeline.running.outputs import read_json
 from pipeline.running.run_folder import EvaluatedRun
 
 TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
@@ -50,10 +49,8 @@ def context(run: EvaluatedRun, clean: Path, remarks: Sequence[str]) -> dict[str,
 
 def cleaning(folder: Path, data: str, digest: str) -> dict[str, Any] | None:
     """summary.json of `clean`, or None when it is of other data or keeps other images than those of `digest`."""
-    if not (folder / "summary.json").exists():
-        return None
-    summary = read_json(folder / "summary.json", AGAIN.format(name=data))
-    return summary if (summary["name"], summary["digest"]) == (data, digest) else None
+    summary = summary_of(folder, data)
+    return summary if summary and summary["digest"] == digest else None
 
 
 def recipe(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -72,7 +69,7 @@ def recipe(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def plain(value: Any) -> str:
-    """A value as YAML has it."""
+    """A value as JSON has it, a text without its quotes."""
     return json.dumps(value, ensure_ascii=False).strip('"')
 
 

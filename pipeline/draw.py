@@ -124,8 +124,8 @@ def plan(
         pictures[id] = Picture(id, old.number, old.person, fault, nth, pictures[of] if of else None)
 
     for fault, wanted in dirt.items():
-        kinds = [(split, n) for split, n in (wanted.items() if isinstance(wanted, Mapping) else [("train", wanted)])]
-        for nth, split in enumerate(split for split, n in kinds for _ in range(n)):
+        by_split = wanted if isinstance(wanted, Mapping) else {"train": wanted}
+        for nth, split in enumerate(split for split, count in by_split.items() for _ in range(count)):
             if fault in ("exact_duplicate", *NEAR):
                 of = take(split)
                 copy = take("train", of.split("/")[1])

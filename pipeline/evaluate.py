@@ -69,18 +69,18 @@ def main(cfg: DictConfig) -> None:
         "brightness": OmegaConf.to_container(cfg.brightness),
         "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
     }
-    drawn = (cfg.resamples, cfg.confidence)
     generator = np.random.default_rng(cfg.seed)
     with whole_folder(run / "evaluate", MARK) as folder:
         for name, split in splits.items():
             parts = slices(split.index, **cfg.brightness)
-            seen = (split.labels, found[name])
-            report[name] = metrics.evaluate_split(*seen, parts, *drawn, generator)
+            labels, said = split.labels, found[name]
+            report[name] = metrics.evaluate_split(labels, said, parts, cfg.resamples, cfg.confidence, generator)
+            again = np.random.default_rng(cfg.seed)
             report[name]["calibration"] = calibration.figures(
-                *seen, learned, cfg.calibration.bins, *drawn, np.random.default_rng(cfg.seed)
+                labels, said, learned, cfg.calibration.bins, cfg.resamples, cfg.confidence, again
             )
-            report[name]["one_by_one"] = one_by_one(model, split, found[name], cfg.one_by_one)
-            for plot, figure in _plots(report[name], *seen, learned, f"{about['run']}, {name}").items():
+            report[name]["one_by_one"] = one_by_one(model, split, said, cfg.one_by_one)
+            for plot, figure in _plots(report[name], labels, said, learned, f"{about['run']}, {name}").items():
                 figure.savefig(folder / f"{name}_{plot}.png", dpi=run_plots.DPI)
         curves = run_plots.learning_curves(history, about["best_epoch"], about["run"])
         curves.savefig(folder / "learning_curves.png", dpi=run_plots.DPI)

@@ -134,8 +134,8 @@ def compare(formats: Mapping[str, Path], split: Split, expected: np.ndarray, cfg
         else:
             found = parity.require_as_good(name, split, expected, says, cfg.parity)
         figures[name] = asdict(found)
-        about = "accuracy %.4f on test, the same emotion on %.2f %%, a probability differs by up to %.2g"
-        log.info(f"{name}: {about}", found.accuracy, 100 * found.same_emotion, found.max_difference)
+        about = "%s: accuracy %.4f on test, the same emotion on %.2f %%, a probability differs by up to %.2g"
+        log.info(about, name, found.accuracy, 100 * found.same_emotion, found.max_difference)
         if found.loss > cfg.parity.loss:
             points = 100 * found.loss
             log.warning(

@@ -35,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     runs = [read_run(file, names) for file in files]
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=True)
     store.reap()
-    known = {key(run.data.tags) for run in store.finished({"source": cfg.source})}
+    known = {key(run.data.tags) for run in store.finished({}) if "history_sha256" in run.data.tags}
     new = [run for run in runs if key(run["tags"]) not in known]
     for run in progress(new, len(new), "import", "runs"):
         write_run(store, run)
@@ -70,7 +70,6 @@ def read_run(file: Path, names: Mapping[str, Any]) -> dict[str, Any]:
         images -= images % choices["batch_size"]
     train = f"published-{names['trained_on']}-{ending['balance']}"
     tags = {
-        "source": names["source"],
         "history_sha256": hashlib.sha256(content).hexdigest(),
         "config_hash": config_hash(params),
         "train_digest": train,

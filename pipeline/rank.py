@@ -206,8 +206,9 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
 
     `correct` gives for a run id which images of valid, by id, it got right, or None. `tied_with_best` is true when the
     p-value, adjusted as if every pair of entries had been compared, is at least 1 - confidence; `compared_by` names the
-    test. `to_best` is how far an entry is from the best, below 0, with an interval for all pairs at once: how large a
-    difference may be that can't be told. The best was picked for being highest, so all of that is a little too low.
+    test. `to_best` is how far an entry is from the best, below 0, with an interval for all pairs at once: where two
+    can't be told apart, it says how large their difference may still be. The best was picked for being highest, so all
+    of that is a little too low.
     """
     (best, *others) = (entry for _, entry in table.iterrows())
     best_right = _shares(best, correct)
@@ -219,19 +220,18 @@ def beside_best(table: pd.DataFrame, correct: Callable[[str], pd.Series | None],
     low, high = intervals.wilson(table["best_val_accuracy"], table["valid_images"], confidence)
     p_values = [1.0, *compare.against_best([p_value for _, p_value, _ in tests])]
     together = compare.for_all_pairs(confidence, len(table))
-    apart = [(each.mean, *each.interval(together)) for each, _, _ in tests]
     added = {
         "low": low,
         "high": high,
         "tied_with_best": [p_value >= 1 - confidence for p_value in p_values],
         "p_value": p_values,
         "compared_by": ["", *(name for *_, name in tests)],
-        **dict(zip(TO_BEST, zip((np.nan,) * 3, *apart, strict=True), strict=True)),
     }
     front = ["rank", "run", "label", "model", "optimizer", "channels", "batch_size", "data", "epochs", "best_epoch"]
     front += ["best_val_accuracy", "low", "high", "seeds", "spread", "sd", "tied_with_best", "p_value", "compared_by"]
     front += TO_BEST
     table = table.assign(**added)
+    table[TO_BEST] = [(np.nan,) * 3, *((each.mean, *each.interval(together)) for each, _, _ in tests)]
     return table[front + [column for column in table if column not in front]]
 
 
@@ -249,8 +249,8 @@ def _test(
     """The difference of another entry to the best, the p-value that it is none, and by which test."""
     seeds = compare.scatter_of_seeds(table, pd.DataFrame([best, other]))
     if best_right is None or other_right is None or not best_right.index.equals(other_right.index):
-        figures = (entry[key] for key in ("best_val_accuracy", "valid_images") for entry in (other, best))
-        difference = compare.of_proportions(*figures, seeds)
+        accuracies, images = ((other[key], best[key]) for key in ("best_val_accuracy", "valid_images"))
+        difference = compare.of_proportions(*accuracies, *images, seeds)
         return difference, difference.p_value, compare.UNPAIRED
     right = other_right.to_numpy(), best_right.to_numpy()
     difference = compare.on_same_images(*right, seeds)
@@ -265,30 +265,28 @@ def statistics(table: pd.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(table),
         "best_run": table["label"].iloc[0],
-        **{name: float(getattr(accuracy, name)()) for name in ("mean", "median", "max", "min")},
+        **accuracy.agg(["mean", "median", "max", "min"]).to_dict(),
     }
 
 
 def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     """The ranking as text for a terminal."""
     shown = ["rank", "label", "best_val_accuracy", "low", "high", POINTS, "tied_with_best", "best_epoch", "epochs"]
-    if set(TO_BEST) <= set(table):
-        table = table.assign(**{POINTS: [_points(*each) for each in table[TO_BEST].itertuples(index=False)]})
-    shown = table[[column for column in [*shown, "seeds"] if column in table]].rename(columns={"label": "run"})
+    table = table.assign(**{POINTS: [_points(*each) for each in table[TO_BEST].itertuples(index=False)]})
+    shown = table[[*shown, "seeds"]].rename(columns={"label": "run"})
     figures = statistics(table)
     lines = [f"Top {min(top, len(table))} of {len(table)} by best accuracy on valid", _text(shown.head(top))]
     if bottom and len(table) > top:
         lines += ["", f"Bottom {min(bottom, len(table) - top)}", _text(shown.tail(min(bottom, len(table) - top)))]
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
-    if "tied_with_best" in table:
-        lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
-        if flattered := kept_differently(table):
-            lines.append(f"{flattered}.")
-        if unpaired := (table["compared_by"] == compare.UNPAIRED).sum():
-            lines.append(
-                f"{unpaired} of the {len(table) - 1} others were compared with it without predictions, which tells "
-                "less apart; a run trained here gets them by python -m pipeline.evaluate run=<folder>."
-            )
+    lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
+    if flattered := kept_differently(table):
+        lines.append(f"{flattered}.")
+    if unpaired := (table["compared_by"] == compare.UNPAIRED).sum():
+        lines.append(
+            f"{unpaired} of the {len(table) - 1} others were compared with it without predictions, which tells less "
+            "apart; a run trained here gets them by python -m pipeline.evaluate run=<folder>."
+        )
     if left_out:
         lines.append(f"{left_out} finished runs were validated on other images and are not ranked with these.")
     return "\n".join(lines)

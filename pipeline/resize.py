@@ -4,7 +4,6 @@ Writes data/resized/<channels>/: {train,valid,test}.npy, uint8 [images, size, si
 {train,valid,test}.parquet (id, label, gray, mean luminance), and dataset.json, which names the data set and its digest.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -31,7 +30,7 @@ from pipeline.learning.arrays import write_images
 from pipeline.running import cli
 from pipeline.running.cleaned import AGAIN, require_same_lists
 from pipeline.running.errors import UserError
-from pipeline.running.files import whole_folder
+from pipeline.running.files import whole_folder, write_json
 from pipeline.running.outputs import read_json, read_table
 
 ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()), ("mean", pa.float32())])
@@ -60,7 +59,7 @@ def main(cfg) -> None:
             dataset["digest"][split] = write_images(folder / f"{split}.npy", shape, images, part.label.to_numpy())
             pq.write_table(pa.Table.from_pandas(part, ROWS, preserve_index=False), folder / f"{split}.parquet")
         dataset["labels"] = list(LABELS)
-        (folder / "dataset.json").write_text(json.dumps(dataset, indent=2) + "\n")
+        write_json(folder / "dataset.json", dataset)
     print(f"{cfg.data.name}: {len(rows):,} images as {cfg.size}x{cfg.size}x{cfg.channels.count} arrays")
 
 

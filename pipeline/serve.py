@@ -18,7 +18,6 @@ from pipeline.running import cli
 from pipeline.running.errors import UserError
 from pipeline.serving import connections
 from pipeline.serving.app import HOST, make_app
-from pipeline.serving.model import check_batch_sizes
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,6 @@ def check(settings: Mapping[str, Any]) -> None:
     for origin in settings["origins"]:
         if not ORIGIN.fullmatch(origin):
             raise UserError(f"origins={origin}: expected one as a browser sends it, such as https://example.org")
-    check_batch_sizes(settings["batch_sizes"])
     if limits["files"] > limits["waiting"]:
         most = f"at most limits.waiting={limits['waiting']}, or a request of so many never gets in"
         raise UserError(f"limits.files={limits['files']}: {most}")

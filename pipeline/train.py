@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> str | None:
     arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
     require_current(arrays.folder, arrays.made_from, values["data"], Path(cfg.paths.clean))
     arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
-    wait = OUTAGE if sweep.begun() else 0
+    wait = OUTAGE if sweep.another_ended() else 0
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True, wait=wait)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
@@ -73,8 +73,7 @@ def main(cfg: DictConfig) -> str | None:
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             images = _images(arrays)
-            store.tag(run_id, {"parameters": model.count_params(), **images})
-            store.tag(run_id, _earlier_runs(values))
+            store.tag(run_id, {"parameters": model.count_params(), **images, **_earlier_runs(values)})
             if state := checkpoints.restore(model):
                 log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
                 store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log

@@ -321,7 +321,7 @@ def test_a_campaign_is_called_as_its_folder_is_even_from_within_and_through_a_li
     "override",
     ("frames_per_second=0", "block_seconds=no", "block_seconds=0.5", "block_seconds=2.5", "block_seconds=0",
      "confidence=95", "faces_shown=-1", "faces_shown=true", "ads_shown=0", "ads_shown=3.0", "workers=many",
-     "workers=2.0", "keep_faces=yes", "batch_sizes=[4]", "batch_sizes=[1,x]", "batch_sizes=[1,0]", "batch_sizes=1",
+     "workers=2.0", "keep_faces=yes", "batch_sizes=[1,x]", "batch_sizes=[1,0]", "batch_sizes=1",
      "source=2024", "limits.picture_bytes=16MB", "limits.pixels=x", "limits.video_bytes=-1",
      "faces.overlap=2"),
 )  # fmt: skip

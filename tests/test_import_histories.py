@@ -42,7 +42,6 @@ def test_a_history_becomes_a_finished_run_with_every_epoch(folder):
             assert [(metric.step, metric.value) for metric in logged] == list(enumerate(content[measure], 1))
         best = content["val_accuracy"].index(max(content["val_accuracy"])) + 1
         assert run.data.metrics["best_epoch"] == best
-        assert run.data.tags["source"] == "published"
 
 
 def contents(folder: Path) -> list[dict]:
@@ -71,12 +70,6 @@ def test_a_second_import_adds_nothing(folder):
     for run_id in first:
         store.client.update_run(run_id, name="renamed in MLflow")
     assert {run.info.run_id for run in imported(folder)} == first
-
-
-def test_a_source_with_an_apostrophe_is_found_again(folder):
-    for _ in range(2):
-        import_histories.main(composed("import_histories", f"folder={folder}", 'source="Müller\'s"'))
-    assert len(tracking.open_store("mlruns", "published", create=True).finished({})) == 3
 
 
 def test_an_import_that_was_killed_is_finished_by_the_next(folder, monkeypatch):

@@ -33,6 +33,11 @@ def ranking(*runs):
     return rank.ranking([rank.row(run) for run in runs])
 
 
+def beside(table):
+    """A ranking with what tells entries from the best, without predictions."""
+    return rank.beside_best(table, lambda run_id: None, 0.95)
+
+
 def ranked(*runs):
     return dict(ranking(*runs)[0][["run", "rank"]].itertuples(index=False))
 
@@ -115,7 +120,7 @@ def test_runs_validated_on_other_images_than_the_newest_are_left_out_and_counted
     table, left_out = ranking(*runs)
     assert table["run"].tolist() == ["b", "a"]
     assert left_out == 1
-    assert "1 finished runs were validated on other images" in rank.page(table, 10, 5, left_out)
+    assert "1 finished runs were validated on other images" in rank.page(beside(table), 10, 5, left_out)
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_entry_with_their_mean():
@@ -144,7 +149,7 @@ def test_entries_of_one_name_show_what_differs():
     runs = [named(finished(each, 0.5, **{"model.build": "m", rate: each}), "m_sgd") for each in ("0.1", "0.01")]
     found = labels(*runs, named(finished("alone", 0.6), "alone"))
     assert found == {"0.1": "m_sgd, learning_rate=0.1", "0.01": "m_sgd, learning_rate=0.01", "alone": "alone"}
-    page = rank.page(ranking(*runs)[0], 10, 5, 0)
+    page = rank.page(beside(ranking(*runs)[0]), 10, 5, 0)
     assert "m_sgd, learning_rate=0.01" in page
 
 
@@ -179,7 +184,7 @@ def test_statistics_are_over_all_runs():
 
 
 def test_the_page_shows_top_and_bottom_without_showing_a_run_twice():
-    table, _ = ranking(*(finished(f"run_{n:02}", n / 100) for n in range(1, 13)))
+    table = beside(ranking(*(finished(f"run_{n:02}", n / 100) for n in range(1, 13)))[0])
     names = [f"run_{n:02}" for n in range(12, 0, -1)]
     for top, bottom, shown in ((10, 5, names), (3, 5, names[:3] + names[-5:]), (20, 5, names)):
         page = rank.page(table, top, bottom, 0)
@@ -222,7 +227,7 @@ def test_only_finished_runs_are_ranked_and_written(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize("other", [{}, {"epochs": "20"}, {"monitor": "val_loss"}])
 def test_it_is_said_when_valid_chose_the_epochs_of_some_in_another_way(other):
     table, _ = ranking(finished("a", 0.6), finished("b", 0.5, **other))
-    table = rank.beside_best(table, lambda run_id: None, 0.95)
+    table = beside(table)
     assert ("some tenths of a point" in rank.page(table, 10, 5, 0)) == bool(other)
 
 

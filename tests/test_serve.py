@@ -18,7 +18,6 @@ from pipeline.running.errors import UserError
 @pytest.mark.parametrize(
     ("override", "said"),
     (
-        ("batch_sizes=[4]", "1 has to be among them"),
         ("limits.files=99", "limits.files=99"),
         ("limits.held_bytes=10", "limits.upload_bytes"),
         ("workers=0", "workers=0"),

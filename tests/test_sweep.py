@@ -225,7 +225,7 @@ def test_row_28_a_later_job_of_a_sweep_waits_for_mlflow_and_nothing_else_does(pr
 
     monkeypatch.setattr(tracking, "open_store", away)
     for begun in (False, True):
-        monkeypatch.setattr(sweep, "begun", lambda begun=begun: begun)
+        monkeypatch.setattr(sweep, "another_ended", lambda begun=begun: begun)
         with pytest.raises(UserError, match="away"):
             train.main(composed("train", *TINY))
     assert waits == [0, train.OUTAGE]
@@ -400,4 +400,4 @@ def test_a_job_waits_for_a_server_once_another_of_its_sweep_has_ended(monkeypatc
     lines = [{"jobs": 2, "time": 0}, entry(0, "running", 0)]
     for states in (lines, [*lines, entry(0, "done", 1), entry(1, "running", 1)]):
         (tmp_path / "log").write_text("".join(f"{json.dumps(each)}\n" for each in states))
-        assert sweep.begun() is (states is not lines)
+        assert sweep.another_ended() is (states is not lines)

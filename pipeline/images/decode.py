@@ -70,8 +70,7 @@ class Decoded:
 class Rejected:
     """An image that could not be decoded.
 
-    reason: zero_bytes, not_an_image, truncated, corrupt, too_many_pixels or too_many_parts; see MEANINGS in
-    pipeline.images.page.
+    reason: a key of MEANINGS in pipeline.images.page.
     """
 
     reason: str

@@ -60,7 +60,7 @@ def _matrices(draw: Mapping[str, tf.Tensor], choice: Mapping, height: int, width
     Rotation, shear and zoom have the meaning they have in `ImageDataGenerator`: shear in degrees ([[1, -sin], [0, cos]]
     on (x, y)), zoom one factor per axis. A shift moves the whole result.
     """
-    degrees = 3.14159265 / 180
+    degrees = np.pi / 180
     angle, shear = draw["rotation"] * choice["rotation"] * degrees, draw["shear"] * choice["shear"] * degrees
     zoom_x, zoom_y = 1 + draw["zoom_x"] * choice["zoom"], 1 + draw["zoom_y"] * choice["zoom"]
     mirror = tf.where(draw["flip"] < 0, -1.0, 1.0) if choice["flip"] else tf.ones_like(angle)

@@ -1,1 +1,1 @@
-"""What was found over many runs: read from MLflow, compared, drawn, and told on one page."""
+"""Figures, tests, plots and pages: of one run and of many, and what all pages are made with."""

@@ -1,4 +1,4 @@
-"""How far a classifier's own probability can be believed, and when it had better say "not sure"; pure numpy and scipy.
+"""How far a classifier's own probability can be believed, and when it had better say "not sure"; no files, no MLflow.
 
 `learn` takes a temperature and a threshold from valid; `figures` says of any split what they do there. The confidence
 of an answer is the highest of its seven probabilities.

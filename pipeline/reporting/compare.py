@@ -1,4 +1,4 @@
-"""Can two accuracies be told apart? Intervals, tests of pairs, and effects of choices; pure numpy and scipy."""
+"""Can two accuracies be told apart? Intervals, tests of pairs, and effects of choices; no files, no MLflow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

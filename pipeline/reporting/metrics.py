@@ -16,6 +16,12 @@ FEWEST = 10
 MACRO = ("precision_macro", "recall_macro", "f1_macro")
 
 
+def _by_class(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    return classification_report(
+        labels, predicted, labels=CLASSES, target_names=LABELS, output_dict=True, zero_division=0
+    )
+
+
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Accuracy, macro precision, recall and F1, and micro and macro one-vs-rest ROC-AUC, all 0..1.
 
@@ -23,9 +29,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     class has no image: it is not defined then.
     """
     predicted = probabilities.argmax(1)
-    macro = classification_report(
-        labels, predicted, labels=CLASSES, target_names=LABELS, output_dict=True, zero_division=0
-    )["macro avg"]
+    macro = _by_class(labels, predicted)["macro avg"]
     figures = {
         "accuracy": float((predicted == labels).mean()),
         "precision_macro": macro["precision"],
@@ -90,9 +94,7 @@ def evaluate_split(
         }
 
     whole = figures(np.ones(len(labels), bool))
-    report = classification_report(
-        labels, probabilities.argmax(1), labels=CLASSES, target_names=LABELS, output_dict=True, zero_division=0
-    )
+    report = _by_class(labels, probabilities.argmax(1))
     whole["per_class"] = {label: report[label] for label in LABELS}
     for row in whole["per_class"].values():
         if row["support"]:

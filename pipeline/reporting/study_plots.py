@@ -138,20 +138,20 @@ def cost(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def boxes(extremes: pd.DataFrame) -> Figure:
+def boxes(per_run: pd.DataFrame) -> Figure:
     """Boxen plots, per model, of the highest accuracy and the lowest loss that each run reached on train and valid.
 
     Letter values (Hofmann, Wickham & Kafadar 2017, J. Comput. Graph. Stat. 26). Columns: model, highest_accuracy,
     highest_val_accuracy, lowest_loss, lowest_val_loss.
     """
-    order = sorted(extremes["model"].unique())
+    order = sorted(per_run["model"].unique())
     figure = Figure(figsize=(11, 2.4 + 0.8 * len(order)), layout="constrained")
     grid = figure.subplots(2, 2, sharey=True)
     columns = (("highest_val_accuracy", "lowest_val_loss"), ("highest_accuracy", "lowest_loss"))
     for line, names, colour in zip(grid, columns, (INK, QUIET), strict=True):
         for axes, name in zip(line, names, strict=True):
-            seaborn.boxenplot(extremes, x=name, y="model", order=order, color=colour, ax=axes)
-            if "loss" in name and extremes[name].max() > 20 * extremes[name].min():
+            seaborn.boxenplot(per_run, x=name, y="model", order=order, color=colour, ax=axes)
+            if "loss" in name and per_run[name].max() > 20 * per_run[name].min():
                 axes.set_xscale("log")  # some have diverged
             kind, measure = name.replace("val_", "").split("_")
             axes.set(xlabel=f"{kind} {measure} on {'valid' if 'val' in name else 'train'}", ylabel="")

@@ -26,7 +26,8 @@ NULL, BOOL, NUMBER, TEXT, LIST, GROUP = "null", "true or false", "a number", "a 
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
 MAY_BE_SEVERAL = {"initial_weights", "teacher"}  # null in conf/, and a text or a list of them
-# What conf/ need not have: arguments, which what is called with them judges; units of an expression; names of files.
+# Names that a config may have and conf/ does not: arguments of `build`, of which the function they go to refuses wrong
+# ones; units of an expression; names of files.
 MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
 OF_THE_IMAGES = ("model.build.size", "model.build.channels")
 # Listed here, since a file with a mistake in it can't be its own example: a value that was emptied is null there, and a
@@ -172,7 +173,7 @@ def files(group: str) -> list[Path]:
 def _readable(group: str) -> Iterator[dict]:
     for file in files(group):
         with suppress(yaml.YAMLError, ValueError):  # neither YAML nor UTF-8, or a list: it is told of when chosen
-            yield _file(f"{file.parent.name}/{file.stem}")
+            yield _file(f"{group}/{file.stem}")
 
 
 def _package(name: str) -> str:

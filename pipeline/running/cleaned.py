@@ -30,15 +30,20 @@ def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) 
             )
 
 
+def summary_of(clean: Path, data: str) -> dict[str, Any] | None:
+    """summary.json of the folder `clean`; None when it is not there or of other data."""
+    if not (clean / "summary.json").exists():
+        return None
+    summary = read_json(clean / "summary.json", AGAIN.format(name=data))
+    return summary if summary["name"] == data else None
+
+
 def require_current(arrays: Path, made_from: str, data: Mapping[str, Any], clean: Path) -> None:
     """UserError when the folder `arrays`, made from the images of that digest, is not of what `clean` keeps now.
 
     `data` is a file of conf/data/. Nothing is looked at when `clean` is gone or of other data.
     """
-    if not (clean / "summary.json").exists():
-        return
-    summary = read_json(clean / "summary.json", AGAIN.format(name=data["name"]))
-    if summary["name"] != data["name"]:
+    if not (summary := summary_of(clean, data["name"])):
         return
     require_same_lists(clean, summary, data)
     if summary["digest"] != made_from:

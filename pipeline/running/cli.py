@@ -4,8 +4,8 @@ Hydra does the composing, the overrides and the sweeps (`-m`). What is added her
 errors as one line with exit status 2.
 """
 
+import ast
 import importlib
-import itertools
 import logging
 import os
 import re
@@ -36,7 +36,7 @@ def run(step: str) -> None:
     if start.asked_for_help():
         print(help_page(step))
         return
-    start.begun()
+    start.restore_ctrl_c()
     _compose(step, importlib.import_module(f"pipeline.{step}").main)
 
 
@@ -95,6 +95,7 @@ def quoted(argument: str) -> str:
     listed = value[:1] in ("[", "{")
     if (listed or _parses(argument)) and not ((listed or "," in value) and _is_path(value)):
         return argument
+    # Hydra takes a backslash before a quote, or at the end, for an escape: it is doubled.
     escaped = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), value)
     return again if _parses(again := f"{key}='{escaped}'") else argument
 
@@ -154,11 +155,12 @@ def _not_utf8() -> Path | None:
 
 def _numbered_choice() -> str:
     """The override that names a file of a group by a number, as `model=3` does; Hydra does not say which it was."""
-    groups = {"hydra", *choices()}
-    given = [override for override in sys.argv[1:] if override.lstrip("+").partition("=")[0] in groups]
-    values = [override.partition("=")[2] for override in given]
-    numbers = [not value[:1].isalpha() or value in ("null", "true", "false") for value in values]
-    return " ".join(itertools.compress(given, numbers))
+
+    def numbered(override: str) -> bool:
+        group, _, value = override.lstrip("+").partition("=")
+        return group in {"hydra", *choices()} and (not value[:1].isalpha() or value in ("null", "true", "false"))
+
+    return " ".join(filter(numbered, sys.argv[1:]))
 
 
 def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:
@@ -196,8 +198,6 @@ def help_page(step: str) -> str:
 
 def _docstring(step: str) -> str:
     """The module's docstring, read without importing it (running.start)."""
-    import ast
-
     return ast.get_docstring(ast.parse((Path(__file__).parents[1] / f"{step}.py").read_text())) or ""
 
 

@@ -1,4 +1,4 @@
-"""Within which range a number of conf/ makes sense, and which words where only some do."""
+"""The range of each number of conf/, and the words that may stand where only some do."""
 
 from fnmatch import fnmatch
 from functools import cache

@@ -11,7 +11,7 @@ HELP = ("--help", "-h")
 def begin(module: str) -> None:
     """Answer what needs no library of the step `module`, its help page and a mistake in the command, and exit.
 
-    Until `cli.run` gives Ctrl-C its own words back it ends the process: nothing is begun, and Python would print a
+    Until `restore_ctrl_c` is called, Ctrl-C simply ends the process: no work has begun, and Python would print a
     traceback.
     """
     step = module.removeprefix("pipeline.")
@@ -31,7 +31,7 @@ def asked_for_help() -> bool:
     return any(argument in HELP for argument in sys.argv[1:])
 
 
-def begun() -> None:
+def restore_ctrl_c() -> None:
     """Make Ctrl-C a KeyboardInterrupt again, where `begin` had made it end the process."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

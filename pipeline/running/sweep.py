@@ -164,7 +164,7 @@ def read_log() -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()] if path else []
 
 
-def begun() -> bool:
+def another_ended() -> bool:
     """Whether this is a job of a sweep of which another has ended."""
     return any(entry["state"] != "running" for entry in read_log()[1:])
 

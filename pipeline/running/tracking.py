@@ -52,8 +52,8 @@ class Store:
         self.unsent = unsent
 
     def finished(self, tags: Mapping[str, str]) -> list[Run]:
-        """FINISHED runs that carry all of `tags`, newest first."""
-        wanted = "".join(f" and tags.{key} = {_in_quotes(value)}" for key, value in tags.items())
+        """FINISHED runs that carry all of `tags`, whose values hold no quotes, newest first."""
+        wanted = "".join(f" and tags.{key} = '{value}'" for key, value in tags.items())
         return self._search(f"status = 'FINISHED'{wanted}")
 
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
@@ -162,7 +162,7 @@ class Store:
                 send(self.client, run_id, entry)
 
     def asked(self) -> AbstractContextManager:
-        """Around what is asked of `client`: a server that is away is a UserError, as is a database that can't be used.
+        """For `with`, around every use of `client`: a server away or a database out of order is a UserError.
 
         The database is left whole.
         """
@@ -248,11 +248,6 @@ def running(store: Store, run_id: str) -> Iterator[None]:
             log.warning("MLflow run %s could not be ended: %s", run_id, another)
         raise
     store.end(run_id, "FINISHED")
-
-
-def _in_quotes(text: str) -> str:
-    """A text in an MLflow filter, which has no way to write both kinds of quotes in one."""
-    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _now() -> int:

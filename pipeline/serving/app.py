@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.exporting import names
 from pipeline.serving import tensorflow_api
-from pipeline.serving.desk import Busy
 from pipeline.serving.front import Front
 from pipeline.serving.model import Model
 from pipeline.serving.pictures import WHY_NOT, Unreadable
@@ -205,10 +204,6 @@ def add_problems(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> JSONResponse:
         return said(error.status, error.code, error.words, error.retry)
-
-    @app.exception_handler(Busy)
-    async def busy(_: Request, error: Busy) -> JSONResponse:
-        return said(503, "busy", str(error), error.seconds)
 
     @app.exception_handler(Unreadable)
     async def unreadable(_: Request, error: Unreadable) -> JSONResponse:

@@ -8,8 +8,9 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,7 @@ from pipeline.serving import pictures
 from pipeline.serving.faces import Detectors
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import Model
-
-
-class Busy(Exception):
-    """More waits than can be done in time; `seconds` until it is worth coming again."""
-
-    def __init__(self, seconds: int):
-        super().__init__(f"Too many pictures are waiting; try again in {seconds} s.")
-        self.seconds = seconds
+from pipeline.serving.upload import Refusal
 
 
 class Desk:
@@ -54,12 +48,21 @@ class Desk:
         jobs = [self.in_thread(lambda: (self.detectors.own, together.wait(60))) for _ in range(self.workers)]
         await asyncio.gather(*jobs)
 
-    def admit(self, count: int) -> "Places":
-        """Places for so many pictures, to be used with `with`; Busy when there are not as many."""
+    @contextmanager
+    def admit(self, count: int) -> Iterator[None]:
+        """Places for so many pictures while in `with`; Refusal when there are not as many."""
         if self.inside + count > self.waiting:
-            each = self._looking / self.workers + self._reading
-            raise Busy(max(1, math.ceil(self.inside * each)))
-        return Places(self, count)
+            seconds = max(1, math.ceil(self.inside * (self._looking / self.workers + self._reading)))
+            raise Refusal(503, "busy", f"Too many pictures are waiting; try again in {seconds} s.", retry=seconds)
+        self._count(count)
+        try:
+            yield
+        finally:
+            self._count(-count)
+
+    def _count(self, change: int) -> None:
+        self.inside += change
+        self.metrics.waiting.set(self.inside)
 
     async def answer(self, data: bytes, model: Model) -> dict[str, Any]:
         """What `pictures.describe` says of a picture, all of it by `model`; Unreadable when it is none."""
@@ -133,18 +136,3 @@ def _timed(job: Callable, *arguments: Any) -> tuple[Any, float]:
     """What `job` gives and the seconds that it took, its wait for a thread not among them."""
     started = time.perf_counter()
     return job(*arguments), time.perf_counter() - started
-
-
-class Places:
-    """Places at a desk, held while in `with`."""
-
-    def __init__(self, desk: Desk, count: int):
-        self.desk, self.count = desk, count
-
-    def __enter__(self) -> None:
-        self.desk.inside += self.count
-        self.desk.metrics.waiting.set(self.desk.inside)
-
-    def __exit__(self, *_: object) -> None:
-        self.desk.inside -= self.count
-        self.desk.metrics.waiting.set(self.desk.inside)

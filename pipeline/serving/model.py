@@ -40,12 +40,6 @@ class Manifest(BaseModel):
     files: dict[str, str]
 
 
-def check_batch_sizes(sizes: Sequence[int]) -> None:
-    """UserError for sizes without 1: with it, any number of faces is a sum of them."""
-    if 1 not in sizes:
-        raise UserError(f"batch_sizes={sizes}: 1 has to be among them")
-
-
 class Model:
     """An exported emotion model. `predict` and `raw` may be called from several threads; they take turns.
 
@@ -61,7 +55,8 @@ class Model:
         self._turn = threading.Lock()
         try:
             # An interpreter for each batch size: changing the size of one packs its weights anew, up to a second.
-            self._runs = {n: _Run(content, (n, *self.shape), threads) for n in sorted(batch_sizes, reverse=True)}
+            sizes = sorted({1, *batch_sizes}, reverse=True)  # with 1, any number of faces is a sum of them
+            self._runs = {n: _Run(content, (n, *self.shape), threads) for n in sizes}
         except (ValueError, RuntimeError) as error:
             raise UserError(f"{folder / FILE}: not a LiteRT model of images {self.shape} ({error})") from None
 

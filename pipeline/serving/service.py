@@ -35,7 +35,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Load what is needed, then watch the model's folder, until the end of `with`."""
         limits = self.limits
-        largest = max(self.settings["batch_sizes"])
+        largest = max(self.settings["batch_sizes"], default=1)
         faces = self.settings["faces"]
         self.desk = Desk(self.workers, limits["waiting"], faces, limits["pixels"], largest, self.metrics)
         await asyncio.gather(self.desk.warm_up(), self.watched.look())

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from pipeline.serving import desk, pictures
-from pipeline.serving.desk import Busy, Desk
+from pipeline.serving.desk import Desk
 from pipeline.serving.metrics import Metrics
+from pipeline.serving.upload import Refusal
 
 WORKERS, WAITING, LOOK, READ = 2, 20, 0.1, 0.02  # seconds of a picture on a thread, and on the model's
 
@@ -48,10 +49,10 @@ def test_requests_that_wait_together_are_answered_each_by_its_own_model(face_set
 def test_a_request_with_more_pictures_than_places_are_free_is_not_let_in(face_settings):
     async def use(desk):
         with desk.admit(2):
-            with pytest.raises(Busy):
-                desk.admit(2)
-            with desk.admit(1), pytest.raises(Busy):
-                desk.admit(1)
+            with pytest.raises(Refusal), desk.admit(2):
+                pass
+            with desk.admit(1), pytest.raises(Refusal), desk.admit(1):
+                pass
         with desk.admit(3):
             return desk.inside
 
@@ -120,12 +121,12 @@ def test_row_39_the_time_told_is_about_what_the_queue_takes(face_settings, monke
             started = time.perf_counter()
             asked = [asyncio.create_task(ask()) for _ in range(WAITING)]
             await asyncio.sleep(0)
-            with pytest.raises(desk.Busy) as busy:
-                at.admit(1)
+            with pytest.raises(Refusal) as busy, at.admit(1):
+                pass
             await asyncio.gather(*asked)
         took = time.perf_counter() - started
         await at.close()
-        return busy.value.seconds, took
+        return busy.value.retry, took
 
     seconds, took = asyncio.run(told())
     assert WAITING * LOOK / WORKERS <= seconds < 2 * took + 1
