@@ -1,6 +1,7 @@
 """The ranking: by the best accuracy on valid of finished runs, on the same images, each point once."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -188,7 +189,7 @@ def test_the_page_shows_top_and_bottom_without_showing_a_run_twice():
     names = [f"run_{n:02}" for n in range(12, 0, -1)]
     for top, bottom, shown in ((10, 5, names), (3, 5, names[:3] + names[-5:]), (20, 5, names)):
         page = rank.page(table, top, bottom, 0)
-        assert [word for word in page.split() if word.startswith("run_")] == shown
+        assert re.findall(r"run_\d+(?= )", page) == shown
     assert "Bottom" not in rank.page(table, 12, 5, 0) and "Bottom" not in rank.page(table, 3, 0, 0)
     assert "Top 12 of 12" in rank.page(table, 20, 5, 0)
     assert "mean 0.0650  median 0.0650  max 0.1200  min 0.0100" in rank.page(table, 10, 5, 0)
