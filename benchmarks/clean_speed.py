@@ -25,6 +25,7 @@ from pipeline import resize
 from pipeline.images import survey
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.decode import Decoded, decode
+from pipeline.images.facts import pixel_hash
 from pipeline.images.shards import slices
 from pipeline.images.source import Source, open_source
 from pipeline.running.cli import CONF
@@ -48,13 +49,14 @@ def begin(works: dict) -> None:
     _works.update(works)
 
 
-def seconds(ids: list[str], path: Path) -> dict[str, float]:
-    """Wall time of each of the works on a shard."""
-    taken = {}
+def seconds(cleaned: list[list[str]], path: Path) -> dict[str, float]:
+    """Wall time of each of the works on a shard, of whose images resizing takes the pixels' hash too."""
+    taken, ids = {}, [id for id, _ in cleaned]
     for name, work in _works.items():
         path.unlink(missing_ok=True)
+        given = cleaned if name == "resize" else ids
         started = time.perf_counter()
-        work(ids, path)
+        work(given, path)
         taken[name] = time.perf_counter() - started
     return taken
 
@@ -71,14 +73,15 @@ def main() -> None:
     caps = looks["max_bytes"], looks["max_pixels"]
     raw = open_source(arguments.source)
     ids = raw.ids()[:: -(-len(raw.ids()) // arguments.images)]
-    ids = [id for id in ids if isinstance(decode(raw.read(id), looks["max_pixels"]), Decoded)]
+    decoded = ((id, decode(raw.read(id), looks["max_pixels"])) for id in ids)
+    cleaned = [[id, pixel_hash(image.image)] for id, image in decoded if isinstance(image, Decoded)]
     works = {
         "decode": partial(decode_alone, raw, looks["max_pixels"]),
         "blocks": partial(decode_in_blocks, raw, *caps),
         "clean": partial(survey.look, raw, looks),
         "resize": partial(resize.stack, raw, *caps, resizing.size, resizing.channels.count),
     }
-    parts, times = slices(ids, resizing.shard), {name: [] for name in works}
+    parts, times = slices(cleaned, resizing.shard), {name: [] for name in works}
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), begin, (works,)) as pool,
@@ -91,15 +94,15 @@ def main() -> None:
                     times[name].append(sum(shard[name] for shard in taken) / cores())
     table = []
     for name in works:
-        row = {"what": name, "img_s": round(len(ids) / statistics.median(times[name]))}
+        row = {"what": name, "img_s": round(len(cleaned) / statistics.median(times[name]))}
         ratios = {
             alone: [base / took for base, took in zip(times[alone], times[name], strict=True)]
             for alone in ("decode", "blocks")
         }
         table.append(row | {f"of_{alone}": round(statistics.median(each), 3) for alone, each in ratios.items()})
-        about = {"ratios": [round(ratio, 3) for ratio in ratios["decode"]], "images": len(ids), "cores": cores()}
+        about = {"ratios": [round(ratio, 3) for ratio in ratios["decode"]], "images": len(cleaned), "cores": cores()}
         print(json.dumps(table[-1] | about))
-    print(f"\n{arguments.source}: {len(ids):,} images, {arguments.rounds} rounds, {cores()} cores")
+    print(f"\n{arguments.source}: {len(cleaned):,} images, {arguments.rounds} rounds, {cores()} cores")
     for row in table:
         shares = f"{row['of_decode']:6.3f} of decoding alone   {row['of_blocks']:6.3f} of decoding in blocks"
         print(f"{row['what']:8} {row['img_s']:8,} img/s   {shares}")

@@ -156,7 +156,11 @@ def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) ->
 
     parser = MultiPartParser(headers, stream(), max_files=most, max_fields=most)
     parser.spool_max_size = body.size + 1  # it would write larger files to a disk
-    return asyncio.run(parser.parse())
+    try:
+        parser.parse().send(None)  # an event loop of its own would cost more than the parsing of a small form
+    except StopIteration as parsed:
+        return parsed.value
+    raise RuntimeError("a form waited, though all of it is there and its files stay in memory")
 
 
 async def unless_gone(request: Request, work: "asyncio.Task", seconds: float) -> object:
