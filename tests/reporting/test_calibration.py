@@ -79,11 +79,12 @@ def test_a_temperature_at_an_end_of_the_range_is_told():
     [
         (
             0,
-            'never "not sure": on valid its answers are right at least 80% of the time; on test 90.0% answered',
+            'never "not sure": on valid its answers are right at least 80% of the time; on test 90.0% answered, '
+            "85.0% of them right",
         ),
         (
             0.5,
-            '"not sure" up to 0.500, to be right at least 80% of the time; on test 90.0% answered, 85.0% of them',
+            '"not sure" up to 0.500, to be right at least 80% of the time; on test 90.0% answered, 85.0% of them right',
         ),
         (1, 'no threshold on valid makes its answers right at least 80% of the time, so it is always "not sure"'),
     ],

@@ -26,8 +26,9 @@ def test_images_of_known_class_get_its_name_whatever_the_order_of_the_models_out
     assert [LABELS[k] for k in Model(turned, [1], 1).predict(images(*LABELS)).argmax(1)] == list(reversed(LABELS))
 
 
-def test_batches_of_any_number_give_the_same_as_one_at_a_time(exported):
-    model, one = Model(exported, [1, 4], 1), Model(exported, [1], 1)
+@pytest.mark.parametrize("sizes", [[1, 4], [4]])  # 1 is among them whether it is named or not
+def test_batches_of_any_number_give_the_same_as_one_at_a_time(exported, sizes):
+    model, one = Model(exported, sizes, 1), Model(exported, [1], 1)
     many = np.random.default_rng(0).integers(0, 256, (11, 48, 48, 3), np.uint8)
     assert np.allclose(
         model.predict(many), np.concatenate([one.predict(many[k : k + 1]) for k in range(11)]), atol=1e-6
