@@ -9,7 +9,6 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -88,22 +87,15 @@ class Unsent:
         return sorted(path for path in (self.folder / run_id).glob("*") if not path.name.startswith("."))
 
     def _send_run(self, run_id: str) -> None:
-        for path in self._waiting(run_id):
-            try:
+        waiting = f"MLflow server {self.address}: another command sends what waits in {self.folder / run_id}; waiting"
+        with locked(self.folder / f".{run_id}.lock", waiting):  # two that send the same files trip over each other
+            for path in self._waiting(run_id):
                 if path.is_dir():
                     self.client.log_artifacts(run_id, str(path))
+                    shutil.rmtree(path)
                 else:
                     send(self.client, run_id, json.loads(path.read_text()))
-            except FileNotFoundError:
-                if path.exists():
-                    raise
-            if path.is_dir():
-                sent = path.with_name(f".{path.name}")
-                with suppress(OSError):
-                    path.rename(sent)  # gone at once: another command that is sending it must not find a part of it
-                shutil.rmtree(sent, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+                    path.unlink()
         with locked(self.folder / ".lock"):
             if not self._waiting(run_id):
                 shutil.rmtree(self.folder / run_id, ignore_errors=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ with in_processes(time.sleep, [0, 0, 60, 60, 60, 60], 2) as done:
     print("begun", flush=True)
     {then}
 """
+HELD_BACK = """
+import multiprocessing, os, signal, time
+from pipeline.running.pool import in_processes
+with in_processes(time.sleep, [0, 0, 1, 1], 2) as done:
+    next(done), next(done)
+    print("begun", flush=True)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)
+    list(done)
+"""
+WRITING = BUSY.replace("time.sleep, [0, 0, 60, 60, 60, 60]", 'b"".ljust, [1, 1] + [1 << 26] * 99')
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -48,6 +60,41 @@ def test_ctrl_c_ends_the_workers_at_once_and_without_a_word_of_theirs(then):
     assert err.count("Traceback") == 1 and err.endswith("KeyboardInterrupt\n")
 
 
+def test_workers_do_not_heed_ctrl_c_themselves():
+    code, err = ended(HELD_BACK, lambda _: None)
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("then", ["next(done)", "time.sleep(60)"])
+def test_ctrl_c_while_workers_write_results_ends_them_as_well(then):
+    code, err = ended(WRITING.format(then=then), lambda pid: os.killpg(pid, signal.SIGINT))
+    assert code == -signal.SIGINT
+    assert err.count("Traceback") == 1 and err.endswith("KeyboardInterrupt\n")
+
+
+def test_a_worker_killed_while_it_writes_a_result_is_told_in_one_line():
+    with (
+        pytest.raises(UserError, match="a worker process was killed"),
+        in_processes(b"".ljust, [1 << 26] * 9, 2) as done,
+    ):
+        next(done)
+        time.sleep(1)  # both write more than a pipe holds, and nobody reads it
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        next(done), next(done)
+
+
+def test_an_error_in_a_worker_is_raised_in_its_turn_and_says_where_it_was():
+    with (
+        pytest.raises(ZeroDivisionError) as raised,
+        in_processes(partial(divmod, 1), [1, 2, 0, 3], 2) as done,
+    ):
+        assert [next(done), next(done)] == [(1, 0), (0, 1)]
+        next(done)
+    assert "In a worker process:" in raised.value.__notes__[0] and "work(item)" in raised.value.__notes__[0]
+    assert not multiprocessing.active_children()
+
+
 def test_workers_end_with_a_parent_that_is_killed():
     code, _ = ended(BUSY.format(then="next(done)"), lambda pid: os.kill(pid, signal.SIGKILL))
     assert code == -signal.SIGKILL
@@ -65,5 +112,9 @@ def ended(script: str, end) -> tuple[int, str]:
     )
     assert process.stdout.readline() == "begun\n"
     end(process.pid)
-    _, err = process.communicate(timeout=30)
+    try:
+        _, err = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return process.returncode, err
