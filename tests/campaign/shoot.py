@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from screens import take
 from serving.drawn import ROOT, group
 from serving.test_page import CHROMIUM
 
@@ -28,8 +29,7 @@ CLIPS = {
     "Launch film": ("happy happy surprise", "surprise happy neutral", "happy happy happy", "neutral happy surprise"),
     "Reunion": ("sad neutral", "surprise sad", "happy happy", "happy surprise"),
 }
-WIDTHS, HEIGHT, GAP = (1280, 390), 2300, 50  # pixels of a desktop and of a phone, and between them
-SHRUNK = 1.5
+HEIGHT = 2300
 RATE, SCENE = 10, 8  # frames a second, and seconds of a scene
 
 
@@ -64,22 +64,11 @@ def campaign(folder: Path) -> None:
 
 
 def main() -> None:
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as temporary:
         campaign(source := Path(temporary, "Summer campaign"))
         command = [sys.executable, "-m", "pipeline.analyze", f"exported={sys.argv[1]}", f"source={source}"]
         subprocess.run([*command, f"out={temporary}/report"], check=True, cwd=ROOT)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        both = Image.new("RGB", (sum(WIDTHS) + GAP, HEIGHT), "white")
-        for width, left in zip(WIDTHS, (0, WIDTHS[0] + GAP), strict=True):
-            page = browser.new_page(viewport={"width": width, "height": HEIGHT})
-            page.goto(f"file://{temporary}/report/index.html")
-            page.screenshot(path=f"{temporary}/{width}.png")
-            both.paste(Image.open(f"{temporary}/{width}.png"), (left, 0))
-        browser.close()
-    size = round(both.width / SHRUNK), round(both.height / SHRUNK)
-    both.resize(size, Image.Resampling.LANCZOS).save(ROOT / "docs/campaign.png", optimize=True)
+        take(Path(temporary, "report/index.html"), HEIGHT, ROOT / "docs/campaign.png", CHROMIUM)
 
 
 if __name__ == "__main__":
