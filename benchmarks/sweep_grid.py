@@ -78,7 +78,7 @@ def sweep(experiment: str, killed: str = "", at: int = 0) -> dict:
     print(f"{experiment}{f', {killed} to be killed' if killed else ''}", file=sys.stderr, flush=True)
     start, before = time.monotonic(), statuses()["FINISHED"]
     command = [sys.executable, "-m", "pipeline.train", "-m", f"+experiment={experiment}", *SHRUNK, *LAUNCHER]
-    with Path("said").open("w") as said:
+    with Path("said").open("w", encoding="utf-8") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
     shown = before
     while process.poll() is None:
@@ -93,7 +93,7 @@ def sweep(experiment: str, killed: str = "", at: int = 0) -> dict:
     seconds = round(time.monotonic() - start, 1)
     finished = statuses()["FINISHED"] - before
     if process.returncode not in (0, -signal.SIGKILL):
-        print(Path("said").read_text()[-1500:], file=sys.stderr)
+        print(Path("said").read_text(encoding="utf-8")[-1500:], file=sys.stderr)
     status, group = process.returncode, process.pid
     return {"sweep": experiment, "exit_status": status, "finished": finished, "seconds": seconds, "group": group}
 

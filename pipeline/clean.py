@@ -66,7 +66,7 @@ def main(cfg) -> None:
         with whole_folder(cfg.paths.clean, "manifest.parquet") as folder:
             write_manifest(folder / "manifest.parquet", manifest, cfg.data.name)
             write_json(folder / "summary.json", summary)
-            (folder / "report.html").write_text(page(summary, manifest, pictures))
+            (folder / "report.html").write_text(page(summary, manifest, pictures), encoding="utf-8")
             for name, picture in pictures.items():
                 picture.save(folder / f"{name}.png")
     print(table(summary))

@@ -227,7 +227,7 @@ def diagrams(models: Mapping[str, int], folder: Path) -> None:
         file = cli.CONF / "model" / f"{name}.yaml"
         try:
             if file.exists():
-                (folder / f"architecture_{name}.svg").write_text(diagram.draw(file, size))
+                (folder / f"architecture_{name}.svg").write_text(diagram.draw(file, size), encoding="utf-8")
         except UserError as error:  # its function is gone, say: the runs are there to be compared all the same
             log.warning("not drawn: %s", error)
 

@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).parent / "reporting" / "model_card.md"
 def main(cfg: DictConfig) -> None:
     text = render(context(run_folder.evaluated(Path(cfg.run)), Path(cfg.paths.clean), list(cfg.remarks)))
     with whole_file(cfg.output) as beside:
-        beside.write_text(text)
+        beside.write_text(text, encoding="utf-8")
     print(f"{cfg.output}: {len(text.splitlines())} lines, for people")
 
 

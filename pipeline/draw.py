@@ -13,8 +13,7 @@ the number of processes changes a byte.
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -148,9 +147,9 @@ def write(folder: Path, pictures: Sequence[Picture], values: Mapping, workers: i
     for split in SPLITS:
         for name in FOLDERS:
             (folder / ROOT / split / name).mkdir(parents=True)
-    with contents(pictures, values, workers) as drawn:
-        for picture, content in zip(pictures, progress(drawn, len(pictures), "drawing"), strict=True):
-            (folder / ROOT / picture.id).write_bytes(content)
+    with in_processes(partial(content, values=values), pictures, workers) as drawn:
+        for picture, data in zip(pictures, progress(drawn, len(pictures), "drawing"), strict=True):
+            (folder / ROOT / picture.id).write_bytes(data)
     expected = {"dark_face": "keep", "valid_in_test": "report"}
     with (folder / "truth.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -158,11 +157,6 @@ def write(folder: Path, pictures: Sequence[Picture], values: Mapping, workers: i
         for p in pictures:
             if p.fault:
                 table.writerow((p.id, p.fault, p.of.id if p.of else "", expected.get(p.fault, "drop")))
-
-
-def contents(pictures: Sequence[Picture], values: Mapping, workers: int) -> AbstractContextManager[Iterator[bytes]]:
-    """The bytes of each picture in order, drawn by `workers` processes while the block runs."""
-    return in_processes(partial(content, values=values), pictures, workers, chunksize=8)
 
 
 def content(picture: Picture, values: Mapping) -> bytes:

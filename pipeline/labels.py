@@ -6,6 +6,7 @@ different one (there, 4 is neutral; here, 4 is sadness).
 """
 
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+ENCODINGS = {label: index for index, label in enumerate(LABELS)}
 
 FOLDERS = {
     "angry": "anger",

@@ -46,6 +46,7 @@ def main(cfg: DictConfig) -> None:
         table.to_csv(beside, index=False)
     about = {
         "study": cfg.study,
+        "run_ids": table["run_ids"].tolist(),
         "confidence": cfg.confidence,
         "valid_images": int(table["valid_images"].max()),
         "valid_digest": table["valid_digest"].iloc[0],

@@ -51,7 +51,7 @@ def main(cfg: DictConfig) -> None:
         "best": best(store, table.iloc[0], Path(cfg.paths.resized), cfg.faces),
     }
     with whole_file(reports / "index.html") as beside:
-        beside.write_text(template.page(TEMPLATE, context))
+        beside.write_text(template.page(TEMPLATE, context), encoding="utf-8")
     log.info("%s: %d entries; open %s in a browser", cfg.study, len(table), reports / "index.html")
 
 
@@ -68,7 +68,7 @@ def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFram
         raise UserError(
             f"{reports}: {error if isinstance(error, KeyError) else 'figures'} is not there; {again}"
         ) from None
-    if about["study"] != study or compared != table["run_ids"].tolist():
+    if about.get("study") != study or not about.get("run_ids") == compared == table["run_ids"].tolist():
         raise UserError(f"{reports}: ranking and tables are not of the same runs of {study}; {again}")
     return about, table, tables
 

@@ -52,7 +52,7 @@ def main(cfg) -> None:
     with whole_file(csv) as file:
         found.round(4).to_csv(file, index=False)
     with whole_file(html) as file:
-        file.write_text(gallery(shown, pictures, len(found), len(train.labels), cfg.tile))
+        file.write_text(gallery(shown, pictures, len(found), len(train.labels), cfg.tile), encoding="utf-8")
     accuracy = (probabilities.argmax(1) == train.labels).mean()
     print(f"{cfg.data.name}: {len(found):,} of {len(train.labels):,} labels of train are suspect; look at {html}")
     print(f"  the quick model agrees with {accuracy:.1%} of the labels of images it was not fitted on")

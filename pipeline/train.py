@@ -73,7 +73,8 @@ def main(cfg: DictConfig) -> str | None:
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             images = _images(arrays)
-            store.tag(run_id, {"parameters": model.count_params(), **images, **_earlier_runs(values)})
+            flatters = _caution(values, arrays)
+            store.tag(run_id, {"parameters": model.count_params(), **images, **_earlier_runs(values), **flatters})
             if state := checkpoints.restore(model):
                 log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
                 store.log_history(run_id, state.history)  # it may have been killed between checkpoint and log
@@ -83,7 +84,7 @@ def main(cfg: DictConfig) -> str | None:
             figures = summary(state, values["monitor"])
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             about |= {"made_from": arrays.made_from, "test_digest": arrays.digest["test"]}
-            about |= {"train_images": images["train_images"]}
+            about |= {"train_images": images["train_images"]} | flatters
             with whole_folder(output / "train", MARK) as folder:
                 bare = models.build(values["model"], arrays.size, arrays.channels)
                 bare.set_weights(state.best)
@@ -154,6 +155,14 @@ def _earlier_runs(values: Mapping[str, Any]) -> dict[str, str]:
     """Which runs the models that this one goes on from, or learns from, are of; no tag where one is of none."""
     ids = {tag: earlier.run_ids(values[choice]) for choice, tag in tracking.EARLIER.items() if values[choice]}
     return {tag: each for tag, each in ids.items() if each}
+
+
+def _caution(values: Mapping[str, Any], arrays: Arrays) -> dict[str, str]:
+    """A caution to note with the run, where the earlier models may have seen its valid or test; it is logged."""
+    said = next(filter(None, (earlier.caution(values[key], arrays) for key in tracking.EARLIER if values[key])), "")
+    if said:
+        log.warning("%s", said)
+    return {"caution": said} if said else {}
 
 
 def _images(arrays: Arrays) -> dict[str, Any]:

@@ -120,8 +120,10 @@ def test_row_5_the_name_does_not_matter_the_content_does(tmp_path, raw):
 def test_row_8_the_first_frame_is_said_so(tmp_path, raw):
     frames = [picture(900), picture(901)]
     write(raw, "train/happy/moves.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    two_views = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])  # of a camera with two lenses
+    write(raw, "train/happy/views.jpg", two_views)
     manifest, summary = cleaned(tmp_path, raw)
-    assert manifest.frames["train/happy/moves.gif"] == 2
+    assert manifest.frames[["train/happy/moves.gif", "train/happy/views.jpg"]].tolist() == [2, 2]
     assert summary["animated"] == 1
 
 

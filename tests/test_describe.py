@@ -206,9 +206,11 @@ def test_a_promise_that_is_never_kept_is_told(run):
 
 def test_what_only_a_person_knows_stands_among_its_limits(run):
     remark = "Test was looked at before."
+    file = run / "train/run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"caution": "a teacher may have seen test"}))
     describe.main(composed("describe", f"run={run}", f"remarks=[{remark}]"))
     limits = (run / "MODEL_CARD.md").read_text().partition("## Limits")[2].partition("## ")[0]
-    assert limits.endswith(f"is not in them.\n- {remark}\n\n")
+    assert limits.endswith(f"is not in them.\n- a teacher may have seen test.\n- {remark}\n\n")
     assert remark not in card(run)
 
 

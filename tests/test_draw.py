@@ -2,6 +2,7 @@
 
 import csv
 import re
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.drawing.faces import UNITS, Shot, random_person
 from pipeline.drawing.sketch import draw_face
 from pipeline.labels import FOLDERS, SPLITS, index_of_folder
 from pipeline.running.errors import UserError
+from pipeline.running.pool import in_processes
 
 SMALL = ["images={train:130,valid:40,test:40}", "camera.supersampling=1"]
 CLEAN = [
@@ -58,7 +60,7 @@ def learning():
     values = OmegaConf.to_container(cfg, resolve=True)
     pictures = draw.plan(cfg.images, cfg.identities, cfg.shares, cfg.dirt, cfg.seed)
     found = {split: ([], []) for split in SPLITS}
-    with draw.contents(pictures, values, workers=2) as drawn:
+    with in_processes(partial(draw.content, values=values), pictures, 2) as drawn:
         for picture, content in zip(pictures, drawn, strict=True):
             images, labels = found[picture.id.split("/")[0]]
             image = Image.open(BytesIO(content)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)

@@ -242,6 +242,12 @@ def test_a_page_of_other_runs_than_were_compared_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="not of the same runs of other"):
         report.read_reports(folder / "reports", "other")
     shutil.copytree(folder / "reports", tmp_path, dirs_exist_ok=True)
+    about = json.loads((tmp_path / "ranking.json").read_text())
+    for other in (about | {"run_ids": about["run_ids"][:-1]}, {}):  # rank was killed between the two files
+        (tmp_path / "ranking.json").write_text(json.dumps(other))
+        with pytest.raises(UserError, match="not of the same runs of sample"):
+            report.read_reports(tmp_path, "sample")
+    (tmp_path / "ranking.json").write_text(json.dumps(about))
     ranking = pd.read_csv(tmp_path / "ranking.csv")
     ranking.loc[0, "run_ids"] += " one-that-was-trained-since"
     ranking.to_csv(tmp_path / "ranking.csv", index=False)

@@ -67,7 +67,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "pipeline.serve", f"port={port}", f"exported={tmp_path}", "workers=1"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert ended.returncode == 2
     assert f"port={port}" in ended.stderr and "Traceback" not in ended.stderr
     assert "http://" not in ended.stderr

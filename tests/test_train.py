@@ -24,6 +24,7 @@ from pipeline.learning.arrays import read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.learning.checkpoint import Checkpoints, State
 from pipeline.reporting import histories
+from pipeline.running import tracking
 from pipeline.running.config import config_hash, identity
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import open_store
@@ -234,6 +235,17 @@ def test_a_teacher_moves_the_training_towards_what_it_says(trained):
     assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {rank.UNKNOWN}"
 
 
+def test_that_a_teacher_may_have_seen_valid_or_test_is_noted_where_ranking_and_evaluation_look(trained, caplog):
+    file = trained / "train/run.json"
+    about = json.loads(file.read_text())
+    assert "caution" not in about
+    file.write_text(json.dumps(about | {"made_from": "another cleaning", "test_digest": "another test"}))
+    taught = run("epochs=1", f"teacher={trained}", "seed=3", output="taught")
+    said = json.loads((taught / "run.json").read_text())["caution"]
+    assert "out was trained beside other images" in said and said in caplog.text
+    assert rank.row(runs()[0])["caution"] == said
+
+
 def test_a_teacher_asked_about_augmented_images_is_followed_where_it_contradicts_every_label(project):
     arrays = read_arrays("data/resized/rgb", "sample")
     train_images, labels = np.asarray(arrays.split("train").images), arrays.split("train").labels
@@ -419,7 +431,7 @@ def test_row_17_sigterm_keeps_the_checkpoint_and_marks_the_run_killed(project, m
     command, commit = shlex.split(killed.data.tags["command"]), killed.data.tags["git_commit"]
     assert command == ["python", "-m", "pipeline.train", *TINY, *CUT], "what makes it again, wherever it writes"
     assert config_hash(identity(composed("train", *command[3:]))) == killed.data.tags["config_hash"]
-    assert commit == "unknown", "it was started outside of any repository"
+    assert commit == tracking.git_commit(), "that of the code, wherever it is started"
     assert list(project.glob("checkpoints/*/*/epoch_*"))
     assert not Path("out").exists()
 

@@ -28,8 +28,8 @@ def make(
     kinds = [each for kind in ("picture", "video") if (each := group(kind, read, block, confidence))]
     context = {
         "source": source,
-        "style": Markup((LOOKS / "style.css").read_text()),
-        "icon": Markup((LOOKS / "icon.svg").read_text()),
+        "style": Markup((LOOKS / "style.css").read_text(encoding="utf-8")),
+        "icon": Markup((LOOKS / "icon.svg").read_text(encoding="utf-8")),
         "shown": SHOWN,
         "facts": facts(read, ads, kinds),
         "kinds": kinds,

@@ -42,7 +42,7 @@ def near_pairs(
     rows, views = prints.shape[:2]
     if rows < 2:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    bits = min(int(np.ceil(np.log2(rows * views))) + spare_bits, 32)
+    bits = min(max(int(np.ceil(np.log2(rows * views))) + spare_bits, 3), 32)
     flips = min(flips, bits - 1)  # of so short a key as few images have
     generator = np.random.default_rng(seed)
     flat = prints.reshape(-1, SIZE)

@@ -56,7 +56,7 @@ def summarize(manifest: pd.DataFrame) -> dict:
         "notes": manifest.note[manifest.note != ""].value_counts().sort_index().to_dict(),
         "identical_pixels": groups(manifest[manifest.sha256.notna()]),
         "other_label": int(manifest.other_label.sum()),
-        "animated": int((manifest.frames > 1).sum()),
+        "animated": int(((manifest.frames > 1) & (manifest.format != "JPEG")).sum()),  # of a JPEG: two views of one
         "counts": [
             {"split": split, "label": label, "colour": colour, "reason": reason, "images": int(count)}
             for (split, label, colour, reason), count in each.items()

@@ -66,8 +66,8 @@ def cache_folder(cache: str, step: str, depends_on: dict, modules: Sequence[Modu
 def _in_order(paths: Iterable[Path], missing: list, done: Iterator[Path]) -> Iterator[Path]:
     pending = {path for _, path in missing}
     for path in paths:
-        while path in pending:
-            pending.remove(next(done))
+        if path in pending:
+            next(done)
         yield path
 
 

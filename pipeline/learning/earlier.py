@@ -8,6 +8,7 @@ from several it makes one model of what they know together (Hinton et al. 2015, 
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,9 +38,32 @@ def digest(choice: str, paths: str | Sequence[str]) -> str:
 
 def run_id(path: str) -> str:
     """The MLflow run whose folder or model `path` is; empty when it is none, such as a `.keras` file alone."""
+    return _about(path).get("run_id", "")
+
+
+def caution(paths: str | Sequence[str], arrays: Arrays) -> str:
+    """Why figures on valid and test of `arrays` may flatter what goes on from the models at `paths`; "" if they don't.
+
+    Cleaning keeps what a model is trained on apart from the valid and test of then; others may hold images of it. Of a
+    `.keras` file alone it can't be told.
+    """
+    held_out = {f"{name}_digest": arrays.digest[name] for name in ("valid", "test")}
+    for path in _each(paths):
+        about = _about(path)
+        same = about.get("made_from") == arrays.made_from or held_out.items() <= about.items()
+        if about.get("caution") or (about and not same):
+            return (
+                f"{path} was trained beside other images of valid and test, and may have seen those of now: "
+                "figures of what goes on or learns from it may flatter"
+            )
+    return ""
+
+
+def _about(path: str) -> dict[str, Any]:
+    """run.json of the run whose folder or model `path` is; empty when it is of none."""
     model = Path(str(path))
     file = model.with_name(Path(ABOUT).name) if model.name == Path(MODEL).name else model / ABOUT
-    return read_json(file, TRAIN)["run_id"] if file.is_file() else ""
+    return read_json(file, TRAIN) if file.is_file() else {}
 
 
 def run_ids(paths: str | Sequence[str]) -> str:

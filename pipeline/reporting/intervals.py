@@ -17,7 +17,7 @@ def wilson(share: np.ndarray, images: np.ndarray, confidence: float) -> tuple[np
     z = normal(confidence)
     centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
-    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)  # but for rounding they are
+    return np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)  # but for rounding they are
 
 
 def even_parts(counts: np.ndarray) -> float:

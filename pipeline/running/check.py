@@ -178,12 +178,12 @@ def _readable(group: str) -> Iterator[dict]:
 
 def _package(name: str) -> str:
     """The group that a file's values are put in, which its first line may say; "" for none."""
-    first = (CONF / f"{name}.yaml").read_text().partition("\n")[0]
+    first = (CONF / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
     return "" if first == "# @package _global_" else name
 
 
 def _file(name: str) -> dict:
-    return dict(_parsed((CONF / f"{name}.yaml").read_text()))
+    return dict(_parsed((CONF / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 @cache

@@ -93,18 +93,11 @@ def quoted(argument: str) -> str:
     if not equals or value[:1] in ("'", '"'):
         return argument
     listed = value[:1] in ("[", "{")
-    if (listed or _parses(argument)) and not ((listed or "," in value) and _is_path(value)):
+    if (listed or _parses(argument)) and not ((listed or "," in value) and os.path.exists(value)):
         return argument
     # Hydra takes a backslash before a quote, or at the end, for an escape: it is doubled.
     escaped = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), value)
     return again if _parses(again := f"{key}='{escaped}'") else argument
-
-
-def _is_path(value: str) -> bool:
-    try:
-        return Path(value).exists()
-    except OSError:  # too long for one
-        return False
 
 
 def _parses(argument: str) -> bool:
@@ -180,14 +173,16 @@ def help_page(step: str) -> str:
             continue
         lines += [f"+{folder.name}=" if experiment else f"{folder.name}="]
         for file in files(folder.name):
-            said = file.read_text(errors="replace").splitlines()
+            said = file.read_text(encoding="utf-8", errors="replace").splitlines()
             about = next((line for line in said if "@package" not in line), "").lstrip("# ")
             lines.append(f"  {file.stem:34} {about}".rstrip())
         lines.append("")
     for name, within in own_files(step).items():
         given = f", given as {within}.<name>=..." if within else ""
         lines += [f"Values and what they are without an override (conf/{name}.yaml){given}:", ""]
-        lines += [f"  {line}".rstrip() for line in (CONF / f"{name}.yaml").read_text().strip().splitlines()]
+        lines += [
+            f"  {line}".rstrip() for line in (CONF / f"{name}.yaml").read_text(encoding="utf-8").strip().splitlines()
+        ]
         lines.append("")
     lines += [
         f"python -m pipeline.{step} ... --cfg job   shows the resolved config and does nothing",
@@ -198,7 +193,7 @@ def help_page(step: str) -> str:
 
 def _docstring(step: str) -> str:
     """The module's docstring, read without importing it (running.start)."""
-    return ast.get_docstring(ast.parse((Path(__file__).parents[1] / f"{step}.py").read_text())) or ""
+    return ast.get_docstring(ast.parse((Path(__file__).parents[1] / f"{step}.py").read_text(encoding="utf-8"))) or ""
 
 
 def _fail(step: str, message: str) -> None:

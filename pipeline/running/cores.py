@@ -16,7 +16,7 @@ def cores() -> int:
     """Processor cores this process may use: fewer than the machine has under taskset or a container's CPU limit."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = QUOTA.read_text().split()
+        quota, period = QUOTA.read_text(encoding="utf-8").split()
         return min(allowed, max(1, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # ValueError: max
         return allowed

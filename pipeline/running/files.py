@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from pipeline.images.left import is_left
 from pipeline.running.errors import UserError
+from pipeline.running.signals import undivided
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ NO_PLACE = {
     errno.ENAMETOOLONG: "",
     errno.ENOTDIR: "a file is where a folder has to be",
     errno.EEXIST: "a file is where a folder has to be",
+    errno.EOPNOTSUPP: "its file system has no locks",
+    errno.ENOLCK: "its file system has no locks",
 }
 
 
@@ -88,7 +91,7 @@ def whole_folder(path: str | os.PathLike, mark: str = "") -> Iterator[Path]:
                 _fsync(entry)
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
             shutil.rmtree(old, ignore_errors=True)  # of a killed process that had the same id, as in a container
-            with locked(exchange):
+            with locked(exchange), undivided():  # Ctrl-C between the two would leave neither there
                 if path.exists():
                     os.rename(path, old)
                 try:
@@ -154,16 +157,16 @@ def _lock(path: Path, waiting: str | None) -> IO:
     while True:
         with _named_place_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting is None:
-                file.close()
-                raise
-            if waiting:
-                log.info(waiting)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file = path.open("a", encoding="utf-8")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is None:
+                    file.close()
+                    raise
+                if waiting:
+                    log.info(waiting)
+                fcntl.flock(file, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -178,7 +181,8 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def _forget_the_dead(parent: Path, name: str, suffix: str) -> None:
     for left in _of_the_dead(parent, name, suffix):
-        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another command removes the same
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 def _of_the_dead(parent: Path, name: str, suffix: str) -> list[Path]:

@@ -29,7 +29,7 @@ def readable(path: str | os.PathLike, again: str) -> Iterator[None]:
 def read_json(path: str | os.PathLike, again: str) -> dict[str, Any]:
     """The object in a JSON file; UserError, with what makes it `again`, when it is missing or cut off."""
     with readable(path, again):
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def read_table(path: str | os.PathLike, again: str, **options: Any) -> pd.DataFrame:

@@ -161,7 +161,7 @@ def one_line(error: Exception) -> str:
 def read_log() -> list[dict[str, Any]]:
     """The entries of this sweep so far; empty when no sweep was started."""
     path = os.environ.get(LOG_VARIABLE)
-    return [json.loads(line) for line in Path(path).read_text().splitlines()] if path else []
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()] if path else []
 
 
 def another_ended() -> bool:
@@ -218,5 +218,5 @@ def _let_go(error: BaseException | None) -> None:
 
 def _append(entry: dict[str, Any]) -> None:
     # One short write to a file opened for appending is not interleaved with another process's.
-    with Path(os.environ[LOG_VARIABLE]).open("a") as file:
+    with Path(os.environ[LOG_VARIABLE]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from pipeline.running import database
+from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 from pipeline.running.files import alive, locked
 from pipeline.running.mlflow_server import address, answering, once_it_answers
@@ -226,10 +228,11 @@ def _experiment(client: MlflowClient, name: str, create: bool, location: str | N
 
 
 def git_commit() -> str:
-    """The commit of the working tree, with `+changes` when it differs from it; "unknown" outside a repository."""
+    """The commit of this project's code, with `+changes` when it differs from it; "unknown" outside a repository."""
+    asked = partial(subprocess.check_output, text=True, stderr=subprocess.DEVNULL, cwd=CONF.parent)
     try:
-        head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL).strip()
-        changed = subprocess.check_output(["git", "status", "--porcelain", "-uno"], text=True)
+        head = asked(["git", "rev-parse", "HEAD"]).strip()
+        changed = asked(["git", "status", "--porcelain", "-uno"])
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+changes" if changed else "")
@@ -269,6 +272,6 @@ def _started(pid: int) -> str:
     if not sys.platform.startswith("linux"):
         return "alive" if alive(pid) else ""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
         return ""

@@ -96,9 +96,9 @@ class Unsent:
                 else:
                     send(self.client, run_id, json.loads(path.read_text()))
                     path.unlink()
-        with locked(self.folder / ".lock"):
-            if not self._waiting(run_id):
-                shutil.rmtree(self.folder / run_id, ignore_errors=True)
+            with locked(self.folder / ".lock"):
+                if not self._waiting(run_id):
+                    shutil.rmtree(self.folder / run_id, ignore_errors=True)
 
 
 def send(client: MlflowClient, run_id: str, entry: Mapping[str, Any]) -> None:

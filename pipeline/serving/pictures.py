@@ -12,13 +12,12 @@ from PIL import Image
 
 from pipeline.images.decode import Decoded, decode, sniff
 from pipeline.images.shape import resized
-from pipeline.labels import LABELS
+from pipeline.labels import ENCODINGS, LABELS
 from pipeline.serving.faces import Detector, Face, cut_out
 from pipeline.serving.model import Model
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 ANIMATED = "The picture is animated; only its first frame was read."
-ENCODINGS = {label: index for index, label in enumerate(LABELS)}
 
 WHY_NOT = {  # reason: HTTP status, words
     "not_an_image": (415, "This is not a picture that can be read; JPEG, PNG and WEBP can."),

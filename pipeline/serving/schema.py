@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.exporting.names import INPUT, SIGNATURE
-from pipeline.labels import LABELS
+from pipeline.labels import ENCODINGS, LABELS
 
 _P = dict(zip(LABELS, (0.01, 0.0, 0.01, 0.91, 0.01, 0.02, 0.04), strict=True))
 _EMOTION = {
@@ -18,7 +18,7 @@ _MODEL = {"name": "compact", "version": 1}
 _FACE = {"box": {"x": 173, "y": 68, "width": 107, "height": 106}, "score": 0.94, **_EMOTION}
 _PICTURE = {
     **_EMOTION,
-    "label_encodings": {label: index for index, label in enumerate(LABELS)},
+    "label_encodings": ENCODINGS,
     "faces": [_FACE],
     "words": "One face was found.",
     "too_small": 0,

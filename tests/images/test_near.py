@@ -71,6 +71,12 @@ def test_few_images():
         assert len(near.near_pairs(prints[:count], 0, 0.92, **SEARCH)[0]) == 0
 
 
+def test_a_key_of_few_images_has_the_bits_that_the_table_counts_in():
+    one = fingerprints(small(picture(1))[None], CROPS)[:, :1]
+    first, second, _ = near.near_pairs(np.repeat(one, 2, axis=0), 0, 0.92, **SEARCH | {"spare_bits": 0})
+    assert (first.tolist(), second.tolist()) == ([0], [1])
+
+
 def test_more_flips_than_the_key_of_a_few_images_has_bits():
     one = fingerprints(small(picture(1))[None], CROPS)
     first, second, _ = near.near_pairs(np.repeat(one, 2, axis=0), 0, 0.92, **SEARCH | {"flips": 16})

@@ -2,11 +2,14 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
 from pipeline.images.shards import shards
 from pipeline.running.files import locked
+
+WAITING = "write: another command is at the same images; waiting until it has ended"
 
 
 def write(part, path):
@@ -25,12 +28,13 @@ def test_a_second_command_at_the_same_folder_waits_and_says_so(tmp_path, caplog)
     with shards(write, [[1], [2], [3]], tmp_path / "cache", ".txt", "write") as files:
         first = [next(files).read_text()]
         other.start()
-        other.join(0.5)
-        assert other.is_alive()
+        until = time.monotonic() + 60
+        while WAITING not in caplog.text:
+            assert other.is_alive() and time.monotonic() < until
+            time.sleep(0.01)
         first += [file.read_text() for file in files]
     other.join()
     assert first == second == ["[1]", "[2]", "[3]"]
-    assert "write: another command is at the same images; waiting until it has ended" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 

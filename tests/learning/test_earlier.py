@@ -1,5 +1,7 @@
 """Going on from an earlier model: its weights, or its predictions as softer labels."""
 
+import json
+
 import keras
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ from scipy import ndimage
 
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, Split
-from pipeline.learning.earlier import begin_with, digest, run_id, softened_labels, softening
+from pipeline.learning.earlier import begin_with, caution, digest, run_id, softened_labels, softening
 from pipeline.running.errors import UserError
 
 BLOCKS = [{"width": 8, "stride": 2, "squeeze": False}]
@@ -33,6 +35,21 @@ def train():
     generator = np.random.default_rng(0)
     images = ndimage.zoom(generator.integers(0, 256, (300, 6, 6, 1)), (1, 8, 8, 1), order=1).astype(np.uint8)
     return Split(images, np.arange(300) % 7, pd.DataFrame({"id": np.arange(300)}))
+
+
+def test_what_was_trained_beside_other_images_of_valid_or_test_is_told(saved, tmp_path):
+    def of(valid, test, made_from="kept", **more):
+        about = {"run_id": "a", "valid_digest": valid, "test_digest": test, "made_from": made_from, **more}
+        (saved[1] / "train/run.json").write_text(json.dumps(about))
+        return caution([str(saved[1])], arrays)
+
+    arrays = Arrays(tmp_path, tmp_path, "sample", 48, 1, {"train": "0", "valid": "1", "test": "2"}, "kept")
+    assert of("1", "2", "of then") == of("other", "other") == ""  # the latter: the same images, in another size
+    for valid, test in (("1", "other"), ("other", "2")):
+        assert "may have seen those of now" in of(valid, test, "of then")
+    assert "may have seen those of now" in of("1", "2", caution="as it went on from such a one itself")
+    models.save(saved[0], tmp_path / "alone.keras")
+    assert caution(str(tmp_path / "alone.keras"), arrays) == ""  # nothing is known of it
 
 
 @pytest.mark.parametrize("name", ["run", "run/train/model.keras"])

@@ -1,6 +1,7 @@
 """Files and folders are whole or absent, whatever happens while they are written."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, locked, whole_file, whole_folder, write_json
+from pipeline.running.signals import stoppable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -180,6 +182,32 @@ def test_a_folder_that_cannot_be_put_into_place_leaves_the_old_one(tmp_path, mon
     assert content(tmp_path) == {"run/f.txt": "old"}
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_folders_are_exchanged_leaves_a_whole_one(tmp_path, monkeypatch, number):
+    (tmp_path / "run").mkdir()
+    rename = os.rename
+
+    def and_signal(source, target):
+        rename(source, target)
+        if str(target).endswith(".old"):
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(os, "rename", and_signal)
+    with stoppable(), pytest.raises((KeyboardInterrupt, SystemExit)), whole_folder(tmp_path / "run") as beside:
+        (beside / "f.txt").write_text("new")
+    assert (tmp_path / "run/f.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_told_in_one_line(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"/lock: cannot be written \(its file system has no locks\); .* another place"):
+        locked(tmp_path / "lock").__enter__()
+
+
 def test_a_link_to_a_folder_stays_one_and_the_folder_is_replaced(tmp_path):
     (tmp_path / "large").mkdir()
     (tmp_path / "run").symlink_to("large")
@@ -323,7 +351,7 @@ def together(script: str, folder: Path) -> list[str]:
     """What four processes say that run the same script at once."""
     command = [sys.executable, "-c", f"from pathlib import Path\nplace = Path({str(folder)!r})\n{script}"]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
-    return [process.communicate(timeout=120)[0] for process in started]
+    return [process.communicate(timeout=240)[0] for process in started]
 
 
 def test_a_lock_is_held_by_one_process_at_a_time_and_its_file_goes(tmp_path):

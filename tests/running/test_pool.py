@@ -81,7 +81,7 @@ def test_a_worker_killed_while_it_writes_a_result_is_told_in_one_line():
         time.sleep(1)  # both write more than a pipe holds, and nobody reads it
         for worker in multiprocessing.active_children():
             worker.kill()
-        next(done), next(done)
+        list(done)
 
 
 def test_an_error_in_a_worker_is_raised_in_its_turn_and_says_where_it_was():
@@ -92,6 +92,45 @@ def test_an_error_in_a_worker_is_raised_in_its_turn_and_says_where_it_was():
         assert [next(done), next(done)] == [(1, 0), (0, 1)]
         next(done)
     assert "In a worker process:" in raised.value.__notes__[0] and "work(item)" in raised.value.__notes__[0]
+    assert not multiprocessing.active_children()
+
+
+class Untold(Exception):
+    """Cannot be made again from what it keeps."""
+
+    def __init__(self, what: str, why: str):
+        super().__init__(f"{what}: {why}")
+
+
+def untold(_: object) -> None:
+    raise Untold("lost", "never heard of")
+
+
+@pytest.mark.parametrize(
+    ("work", "item", "error"),
+    (
+        (untold, 1, "lost: never heard of"),
+        (open, os.devnull, "cannot pickle '_io.TextIOWrapper' object"),
+        (os._exit, 3, "a worker process ended by itself, with status 3"),
+    ),
+)
+def test_what_a_worker_cannot_tell_is_told_all_the_same(work, item, error):
+    with pytest.raises((RuntimeError, TypeError), match=error), in_processes(work, [item, item], 2) as done:
+        list(done)
+    assert not multiprocessing.active_children()
+
+
+class Unsendable:
+    def __reduce__(self):
+        raise ValueError("cannot be sent")
+
+
+@pytest.mark.parametrize("at", [0, 2])  # at once, and once a result has come
+def test_an_item_that_cannot_be_sent_ends_the_workers(at):
+    items = [1, 2, 3]
+    items[at] = Unsendable()
+    with pytest.raises(ValueError, match="cannot be sent"), in_processes(abs, items, 2) as done:
+        list(done)
     assert not multiprocessing.active_children()
 
 

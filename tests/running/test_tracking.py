@@ -1,5 +1,6 @@
 """The MLflow store: made once however many start, refused when unsound, and no run is left RUNNING by the dead."""
 
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from pipeline.running import database
+from pipeline.running import database, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.signals import stoppable
 from pipeline.running.tracking import git_commit, open_store, running
@@ -59,8 +60,8 @@ def test_row_27_a_locked_database_is_waited_for(tmp_path):
     run_id = store.start("run", {}, {})
     other = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
     other.execute("begin exclusive")
-    threading.Timer(6, other.rollback).start()  # SQLite's own patience is 5 s
     started = time.monotonic()
+    threading.Timer(6, other.rollback).start()  # SQLite's own patience is 5 s
     with ThreadPoolExecutor(1) as beside:
         opened = beside.submit(open_store, tmp_path, "sample", False)
         store.log_metrics(run_id, {"accuracy": 0.5})
@@ -148,7 +149,7 @@ def test_row_30_a_process_that_ends_while_it_is_looked_at_is_dead(tmp_path, monk
     store = open_store(tmp_path, "sample", create=True)
     run_id = store.start("a", {}, {})
 
-    def gone(path):
+    def gone(*_, **__):
         raise ProcessLookupError(3, "No such process")
 
     with monkeypatch.context() as looked:
@@ -171,7 +172,7 @@ def test_a_killed_run_is_resumed_under_this_process(tmp_path):
 
 
 @pytest.mark.parametrize("amid", ["log_batch", "update_run", "search_runs"])
-def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_reaped(tmp_path, amid):
+def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_reaped(tmp_path, monkeypatch, amid):
     store, other = (open_store(tmp_path, "sample", create=True) for _ in range(2))
     run_id = store.start("a", {}, {})
     store.tag(run_id, {"pid": 1, "pid_started": "long ago"})
@@ -181,14 +182,20 @@ def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_
     else:
         store.end(run_id, "KILLED")
         client, first, second = store.client, resume, reap
-    meanwhile = threading.Thread(target=second)
+    meanwhile, waits, flock = threading.Thread(target=second), threading.Event(), fcntl.flock
+
+    def seen(file, how: int) -> None:
+        if not how & fcntl.LOCK_NB:
+            waits.set()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", seen)
 
     def then_the_other(*args, **options):
         answer = step(*args, **options)
         if not meanwhile.ident:
             meanwhile.start()
-            meanwhile.join(0.2)
-            assert meanwhile.is_alive()  # it waits
+            assert waits.wait(60)
         return answer
 
     step = getattr(client, amid)
@@ -198,16 +205,22 @@ def test_row_30_a_run_is_not_reaped_while_it_is_resumed_nor_resumed_while_it_is_
     assert status(store, run_id) == "RUNNING"
 
 
-def test_the_commit_of_the_working_tree_is_told_and_that_it_has_changes(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a").write_text("1")
+def test_the_commit_of_the_code_is_told_and_that_it_has_changes(tmp_path, monkeypatch):
+    (tmp_path / "code").mkdir()
+    monkeypatch.chdir(tmp_path / "code")
+    (tmp_path / "code/a").write_text("1")
     as_somebody = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["add", "a"], [*as_somebody, "commit", "-q", "-m", "a"]):
         subprocess.run(["git", *words], check=True)
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    assert git_commit() != head  # of this project, wherever it is started
+    monkeypatch.setattr(tracking, "CONF", tmp_path / "code/conf")
+    monkeypatch.chdir(tmp_path)
     assert git_commit() == head
-    (tmp_path / "a").write_text("2")
+    (tmp_path / "code/a").write_text("2")
     assert git_commit() == f"{head}+changes"
+    monkeypatch.setattr(tracking, "CONF", tmp_path / "conf")
+    assert git_commit() == "unknown"
 
 
 def test_the_database_does_not_follow_the_working_directory(tmp_path, monkeypatch):

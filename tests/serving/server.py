@@ -15,7 +15,7 @@ import httpx
 class Server:
     """`python -m pipeline.serve` on a free port, ready once entered, told to stop at the end."""
 
-    patience = 60  # seconds until it has to be ready
+    patience = 240  # seconds until it has to be ready
 
     def __init__(self, exported: Path, *overrides: str, python: Sequence[str] = ("-m", "pipeline.serve")):
         with socket.socket() as free:

@@ -246,7 +246,7 @@ def test_row_42_a_swapped_model_answers_as_old_or_new_never_mixed(settings, expo
     people = encoded(group([("happy", 41), ("sad", 24)], 5, 200))
     seen: dict[int, set] = {1: set(), 2: set()}
     with TestClient(make_app(settings | {"exported": str(folder), "poll_seconds": 0.05}), "http://localhost") as client:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 240
         swapped = False
         while len(seen[2]) == 0 or not swapped:
             answer = send(client, people, people, field="files").json()["pictures"]
@@ -259,7 +259,9 @@ def test_row_42_a_swapped_model_answers_as_old_or_new_never_mixed(settings, expo
             assert time.monotonic() < deadline
         (folder / "litert/float16.tflite").write_bytes(b"damaged")  # the one in service stays
         (folder / "manifest.json").touch()
-        time.sleep(0.3)
+        while 'emotion_model_loads_total{outcome="refused"} 1.0' not in client.get("/metrics").text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert send(client, people).json()["model"]["version"] == 2
     assert len(seen[1]) == 1 and len(seen[2]) == 1 and seen[1] != seen[2]
 

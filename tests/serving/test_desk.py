@@ -117,6 +117,7 @@ def test_row_39_the_time_told_is_about_what_the_queue_takes(face_settings, monke
             with at.admit(1):
                 await at.answer(b"", model)
 
+        took = 0.0
         for _ in range(2):  # so that the wait of the first has been seen
             started = time.perf_counter()
             asked = [asyncio.create_task(ask()) for _ in range(WAITING)]
@@ -124,7 +125,7 @@ def test_row_39_the_time_told_is_about_what_the_queue_takes(face_settings, monke
             with pytest.raises(Refusal) as busy, at.admit(1):
                 pass
             await asyncio.gather(*asked)
-        took = time.perf_counter() - started
+            took = max(took, time.perf_counter() - started)
         await at.close()
         return busy.value.retry, took
 

@@ -15,7 +15,7 @@ def test_every_answer_is_as_the_api_says_of_itself(exported: Path, tmp_path: Pat
              "--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "1",
              # no schema can say which bytes are a picture, or how large the model in service wants its images
              "--exclude-checks", "positive_data_acceptance"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            cwd=tmp_path, capture_output=True, text=True, timeout=280,
         )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     generated, passed = map(int, re.search(r"(\d+) generated, (\d+) passed", ended.stdout).groups())
