@@ -52,6 +52,8 @@ def main(cfg: DictConfig) -> None:
     if MODEL not in files:
         raise UserError(f"{title(best)}: is the best on valid, but its {MODEL} is gone from MLflow; train it again")
     print(f"The best of {len(best['stood'])} evaluated runs: {title(best)}, {best['accuracy']:.2%} on valid.")
+    if best["caution"]:
+        print(f"Caution: {best['caution']}.")
     if best["left_out"]:
         print(f"{best['left_out']} evaluated runs were validated on other images and did not stand.")
     if champion and champion.run_id == best["run_id"]:

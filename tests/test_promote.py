@@ -147,6 +147,12 @@ def test_the_best_of_many_needs_a_longer_lead_than_one_alone(store, tmp_path, ca
     assert champion(store) == (2, new)
 
 
+def test_why_a_runs_figures_may_flatter_is_told_before_it_is_promoted(store, tmp_path, capsys):
+    run_id = trained(store, tmp_path, "taught", 150)
+    store.tag(run_id, {"caution": "its teacher may have seen valid"})
+    assert "\nCaution: its teacher may have seen valid.\n" in promoted(store, capsys)
+
+
 def test_an_equal_run_does_not_replace_the_champion(store, tmp_path, capsys):
     old = trained(store, tmp_path, "old", 200)
     promoted(store, capsys)

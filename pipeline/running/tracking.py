@@ -272,6 +272,6 @@ def _started(pid: int) -> str:
     if not sys.platform.startswith("linux"):
         return "alive" if alive(pid) else ""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
         return ""
