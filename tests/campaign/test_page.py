@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 from pipeline.campaign.mix import FEWEST, SHOWN, Ad
 from pipeline.campaign.page import make, moment
@@ -81,6 +82,20 @@ def test_of_the_range_of_a_single_picture_it_is_said_that_it_is_too_narrow_and_o
     assert made([one]).count("rather too narrow") == 2  # all pictures together, which is this one, and the picture
     together = made([one, other, Ad("c.jpg", "picture", seen=other.seen, frames=1)])
     assert "with other pictures of the same sort" in together and together.count("rather too narrow") == 3
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    (
+        (1.0, "“not sure” of every face"),
+        (0.5, "“not sure” when its best guess is under 50\u00a0%"),
+        (0, "never says “not sure”"),
+    ),
+)
+def test_when_it_says_not_sure_is_told(threshold, said, monkeypatch):
+    monkeypatch.setitem(ABOUT, "threshold", threshold)
+    ad = Ad("a.jpg", "picture", seen={0: np.eye(8, dtype=int)[0]}, frames=1)
+    assert said in made([ad]).replace("&ldquo;", "“").replace("&rdquo;", "”")
 
 
 def test_the_strongest_moment_is_where_it_is_with_one_person_in_the_picture_too():

@@ -700,6 +700,16 @@ def test_not_sure_is_shown_as_such(browser, export, tmp_path):
         page.close()
 
 
+def test_of_a_model_that_is_never_sure_it_is_told_before_a_picture_is_sent(browser, export, tmp_path):
+    from playwright.sync_api import expect
+
+    with Server(export(tmp_path / "unsure", threshold=1.0)) as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        expect(page.locator("#model")).to_contain_text("it says “not sure” of every face.", timeout=WAIT)
+        page.close()
+
+
 def test_everything_is_reached_by_keyboard(page):
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.textContent") == "Skip to the content"

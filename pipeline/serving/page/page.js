@@ -166,7 +166,8 @@ async function tell() {
       `right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures it had never seen ` +
       `(${interval(found)}; guessing one of seven would give 14 %)`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
-    at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.`;
+    const never = facts.threshold === 1 ? " It was never right often enough to be sure: it says “not sure” of every face." : "";
+    at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.${never}`;
     const { file_bytes: bytes, pixels } = facts.limits;
     at("limits").textContent = `up to ${Math.round(bytes / 2 ** 20)} MB and ${+(pixels / 1e6).toPrecision(3)} million pixels each`;
   } catch (error) {
