@@ -296,7 +296,7 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen:
 
 
 def wait_for(pattern: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 280  # the machine may be busy
+    deadline = time.monotonic() + 200  # the machine may be busy
     while not list(Path().glob(pattern)):
         assert process.poll() is None and time.monotonic() < deadline, f"no {pattern}"
         time.sleep(0.01)
