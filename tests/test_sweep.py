@@ -268,7 +268,7 @@ def test_row_24_a_job_of_a_sweep_that_is_gone_has_all_the_time_it_needs_to_end_i
     process.kill()
     killed = time.monotonic()
     assert process.stdout.read().split("\n") == ["told 1", "started 2", "told 1", ""]
-    assert time.monotonic() - killed < 100
+    assert time.monotonic() - killed < 10
 
 
 def test_row_24_killed_while_mlflow_is_told_a_run_is_told_again_and_not_trained_again(project, monkeypatch):

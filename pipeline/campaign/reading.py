@@ -12,9 +12,10 @@ from PIL import Image
 
 from pipeline.campaign.faults import FAULTS
 from pipeline.campaign.mix import Ad
+from pipeline.images.decode import is_animated
 from pipeline.serving.faces import Detectors, cut_out
 from pipeline.serving.model import Model
-from pipeline.serving.pictures import describe, is_animated, look, open_picture
+from pipeline.serving.pictures import describe, look, open_picture
 
 THUMBNAIL = 112  # pixels of a side
 
@@ -64,7 +65,7 @@ class Reader:
                 rgb, animated = content, False
                 if isinstance(content, bytes):
                     decoded = open_picture(content, self.pixels)
-                    rgb, animated = decoded.rgb, is_animated(decoded)
+                    rgb, animated = decoded.rgb, is_animated(decoded.frames, decoded.format)
                 seen = look(rgb, self.detectors.own, self.model.shape, animated)
                 shot.answer = describe(seen, self.model.predict(seen.crops), self.model)
                 if self.keep_faces:

@@ -9,6 +9,7 @@ import re
 import struct
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
@@ -74,6 +75,14 @@ class Rejected:
     """
 
     reason: str
+
+
+def is_animated(frames: Any, format: Any) -> Any:
+    """Whether pictures are the first of an animation, by their number of frames and format: one picture, or columns.
+
+    What more a JPEG holds is a second view or a map of its light.
+    """
+    return (frames > 1) & (format != "JPEG")
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from pipeline.images.decode import is_animated
 from pipeline.images.duplicates import groups
 from pipeline.images.sheets import fitted, most_rows, sheet
 from pipeline.labels import LABELS, SPLITS
@@ -56,7 +57,7 @@ def summarize(manifest: pd.DataFrame) -> dict:
         "notes": manifest.note[manifest.note != ""].value_counts().sort_index().to_dict(),
         "identical_pixels": groups(manifest[manifest.sha256.notna()]),
         "other_label": int(manifest.other_label.sum()),
-        "animated": int(((manifest.frames > 1) & (manifest.format != "JPEG")).sum()),  # of a JPEG: two views of one
+        "animated": int(is_animated(manifest.frames, manifest.format).sum()),
         "counts": [
             {"split": split, "label": label, "colour": colour, "reason": reason, "images": int(count)}
             for (split, label, colour, reason), count in each.items()

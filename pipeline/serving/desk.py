@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.images.decode import is_animated
 from pipeline.labels import LABELS
 from pipeline.serving import pictures
 from pipeline.serving.faces import Detectors
@@ -82,7 +83,7 @@ class Desk:
 
     def _look(self, data: bytes, shape: tuple[int, int, int]) -> pictures.Seen:
         decoded = pictures.open_picture(data, self.pixels)
-        animated = pictures.is_animated(decoded)
+        animated = is_animated(decoded.frames, decoded.format)
         return pictures.look(decoded.rgb, self.detectors.own, shape, animated, decoded.orientation)
 
     async def in_thread(self, job: Callable, *arguments: Any) -> Any:

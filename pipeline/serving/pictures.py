@@ -97,11 +97,6 @@ def _tenths_up(value: float) -> str:
     return f"{math.ceil(10 * value) / 10:g}"
 
 
-def is_animated(decoded: Decoded) -> bool:
-    """Whether a picture is the first of an animation; what more a JPEG holds is a second view or a map of its light."""
-    return decoded.frames > 1 and decoded.format != "JPEG"
-
-
 def look(
     rgb: np.ndarray, detector: Detector, shape: tuple[int, int, int], animated: bool = False, orientation: int = 1
 ) -> Seen:

@@ -59,7 +59,7 @@ def test_row_40_a_slow_sender_and_a_silent_one_are_closed_at_a_deadline(server):
         received = until_closed(slow)
         assert b" 408 " in received.splitlines()[0] and b"too_slow" in received
         assert until_closed(silent) == b"" and until_closed(half) == b""
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 15
     assert server.metric("emotion_upload_bytes_held") == 0
 
 
@@ -75,7 +75,7 @@ def test_row_40_a_slow_sender_is_closed_after_an_answer_too(server, first, statu
         kept.settimeout(0.3)
         started, part = time.monotonic(), b"the answer's end"
         while part:
-            assert time.monotonic() - started < 30
+            assert time.monotonic() - started < 8
             try:
                 kept.sendall(b"a")
                 part = kept.recv(65536)
@@ -110,10 +110,10 @@ def test_row_39_small_chunks_do_not_stop_health(server):
         started = time.monotonic()
         flood = threading.Thread(target=send_until_closed, args=(many, CHUNKED + b"1\r\nx\r\n" * 600_000))
         flood.start()
-        while flood.is_alive() and time.monotonic() - started < 60:
+        while flood.is_alive() and time.monotonic() - started < 30:
             assert httpx.get(f"{server.url}/health/live", timeout=10).status_code == 200
             flood.join(0.05)
-        assert not flood.is_alive() and time.monotonic() - started < 30
+        assert not flood.is_alive() and time.monotonic() - started < 10
 
 
 def send_until_closed(connection: socket.socket, data: bytes) -> None:
