@@ -72,5 +72,5 @@ def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: int, confidence: f
         facts = (ad.kind, round(ad.seconds, 3) if ad.kind == "video" else "", ad.frames, ad.frames_with_face)
         faces = (ad.counts.sum(), ad.too_small, ad.not_read, harmless(ad.note))
         mix = shares(ad.parts(block_seconds), confidence)
-        ends = [each[end] for each in mix for end in ("share", "low", "high")]
+        ends = [each[end] for each in mix for end in ("share", "low", "high")] or [None] * 3 * len(kinds)
         writer.writerow([harmless(ad.name), *facts, *faces, *("" if end is None else round(end, 4) for end in ends)])

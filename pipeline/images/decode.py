@@ -8,6 +8,8 @@ import io
 import re
 import struct
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +20,14 @@ _SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "GIF": b"GI
 
 _END_IGNORED = {"PNG", "GIF"}  # their decoders are content once the pixels are there; the others ask for the end
 
-# Each scan of a JPEG takes a pass over all pixels, however few bytes it has: 3 to 26 ms at 25 million of them. Baseline
-# pictures have one to three, progressive ones ten to about twenty. Each segment takes Pillow 2 us of Python.
-_MOST_SCANS, _MOST_SEGMENTS = 30, 10_000
+# A picture comes in at most so many parts, or in parts of so many bytes on average: each takes Pillow 0.5 to 4 us of
+# Python.
+_MOST_PARTS, _MEAN = 10_000, 64
+
+# Those that cost more, however few bytes they have. Each scan of a JPEG takes a pass over all pixels, 3 to 26 ms at 25
+# million of them; baseline pictures have one to three, progressive ones ten to about twenty. Each colour profile of a
+# PNG is unpacked, up to MAX_TEXT_CHUNK below in 0.25 s, and a picture has one.
+_COSTLY = {b"\xff\xda": 30, b"iCCP": 1}
 
 # What begins a segment with a length, or ends the picture. Left out are the marks inside of a scan (a stuffed FF, a
 # restart) and reserved ones, which libjpeg passes over where it looks for a restart and refuses elsewhere.
@@ -98,7 +105,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
         with warnings.catch_warnings(action="ignore"):  # a damaged EXIF block, an image half-way to the pixel cap
             if _pixels_of_webp(data) > max_pixels:
                 return Rejected("too_many_pixels")
-            if format == "JPEG" and _too_many_parts(data):
+            if _too_many_parts(data, format):
                 return Rejected("too_many_parts")
             image = Image.open(io.BytesIO(data), formats=[format])
             if image.width * image.height > max_pixels:
@@ -107,6 +114,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded | Rejected:
             image.load()
             if format in _END_IGNORED and not _ends(data, format):
                 return Rejected("truncated")
+            if format == "PNG":
+                _scale_transparency(image, depth=data[24])
             orientation, pixels = _orientation(image), _to_eight_bits(image)
             upright = pixels if orientation == 1 else pixels.transpose(_TURNS[orientation])
             return Decoded(upright, format, mode, frames, orientation)
@@ -139,23 +148,10 @@ def _ends(data: bytes, format: str) -> bool:
     if format == "PNG":
         return b"IEND\xaeB`\x82" in data
     if format == "GIF":
-        return _gif_ends(data)
+        return b";" in _gif_parts(data)
     start = 4 if format == "WEBP" else 2  # both state their own size
     stated = int.from_bytes(data[start : start + 4], "little") + (8 if format == "WEBP" else 0)
     return len(data) >= stated
-
-
-def _gif_ends(data: bytes) -> bool:
-    """Whether a GIF's blocks lead to its trailer, whatever follows; a byte of none is skipped, as Pillow does."""
-    place = 13 + _colours(data, 10)
-    while found := _GIF_BLOCK.search(data, place):
-        if found[0] == b";":
-            return True
-        place = found.end()
-        place += 1 if found[0] == b"!" else 10 + _colours(data, place + 8)
-        while data[place : place + 1] > b"\0":
-            place += 1 + data[place]
-    return False
 
 
 def _colours(data: bytes, flags: int) -> int:
@@ -164,21 +160,51 @@ def _colours(data: bytes, flags: int) -> int:
     return 3 << (told & 7) + 1 if told & 0x80 else 0
 
 
-def _too_many_parts(data: bytes) -> bool:
-    """Whether a JPEG has more scans or segments than any camera or program writes, up to where its first picture ends.
+def _too_many_parts(data: bytes, format: str) -> bool:
+    """Whether an image has more parts than any camera or program writes, up to where its first picture ends.
 
-    What a segment holds (a small picture, a comment) and what follows the picture (a second view, a video) don't count.
+    What a part holds (a small picture, a comment) and what follows the picture (a second view, a video) don't count.
     """
-    at = scans = 0
-    for _ in range(_MOST_SEGMENTS):
-        found = _MARKER.search(data, at)
-        if found is None or found[0] == b"\xff\xd9":
-            return False
-        scans += found[0] == b"\xff\xda"
-        if scans > _MOST_SCANS:
+    parts = {"JPEG": _jpeg_parts, "PNG": _png_parts, "GIF": _gif_parts}.get(format)  # the others' are walked in C
+    most, counts = _MOST_PARTS + len(data) // _MEAN, Counter()
+    for number, kind in enumerate(parts(data) if parts else ()):
+        counts[kind] += 1
+        if number >= most or counts[kind] > _COSTLY.get(kind, most):
             return True
+    return False
+
+
+def _jpeg_parts(data: bytes) -> Iterator[bytes]:
+    """The marker of each segment and scan of a JPEG."""
+    at = 0
+    while (found := _MARKER.search(data, at)) and found[0] != b"\xff\xd9":
+        yield found[0]
         at = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2]))
-    return True
+
+
+def _png_parts(data: bytes) -> Iterator[bytes]:
+    """The kind of each chunk of a PNG."""
+    at = 8
+    while (kind := data[at + 4 : at + 8]) and kind != b"IEND":
+        yield kind
+        at += 12 + int.from_bytes(data[at : at + 4])
+
+
+def _gif_parts(data: bytes) -> Iterator[bytes]:
+    """What begins each block of a GIF, of all its frames, up to its trailer; nothing for each piece of a block.
+
+    A byte that begins none is skipped, as Pillow does.
+    """
+    place = 13 + _colours(data, 10)
+    while found := _GIF_BLOCK.search(data, place):
+        yield found[0]
+        if found[0] == b";":
+            return
+        place = found.end()
+        place += 1 if found[0] == b"!" else 10 + _colours(data, place + 8)
+        while data[place : place + 1] > b"\0":
+            yield b""
+            place += 1 + data[place]
 
 
 def _pixels_of_webp(data: bytes) -> int:
@@ -193,6 +219,18 @@ def _pixels_of_webp(data: bytes) -> int:
         return (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
     width, height = struct.unpack("<HH", data[26:30])
     return (width & 0x3FFF) * (height & 0x3FFF)
+
+
+def _scale_transparency(image: Image.Image, depth: int) -> None:
+    """Bring the colour that a PNG declares transparent, of so many bits, to the eight that Pillow has made of pixels.
+
+    Of 16 bits only the high byte is left to tell colours apart by; gray ones keep all (`_to_eight_bits`).
+    """
+    transparent = image.info.get("transparency")
+    if image.mode == "L" and isinstance(transparent, int):
+        image.info["transparency"] = transparent * 255 // (2**depth - 1)
+    elif image.mode == "RGB" and depth == 16 and transparent:
+        image.info["transparency"] = tuple(level >> 8 for level in transparent)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ MEANINGS = {
     "truncated": "the file ends before the image does",
     "corrupt": "the content starts as an image and can't be decoded",
     "too_many_pixels": "width times height is over max_pixels; not decoded",
-    "too_many_parts": "a JPEG of more scans or segments than any camera or program writes; not decoded",
+    "too_many_parts": "more scans, chunks or blocks than any camera or program writes; not decoded",
     "too_many_bytes": "the file is over max_bytes; not read",
     "unreadable": "the file or zip entry can't be read",
     "blank": "nothing on it",

@@ -47,7 +47,7 @@ def protocol(head_seconds: float, answer_seconds: float, most: int) -> type[H11P
             self.watch()
 
         def send_400_response(self, msg: str) -> None:
-            if self.conn.our_state is h11.SEND_RESPONSE:
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # idle: that was no head
                 super().send_400_response(TOO_SMALL if self.conn.too_small() else msg)
             else:  # it has been answered already
                 self.transport.abort()

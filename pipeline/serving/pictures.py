@@ -25,7 +25,10 @@ WHY_NOT = {  # reason: HTTP status, words
     "truncated": (422, "The file ends before the picture does; it was probably not copied or downloaded to its end."),
     "corrupt": (422, "The file starts as a picture and is damaged further on."),
     "too_many_pixels": (413, "The picture has too many pixels; make it smaller."),
-    "too_many_parts": (422, "This JPEG is made of more parts than any camera writes; save it anew as an ordinary one."),
+    "too_many_parts": (
+        422,
+        "The picture is made of more parts than any camera writes; save it anew as an ordinary JPEG.",
+    ),
     "too_narrow": (422, "The picture is too long and narrow to look for faces in."),
     "too_many_bytes": (413, "The file is too large; make it smaller."),
 }

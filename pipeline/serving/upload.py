@@ -19,6 +19,7 @@ from pipeline.serving.metrics import Metrics
 
 LINGER_SECONDS = 2  # that a refused client gets to stop sending: closing at once would lose it the answer
 PIECE = 1 << 16  # bytes of a form that are parsed before it is looked whether anybody still waits for it
+TEXT = 1 << 10  # bytes of a field that is no file: a client may name a codec that takes the square of their number
 
 
 class Refusal(Exception):
@@ -51,7 +52,10 @@ class Gate:
             try:
                 await self._receive(request, held)
             except Refusal:
+                unasked = not held.size and "expect" in request.headers  # to listen would be to ask for it
                 held.let_go()
+                if unasked:
+                    raise
                 with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: that was all of it
                     async with asyncio.timeout(LINGER_SECONDS):
                         async for _ in request.stream():
@@ -145,6 +149,15 @@ async def files(request: Request, body: Body, limits: Mapping, parsing: asyncio.
     return found
 
 
+class WholeForm(MultiPartParser):
+    """A form's parser that knows whether the last boundary came: without it a file may be missing, or a part of one."""
+
+    whole = False
+
+    def on_end(self) -> None:
+        self.whole = True
+
+
 def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) -> FormData:
     """A multipart form of at most so many files, off the event loop: a body can be made to take the parser a minute."""
 
@@ -154,11 +167,13 @@ def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) ->
                 raise MultiPartException("Nobody waits for it.")
             yield piece
 
-    parser = MultiPartParser(headers, stream(), max_files=most, max_fields=most)
+    parser = WholeForm(headers, stream(), max_files=most, max_fields=most, max_part_size=TEXT)
     parser.spool_max_size = body.size + 1  # it would write larger files to a disk
     try:
         parser.parse().send(None)  # an event loop of its own would cost more than the parsing of a small form
     except StopIteration as parsed:
+        if not parser.whole:
+            raise MultiPartException("it ends before its last boundary.") from None
         return parsed.value
     raise RuntimeError("a form waited, though all of it is there and its files stay in memory")
 

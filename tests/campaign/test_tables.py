@@ -100,3 +100,11 @@ def test_a_video_has_intervals_where_its_faces_are_in_enough_blocks(tmp_path, bl
     (row,) = csv.DictReader((tmp_path / "ads.csv").read_text().splitlines())
     assert row["fear"] == "0.5"
     assert [bool(row[end]) for end in ("fear_low", "fear_high")] == [told, told]
+
+
+def test_every_row_of_ads_has_a_cell_for_each_column(tmp_path):
+    ads = [Ad("a.jpg", "picture"), Ad("bare.jpg", "picture", frames=1), Ad("b.txt", "", note="No picture.")]
+    ads[0].add(None, {"faces": [face(7)], "too_small": 0, "not_read": 0})
+    with (tmp_path / "ads.csv").open("w", newline="") as file:
+        write_ads(file, ads, 5, 0.95)
+    assert len({len(row) for row in csv.reader((tmp_path / "ads.csv").read_text().splitlines())}) == 1

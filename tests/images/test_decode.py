@@ -156,6 +156,28 @@ def test_row_6_sixteen_bits_are_scaled_not_saturated(colour, channels):
     assert (found == found[:, :1]).all()
 
 
+@pytest.mark.parametrize(("depth", "levels"), [(1, [0, 1]), (2, [0, 1, 2, 3]), (4, [0, 5, 10, 15]), (8, [0, 7, 255])])
+def test_row_6_a_transparent_level_of_gray_is_white_and_no_other(depth, levels):
+    packed = sum(level << 24 - depth * (n + 1) for n, level in enumerate(levels)).to_bytes(3)
+    data = png(len(levels), 1, depth, 0, b"\0" + packed[: -(-len(levels) * depth // 8)])
+    at = data.index(b"IDAT") - 4
+    shown = [level * 255 // (2**depth - 1) for level in levels]
+    assert pixels(data)[0, :, 0].tolist() == shown
+    for n, level in enumerate(levels):
+        found = pixels(data[:at] + chunk(b"tRNS", struct.pack(">H", level)) + data[at:])
+        assert found[0, :, 0].tolist() == [*shown[:n], 255, *shown[n + 1 :]]
+
+
+def test_row_6_a_transparent_colour_of_sixteen_bits_is_white_and_no_other():
+    colours = [(0x8000,) * 3, (0, 0, 0), (0xFF80, 0, 0), (0x1234,) * 3]
+    data = png(4, 1, 16, 2, b"\0" + np.array(colours, ">u2").tobytes())
+    at = data.index(b"IDAT") - 4
+    shown = [[level >> 8 for level in colour] for colour in colours]
+    for n, colour in enumerate(colours):
+        found = pixels(data[:at] + chunk(b"tRNS", struct.pack(">HHH", *colour)) + data[at:])
+        assert found[0].tolist() == [*shown[:n], [255] * 3, *shown[n + 1 :]]
+
+
 def test_what_is_transparent_of_sixteen_bits_is_white_too():
     image = Image.fromarray(np.array([[1000, 1001, 65535]], np.uint16))
     assert pixels(encoded(image, "PNG", transparency=1000))[0, :, 0].tolist() == [255, 3, 255]
@@ -255,6 +277,45 @@ def scans(times: int, before: bytes = b"") -> bytes:
 def test_row_9_a_jpeg_of_too_many_parts_is_refused_before_it_is_decoded(data, monkeypatch):
     monkeypatch.setattr(Image, "open", None)
     assert decode(data, CAP).reason == "too_many_parts"
+
+
+PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1000)))
+
+
+def with_chunks(chunks: bytes, before: bytes = b"IDAT") -> bytes:
+    data = encoded(picture(1), "PNG")
+    at = data.index(before) - 4
+    return data[:at] + chunks + data[at:]
+
+
+def with_blocks(blocks: bytes) -> bytes:
+    data = encoded(picture(1), "GIF")
+    return data[:-1] + blocks + data[-1:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    (
+        with_chunks(PROFILE * 2),
+        with_chunks(chunk(b"prVt", b"") * 20_000),
+        with_chunks(chunk(b"IDAT", b"") * 20_000, before=b"IEND"),
+        with_blocks((b"," + bytes(8) + b"\0\2\0") * 20_000),
+        with_blocks(b"!\xfe" + b"\1a" * 20_000 + b"\0"),
+    ),
+    ids=("profiles", "chunks", "pieces of the picture", "frames", "pieces of a comment"),
+)
+def test_row_9_a_png_or_gif_of_too_many_parts_is_refused_before_it_is_decoded(data, monkeypatch):
+    monkeypatch.setattr(Image, "open", None)
+    assert decode(data, CAP).reason == "too_many_parts"
+
+
+def test_row_9_as_many_parts_as_large_pictures_have_are_taken():
+    pieces = chunk(b"prVt", bytes(8192)) * 2000
+    for data in (
+        with_chunks(PROFILE + pieces),
+        with_blocks(b"!\xfe" + (b"\xfe" + b"a" * 254) * 20_000 + b"\0"),
+    ):
+        assert isinstance(decode(data, CAP), Decoded)
 
 
 def test_row_9_what_a_jpeg_carries_along_is_not_counted():

@@ -328,8 +328,9 @@ def test_who_listens_for_others_is_told_at_the_start_to_name_hosts(settings, cap
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     (
-        (b"", "multipart/form-data; boundary=b", 422),
-        (b"--b\r\n", "multipart/form-data; boundary=b", 422),
+        (b"", "multipart/form-data; boundary=b", 400),
+        (b"--b\r\n", "multipart/form-data; boundary=b", 400),
+        (b"--b--\r\n", "multipart/form-data; boundary=b", 422),
         (b"anything", "multipart/form-data; boundary=b", 400),
         (b"anything", "multipart/form-data", 400),
         (b"{}", "application/json", 415),

@@ -85,6 +85,28 @@ def test_row_40_a_slow_sender_is_closed_after_an_answer_too(server, first, statu
                 break
 
 
+@pytest.mark.parametrize(
+    "sent",
+    (
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        head(1).replace(b"Length: 1", b"Length: abc"),
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+    ),
+    ids=("no head", "no host", "no length", "no path"),
+)
+def test_what_is_no_head_is_answered(server, sent):
+    with connect(server) as connection:
+        connection.sendall(sent)
+        assert b" 400 " in until_closed(connection).splitlines()[0]
+
+
+def test_what_is_refused_from_its_head_is_not_asked_for(server):
+    with connect(server) as connection:
+        connection.sendall(head(5_000_000).replace(b"Host", b"Expect: 100-continue\r\nHost"))
+        assert until_closed(connection).startswith(b"HTTP/1.1 413 ")
+
+
 def test_row_40_a_client_that_leaves_frees_its_place(server):
     busy = encoded(enlarged(group([("happy", 41)] * 4, 5, 300), 3))
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + busy + b"\r\n--b--\r\n"

@@ -161,3 +161,18 @@ def test_work_that_nobody_waits_for_any_more_is_ended(left):
         return work.cancelled()
 
     assert asyncio.run(ended())
+
+
+@pytest.mark.parametrize("cut", (0, 2, 20))
+def test_a_form_that_is_cut_short_is_refused_rather_than_read_without_its_last_file(cut):
+    whole = HEAD + b"one\r\n" + HEAD.replace(b"file", b"files", 1) + b"two\r\n--b--\r\n"
+    with pytest.raises(Refusal, match="ends before its last boundary"):
+        asyncio.run(read(came(whole[: whole.rfind(b"\r\n--b--") - cut])))
+
+
+def test_a_field_that_is_no_file_is_refused_before_any_codec_reads_much_of_it():
+    form = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n-' + b"b" * 10_000 + b"\r\n--b--\r\n"
+    kind = b"multipart/form-data; boundary=b; charset=punycode"
+    request = Request({"type": "http", "headers": [(b"content-type", kind)]})
+    with pytest.raises(Refusal, match="exceeded maximum size of 1KB"):
+        asyncio.run(files(request, came(form), {"files": 20}, asyncio.Semaphore(1)))
