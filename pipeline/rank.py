@@ -281,6 +281,9 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
         lines += ["", f"Bottom {min(bottom, len(table) - top)}", _text(shown.tail(min(bottom, len(table) - top)))]
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
     lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
+    if repeats := int((table["seeds"] - 1).sum()):
+        known = f"{repeats} repeat{'s'[: repeats > 1]}"
+        lines.append(f"How seeds scatter is known from {known}: the fewer, the less can be told apart.")
     if flattered := kept_differently(table):
         lines.append(f"{flattered}.")
     if unpaired := (table["compared_by"] == compare.UNPAIRED).sum():

@@ -211,7 +211,9 @@ def test_what_only_a_person_knows_stands_among_its_limits(run):
     describe.main(composed("describe", f"run={run}", f"remarks=[{remark}]"))
     limits = (run / "MODEL_CARD.md").read_text().partition("## Limits")[2].partition("## ")[0]
     assert limits.endswith(f"is not in them.\n- a teacher may have seen test.\n- {remark}\n\n")
-    assert remark not in card(run)
+    text = card(run)
+    assert remark not in text
+    assert "had not seen" not in text and "of which it may have seen some in training (see [Limits](#limits))" in text
 
 
 def test_no_answer_on_test_is_told(run):

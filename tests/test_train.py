@@ -79,6 +79,16 @@ def test_the_saved_model_is_the_one_of_the_best_epoch(project):
     assert np.mean(predicted.argmax(1) == valid.labels) == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
 
 
+def test_smoothed_labels_are_for_training_and_the_loss_on_valid_is_of_the_labels_as_they_are(project):
+    folder = run("label_smoothing=0.9", "epochs=1")
+    arrays, model = read_arrays("data/resized/rgb", "sample"), models.load(folder / "model.keras")
+    history, valid = pd.read_csv(folder / "history.csv"), arrays.split("valid")
+    said = model.predict(np.asarray(valid.images), verbose=0)
+    own = -np.log(said[np.arange(len(said)), valid.labels]).mean()
+    smoothed = 0.1 * own - 0.9 * np.log(said).mean()
+    assert history["val_loss"][0] == pytest.approx(own, rel=1e-4) != pytest.approx(smoothed, rel=1e-4)
+
+
 def test_averaged_weights_are_what_is_validated_and_kept(project, monkeypatch):
     raw, averaged = [], []
     epoch_done = train._epoch_done
@@ -95,7 +105,8 @@ def test_averaged_weights_are_what_is_validated_and_kept(project, monkeypatch):
     kept = models.load(folder / "model.keras")
     predicted = kept.predict(evaluation_batches(valid, 16), verbose=0)
     assert np.mean(predicted.argmax(1) == valid.labels) == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
-    assert history["learning_rate"].iloc[-1] < 1e-4
+    rates = history["learning_rate"]  # it warms up through the first epoch and falls through the others
+    assert rates[0] == pytest.approx(0.01) and all(rates[1:-1].to_numpy() > rates[2:].to_numpy()) and rates.iloc[-1] > 0
     best = history["val_accuracy"].idxmax()
     for variable, mean, last in zip(kept.trainable_variables, averaged[best], raw[best], strict=True):
         assert np.array_equal(variable, mean)
@@ -259,7 +270,7 @@ def test_a_teacher_asked_about_augmented_images_is_followed_where_it_contradicts
     folder = run("teacher=always.keras", "teacher_share=1", "teacher_augmented=true", "augment=strong", "epochs=6")
     answers = models.load(folder / "model.keras").predict(train_images, verbose=0).argmax(1)
     assert (answers == 6).mean() > 0.9 > (labels == 6).mean() * 2
-    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "Taught"
+    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "Softened"
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])

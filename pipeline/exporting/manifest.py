@@ -26,6 +26,7 @@ def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
         **{key: learned[key] for key in ("temperature", "threshold", "precision")},
         "accuracy": _measured(run.report, "accuracy"),
         "f1_macro": _measured(run.report, "f1_macro"),
+        "caution": run.about.get("caution", ""),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_sample_weight
 
+from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.batches import evaluation_batches, steps_per_epoch, training_batches
@@ -57,12 +58,17 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     model = models.build(values["model"], arrays.size, arrays.channels)
     if values["initial_weights"]:
         begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
+    softenings = []
     if values["teacher"] and values["teacher_augmented"]:
-        model = Taught(model, softening(values["teacher"], values["teacher_share"], arrays))
+        softenings.append(softening(values["teacher"], values["teacher_share"], arrays))
+    if share := values["label_smoothing"]:
+        softenings.append(lambda images, labels: (1 - share) * labels + share / len(LABELS))
+    if softenings:
+        model = Softened(model, softenings)
     steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
         build_optimizer(values["optimizer"], steps, values["epochs"]),
-        keras.losses.CategoricalCrossentropy(label_smoothing=values["label_smoothing"]),
+        keras.losses.CategoricalCrossentropy(),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=values["model"]["jit_compile"],
     )
@@ -70,16 +76,19 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
     return model
 
 
-class Taught(keras.Model):
-    """`model`, its layers and weights, trained on labels that `softening` makes of each batch's images and labels."""
+class Softened(keras.Model):
+    """`model`, its layers and weights, trained on labels that `softenings` make of each batch's images and labels.
 
-    def __init__(self, model: keras.Model, softening: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]):
+    Valid keeps its labels as they are: with them softened too, its loss could not be compared with that of other runs.
+    """
+
+    def __init__(self, model: keras.Model, softenings: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]):
         super().__init__(model.input, model.output, name=model.name)
-        self.softening = softening
+        self.softenings = softenings
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if training:
-            y = self.softening(x, y)
+        for soften in self.softenings if training else ():
+            y = soften(x, y)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
 
@@ -146,7 +155,7 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.started_cpu = time.monotonic(), time.process_time()
-        self.epoch = epoch + 1
+        self.epoch, self.rate = epoch + 1, float(self.model.optimizer.learning_rate)
 
     def on_train_batch_end(self, batch, logs=None):
         self._refuse_not_finite("loss", logs["loss"])
@@ -157,7 +166,7 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": self.epoch, **{key: float(value) for key, value in logs.items()}}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = (self.rate + float(self.model.optimizer.learning_rate)) / 2  # of its first and next step
         row["epoch_seconds"] = time.monotonic() - self.started
         row["epoch_cpu_seconds"] = time.process_time() - self.started_cpu  # of all cores: says more on a shared machine
         self._refuse_not_finite("val_loss", row["val_loss"])

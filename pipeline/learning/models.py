@@ -49,6 +49,8 @@ def _unfit(model: Any, size: int, channels: int) -> str | None:
         return f"uses {foreign}, which may run any code; build it of Keras's own layers"
     if takes != (expected := (None, size, size, channels)):
         return f"takes images of shape {takes}; expected {expected}, the size and channels that it is given"
+    if len(model.outputs) != 1:
+        return f"has {len(model.outputs)} outputs; expected one, a probability of each emotion"
     said = np.asarray(model(np.zeros((1, size, size, channels), np.uint8)))
     if said.shape != (1, len(LABELS)) or (said < 0).any() or abs(said.sum() - 1) > 0.01:
         return f"gives no probability of each emotion; end it with Dense({len(LABELS)}, activation='softmax')"

@@ -38,8 +38,11 @@ def learn(labels: np.ndarray, probabilities: np.ndarray, precision: float, confi
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The temperature of least negative log-likelihood; above 1 the model was too sure of itself.
 
-    The likelihood is convex in 1 / temperature and so has one minimum.
+    The likelihood is convex in 1 / temperature and so has one minimum; none above 0 where every answer is right, and
+    then it is the least of TEMPERATURES.
     """
+    if (probabilities.argmax(1) == labels).all():  # so flat that a search would stop anywhere
+        return TEMPERATURES[0]
 
     def loss(log_temperature: float) -> float:
         return negative_log_likelihood(labels, calibrated(probabilities, np.exp(log_temperature)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, special, stats
 
 UNPAIRED = "two proportions"  # the test when it is not known which images both got right
 ROUNDING = np.finfo(np.float32).eps  # of an accuracy, as Keras gives it
@@ -31,39 +31,39 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 class Difference:
     """How much more often one entry is right than another, -1..1: `mean`, and what else draws might have given.
 
-    Its interval lies about `middle`. `variances` and `freedoms` are of what makes it uncertain, the choice of images
-    first, then of seeds; they add up, and Student's t has Welch and Satterthwaite's degrees of freedom (Satterthwaite
-    1946, Biometrics Bulletin 2:110).
+    Its interval lies about `middle`. `scatters` has the variance and the degrees of freedom of what makes it uncertain:
+    the choice of images, then of seeds if that is known. Each widens the interval by a Student's t of its own (Howe
+    1974, J. American Statistical Association 69:789). One t for their sum, by Welch and Satterthwaite's degrees of
+    freedom, is far too narrow where few seeds, by luck, lie close together, and most so at the high confidence of many
+    questions.
     """
 
     mean: float
     middle: float
-    variances: tuple[float, ...]
-    freedoms: tuple[float, ...]
+    scatters: tuple[tuple[float, float], ...]
 
     @property
     def p_value(self) -> float:
-        """That the difference is 0."""
-        error, freedom = self._error()
-        return float(2 * stats.t.sf(abs(self.middle) / error, freedom)) if error else 1.0  # 0 where both never err
+        """That the difference is 0: one less the confidence at which the interval begins to hold 0; 0 below 1e-130."""
+        beyond = lambda log: self._half(np.exp(log)) - abs(self.middle)  # noqa: E731
+        least = np.log(1e-130)
+        return float(np.exp(optimize.brentq(beyond, least, 0))) if beyond(least) > 0 else 0.0
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        error, freedom = self._error()
-        half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error if error else 0.0
+        half = self._half(1 - confidence)
         return self.middle - half, self.middle + half
 
-    def _error(self) -> tuple[float, float]:
-        variances, freedoms = np.array(self.variances), np.array(self.freedoms)
-        with np.errstate(divide="ignore", invalid="ignore"):  # of infinitely many degrees it is the normal distribution
-            freedom = variances.sum() ** 2 / (variances**2 / freedoms).sum()
-        return float(np.sqrt(variances.sum())), float(freedom)
+    def _half(self, error: float) -> float:
+        """Half an interval that misses in so many cases, 0..1."""
+        variances, freedoms = np.array(self.scatters).T
+        return float(np.sqrt((variances * special.stdtrit(freedoms, error / 2) ** 2).sum()))
 
 
-def on_same_images(first: np.ndarray, second: np.ndarray, seeds: Sequence[tuple[float, float]] = ()) -> Difference:
+def on_same_images(first: np.ndarray, second: np.ndarray, seeds: tuple[float, float] | None = None) -> Difference:
     """The difference of two entries of which it is known which of the same N images they got right.
 
-    `first` and `second`: bool [N], or the shares of each one's seeds in 0..1 that got an image right. `seeds` has a
-    variance of the difference over seeds, and its degrees of freedom, or several that add up.
+    `first` and `second`: bool [N], or the shares of each one's seeds in 0..1 that got an image right. `seeds`: the
+    variance of the difference over seeds, and its degrees of freedom.
 
     The variance over images is Wald's, once half an image is added to each of the four cases (Agresti & Min 2005,
     Statistics in Medicine 24:729): without that it is too small where the two answer few images differently, and would
@@ -73,46 +73,39 @@ def on_same_images(first: np.ndarray, second: np.ndarray, seeds: Sequence[tuple[
     images = len(difference) + 2
     middle = difference.sum() / images
     variance = (((difference**2).sum() + 1) / images - middle**2) / images
-    mean = float(first.mean() - second.mean())
-    return Difference(mean, float(middle), *_with_seeds(float(variance), len(difference) + 1, seeds))
+    scatters = ((float(variance), len(difference) + 1), *([seeds] if seeds else []))
+    return Difference(float(first.mean() - second.mean()), float(middle), scatters)
 
 
 def of_proportions(
-    first: float, second: float, images_first: int, images_second: int, seeds: Sequence[tuple[float, float]] = ()
+    first: float, second: float, images_first: int, images_second: int, seeds: tuple[float, float] | None = None
 ) -> Difference:
     """The difference of two accuracies when it is unknown which images each got right: pooled z-test.
 
-    Agresti 2002, "Categorical Data Analysis", sec. 3.1.2. On the same images it is cautious: a pair's test, which knows
-    that both models get the same easy images right, tells more apart. `seeds` as in `on_same_images`.
+    Agresti 2002, "Categorical Data Analysis", sec. 3.1.2; one image right and one wrong are added to each (Agresti &
+    Caffo 2000, The American Statistician 54:280), else two that are right on all of few images would be told to be
+    equally good. On the same images it is cautious: a pair's test, which knows that both models get the same easy
+    images right, tells more apart. `seeds` as in `on_same_images`.
     """
-    pooled = (first * images_first + second * images_second) / (images_first + images_second)
+    pooled = (first * images_first + second * images_second + 2) / (images_first + images_second + 4)
     variance = pooled * (1 - pooled) * (1 / images_first + 1 / images_second)
-    return Difference(first - second, first - second, *_with_seeds(variance, np.inf, seeds))
+    return Difference(first - second, first - second, ((variance, np.inf), *([seeds] if seeds else [])))
 
 
-def _with_seeds(
-    variance: float, freedom: float, seeds: Sequence[tuple[float, float]]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return (variance, *(each for each, _ in seeds)), (freedom, *(each for _, each in seeds))
-
-
-def scatter_of_seeds(entries: pd.DataFrame, of: pd.DataFrame) -> list[tuple[float, float]]:
+def scatter_of_seeds(entries: pd.DataFrame, of: pd.DataFrame) -> tuple[float, float] | None:
     """Variance, and its degrees of freedom, that the choice of seeds adds to the difference of two of some `entries`.
 
     `of` are the two; both tables have `seeds`, how many an entry has, and `sd`, the standard deviation of its accuracy
-    over them. An entry of one seed is taken to scatter as those with several do together (pooled variance): a single
-    draw set beside means of several would else be called the best, and others lower, for its luck. [] where none has
-    several: nothing is known of how seeds scatter then.
+    over them. Each is taken to scatter as all with several seeds do together (pooled variance), for two or three tell
+    next to nothing of their own entry: one whose seeds lie close by luck, or a single draw beside means of several,
+    would else be called the best, and others lower. None where none has several: nothing is known of how seeds scatter.
     """
     several = entries[entries["seeds"] > 1]
     if several.empty:
-        return []
-    found = [(row.sd**2 / row.seeds, row.seeds - 1) for row in of.itertuples() if row.seeds > 1]
-    if single := int((of["seeds"] == 1).sum()):
-        freedom = (several["seeds"] - 1).sum()
-        pooled = ((several["seeds"] - 1) * several["sd"] ** 2).sum() / freedom
-        found.append((single * pooled, freedom))
-    return found
+        return None
+    freedom = int((several["seeds"] - 1).sum())
+    pooled = ((several["seeds"] - 1) * several["sd"] ** 2).sum() / freedom
+    return float(pooled * (1 / of["seeds"]).sum()), freedom
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -149,8 +149,13 @@ class Store:
         self._tell(run_id, {"tags": {"error": error[:5000]} if error else {}, "end": [status, _now()]})
 
     def reap(self) -> int:
-        """Mark KILLED every RUNNING run whose process on this machine is gone; returns how many."""
+        """Mark KILLED every RUNNING run whose process on this machine is gone; returns how many.
+
+        What waits for the server is sent first: one that has ended while it was away is RUNNING there until then.
+        """
         with locked(self.lock):
+            if self.unsent:
+                self.unsent.send_all()
             dead = [run for run in self._search("status = 'RUNNING'") if _is_dead(run.data.tags)]
             for run in dead:
                 self.end(run.info.run_id, "KILLED")

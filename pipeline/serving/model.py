@@ -37,6 +37,7 @@ class Manifest(BaseModel):
     precision: float
     accuracy: dict[str, Interval]
     f1_macro: dict[str, Interval]
+    caution: str = ""  # why they may flatter; exports of older versions have none
     files: dict[str, str]
 
 
@@ -106,7 +107,7 @@ def read(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         about = json.loads(manifest.read_bytes())
         content = (folder / FILE).read_bytes()
-        Manifest.model_validate(about)
+        about["caution"] = Manifest.model_validate(about).caution
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not there; expected an exported model in {folder}") from None
     except OSError as error:  # such as a file where a folder has to be

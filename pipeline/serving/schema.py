@@ -118,6 +118,7 @@ class About(BaseModel):
     """What is in service: the parts of the model's manifest that users need, and the limits of a request.
 
     precision: how often answers over the threshold were to be right when it was chosen; an aim, not a measurement.
+    caution: why accuracy and f1_macro may flatter, "" where nothing is known to make them.
     """
 
     model: str
@@ -127,6 +128,7 @@ class About(BaseModel):
     precision: float
     accuracy: dict[str, Interval]
     f1_macro: dict[str, Interval]
+    caution: str
     limits: dict[str, int]
 
 

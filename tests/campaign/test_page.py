@@ -9,12 +9,22 @@ from pipeline.campaign.mix import FEWEST, SHOWN, Ad
 from pipeline.campaign.page import make, moment
 from pipeline.labels import LABELS
 
-ABOUT = {"accuracy": {}, "model": "compact", "version": 1, "threshold": 0.5}
+ABOUT = {"accuracy": {}, "model": "compact", "version": 1, "threshold": 0.5, "caution": ""}
 
 
 def made(ads: list[Ad], **settings) -> str:
     values = {"block_seconds": 5, "confidence": 0.95, "ads_shown": 9, "keep_faces": False, "frames_per_second": 2}
     return make("campaign", ads, {"most": [], "least": []}, ABOUT, values | settings)
+
+
+@pytest.mark.parametrize(
+    ("caution", "words"), [("", "it had never seen"), ("its teacher saw them", "of which it may have seen some before")]
+)
+def test_what_the_model_may_have_seen_is_told(monkeypatch, caution, words):
+    figure = {"value": 0.5, "low": 0.48, "high": 0.52, "confidence": 0.9, "images": 2000}
+    monkeypatch.setitem(ABOUT, "accuracy", {"test": figure})
+    monkeypatch.setitem(ABOUT, "caution", caution)
+    assert f"of 2,000 test pictures {words} (90 % interval" in made([])
 
 
 def test_lists_of_files_are_as_long_as_it_is_said_and_say_what_they_leave_out():

@@ -23,10 +23,10 @@ def report(**without: str) -> dict:
     return made
 
 
-def about(report: dict) -> dict:
+def about(report: dict, **more: str) -> dict:
     run = EvaluatedRun(
         folder=Path("runs/m"),
-        about=dict.fromkeys(("data", "run", "run_id", "config_hash", "train_digest"), "x"),
+        about=dict.fromkeys(("data", "run", "run_id", "config_hash", "train_digest"), "x") | more,
         config=OmegaConf.create({"model": {"name": "m", "build": {"layers": ["flatten"]}}}),
         report=report,
         again="",
@@ -44,6 +44,11 @@ def test_each_split_has_its_own_value_interval_and_images(score):
         )
         for split, first, images in (("valid", 0.1 + more, 40), ("test", 0.6 + more, 70))
     }
+
+
+def test_a_runs_caution_goes_with_its_figures():
+    assert about(report())["caution"] == ""
+    assert about(report(), caution="it may have seen test")["caution"] == "it may have seen test"
 
 
 @pytest.mark.parametrize(("lacking", "there"), [("valid", "test"), ("test", "valid")])

@@ -1,12 +1,16 @@
-"""What is kept after an epoch."""
+"""What the loss is of, and what is kept after an epoch."""
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+from conftest import composed, write_arrays
 
+from pipeline.learning.arrays import read_arrays
 from pipeline.learning.checkpoint import State
-from pipeline.learning.fit import _Epochs
+from pipeline.learning.fit import _Epochs, compiled_model
+from pipeline.running.config import identity
 from pipeline.train import summary
 
 
@@ -27,3 +31,13 @@ def test_what_is_kept_is_of_the_best_epoch_by_what_the_config_says_and_of_the_fi
         epochs.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": losses[epoch]})
     assert told == list(enumerate(kept, 1))
     assert summary(state, monitor)["best_epoch"] == state.best[0] == kept[-1]
+
+
+def test_training_is_on_smoothed_labels_and_valid_on_those_there_are(tmp_path):
+    write_arrays(tmp_path / "rgb")
+    cfg = composed("train", "model=model_1_concept", "optimizer=adam", "label_smoothing=0.3")
+    model = compiled_model(identity(cfg), read_arrays(tmp_path / "rgb", "sample"))
+    labels, said = np.eye(7, dtype=np.float32)[[1, 4]], np.array([[0.1] * 6 + [0.4], [0.7] + [0.05] * 6], np.float32)
+    for training, smoothing in ((True, 0.3), (False, 0)):
+        expected = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)(labels, said)
+        assert float(model.compute_loss(None, labels, said, training=training)) == pytest.approx(float(expected))

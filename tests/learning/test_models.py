@@ -385,6 +385,7 @@ UNFIT = {
     "no model": (lambda: 7, "returns int; expected a keras.Model"),
     "another size": (lambda: of_shape((32, 32, 1)), r"takes images of shape \(None, 32, 32, 1\); expected \(None, 48"),
     "any size": (lambda: of_shape((None, None, 1)), "takes images of shape"),
+    "two outputs": (lambda: keras.Model(*two_outputs()), "has 2 outputs; expected one"),
     "two inputs": (lambda: of_shape((48, 48, 1), (48, 48, 1)), "takes images of shape"),
 }
 
@@ -394,6 +395,12 @@ def of_shape(*shapes) -> keras.Model:
     means = [kl.GlobalAveragePooling2D()(image) for image in images]
     joined = kl.Concatenate()(means) if len(means) > 1 else means[0]
     return keras.Model(images, kl.Dense(7, "softmax")(joined))
+
+
+def two_outputs() -> tuple:
+    image = keras.Input((48, 48, 1))
+    x = kl.Flatten()(image)
+    return image, [kl.Dense(7, "softmax")(x), kl.Dense(3)(x)]
 
 
 def of_mine(which: str, size: int, channels: int) -> keras.Model:

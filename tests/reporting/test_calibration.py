@@ -63,6 +63,13 @@ def test_a_probability_of_zero_is_no_infinity():
     assert np.isfinite(calibration.negative_log_likelihood(labels, sure))
 
 
+@pytest.mark.parametrize("sure", [0.9, 0.999, 0.99999])
+def test_where_all_is_right_no_temperature_is_learnt_and_that_is_told(sure):
+    labels = np.arange(200) % 7
+    probabilities = (sure - (1 - sure) / 6) * np.eye(7, dtype=np.float32)[labels] + (1 - sure) / 6
+    assert calibration.at_bound(calibration.fit_temperature(labels, probabilities))
+
+
 def test_a_temperature_at_an_end_of_the_range_is_told():
     always = np.arange(70) % 7
     right, wrong = (0.1 * np.eye(7)[each] + 0.9 / 7 for each in (always, (always + 1) % 7))

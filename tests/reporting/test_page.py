@@ -95,6 +95,7 @@ def test_nothing_is_said_of_one_seed_where_every_entry_has_more():
     text = page([row(seeds=2, seed=0, spread=0.004), row(seeds=2, seed=0, spread=0.012)])
     assert "one seed" not in text
     assert "The seeds of one entry lie up to 1.2 points apart. The comparison with the best counts how they" in text
+    assert "That is known from 2 repeats: the fewer, the less can be told apart." in text
     assert "is within what the choice of images and of seeds alone explains" in text
 
 

@@ -195,6 +195,18 @@ def test_a_run_that_is_resumed_is_this_process_s_at_once_even_in_the_pause_after
     assert store.status(run_id) == "RUNNING"
 
 
+def test_a_run_that_finished_while_the_server_was_away_is_not_reaped_by_one_that_waited_for_it(line, tmp_path):
+    waited = open_store("mlruns", tmp_path.name, create=True)
+    ended = open_store("mlruns", tmp_path.name, create=True)
+    run_id = ended.start("a", {}, {})
+    ended.tag(run_id, {"pid": 1, "pid_started": "long ago"})
+    line.cut()
+    ended.end(run_id, "FINISHED")
+    line.mend()
+    assert waited.reap() == 0
+    assert waited.status(run_id) == "FINISHED" and not waiting()
+
+
 def test_row_28_a_server_away_at_the_start_is_refused_before_any_work(project, line, monkeypatch):
     line.cut()
     for variable in PATIENCE:

@@ -376,7 +376,7 @@ def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
     assert 'emotion_requests_total{route="/api/predict",status="200"}' in metrics
     assert "emotion_pictures_waiting 0.0" in metrics and "emotion_upload_bytes_held 0.0" in metrics
     about = client.get("/api/about").json()
-    assert about["accuracy"]["test"]["value"] == 0.5 and about["limits"]["files"] == 20
+    assert about["accuracy"]["test"]["value"] == 0.5 and about["limits"]["files"] == 20 and about["caution"] == ""
 
 
 def test_the_page_is_there_and_loads_nothing_from_elsewhere(client):

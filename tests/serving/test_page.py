@@ -847,17 +847,20 @@ def test_in_the_saved_chart_each_picture_is_a_whole_bar_however_many_faces_it_ha
         assert at == [fear, fear, (255, 255, 255)], bar
 
 
-def test_what_the_page_says_of_the_model_is_its_figure_on_test(page):
+@pytest.mark.parametrize(
+    ("caution", "words"), [("", "it had never seen"), ("its teacher saw them", "of which it may have seen some before")]
+)
+def test_what_the_page_says_of_the_model_is_its_figure_on_test(page, caution, words):
     from playwright.sync_api import expect
 
     def better_on_valid(route) -> None:
         about = route.fetch().json()
         about["accuracy"]["valid"] |= {"value": 0.9, "low": 0.88, "high": 0.92}
-        route.fulfill(json=about)
+        route.fulfill(json=about | {"caution": caution})
 
     page.route("**/api/about", better_on_valid)
     page.reload()
-    expect(page.locator("#model")).to_contain_text("right for 50.0 % of 2,000 test pictures", timeout=WAIT)
+    expect(page.locator("#model")).to_contain_text(f"right for 50.0 % of 2,000 test pictures {words} (", timeout=WAIT)
     expect(page.locator("#model")).to_contain_text("48.0 % to 52.0 %")
 
 

@@ -163,7 +163,8 @@ async function tell() {
   try {
     const facts = await about();
     const score = (found) =>
-      `right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures it had never seen ` +
+      `right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures ` +
+      `${facts.caution ? "of which it may have seen some before" : "it had never seen"} ` +
       `(${interval(found)}; guessing one of seven would give 14 %)`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
     const never = facts.threshold === 1 ? " It was never right often enough to be sure: it says “not sure” of every face." : "";
