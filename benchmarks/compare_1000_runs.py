@@ -65,6 +65,7 @@ def make_runs(folder: str, runs: int, epochs: int) -> None:
             "train_digest": "train",
             "valid_digest": "valid",
             "valid_images": VALID_IMAGES,
+            "image_size": 48,
             "parameters": 1000,
             "command": f"python -m pipeline.train model={model}",
         }

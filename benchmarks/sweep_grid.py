@@ -69,7 +69,12 @@ def write_arrays(folder: Path, channels: int, images: int) -> None:
         labels = (np.arange(images) % len(LABELS)).astype(np.int8)
         ids = [f"{split}/{row}.jpg" for row in range(images)]
         pd.DataFrame({"id": ids, "label": labels, "gray": False}).to_parquet(folder / f"{split}.parquet")
-    about = {"name": "sample", "size": 48, "digest": {split: f"random-{split}-{images}" for split in SPLITS}}
+    about = {
+        "name": "sample",
+        "made_from": "",
+        "size": 48,
+        "digest": {split: f"random-{split}-{images}" for split in SPLITS},
+    }
     (folder / "dataset.json").write_text(json.dumps(about))
 
 

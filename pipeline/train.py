@@ -40,10 +40,7 @@ def main(cfg: DictConfig) -> str | None:
     digest = config_hash(values)
     name = run_name(values)
     output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{digest[:8]}")
-    channels, choice = values["channels"]["name"], values["balance"]
-    arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
-    require_current(arrays.folder, arrays.made_from, values["data"], Path(cfg.paths.clean))
-    arrays = balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
+    arrays = _arrays(cfg, values)
     wait = OUTAGE if sweep.another_ended() else 0
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True, wait=wait)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
@@ -57,6 +54,8 @@ def main(cfg: DictConfig) -> str | None:
     # Of two processes at one point of a sweep, the second waits and then finds it finished.
     waiting = f"{name}: another process trains the same run; waiting for it"
     with locked(Path(f"{checkpoints.root}.lock"), waiting), stoppable():
+        if _arrays(cfg, values) != arrays:
+            raise UserError(f"{arrays.folder}: was made of other images while this waited; run the same command again")
         store.reap()
         cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
@@ -100,6 +99,14 @@ def main(cfg: DictConfig) -> str | None:
     best, epoch = figures["best_val_accuracy"], figures["best_epoch"]
     log.info("%s: best val_accuracy %.4f in epoch %d; see %s", name, best, epoch, output)
     return None
+
+
+def _arrays(cfg: DictConfig, values: Mapping[str, Any]) -> Arrays:
+    """What there is to train on now; UserError where that isn't of what cleaning keeps, or not balanced as asked."""
+    channels, choice = values["channels"]["name"], values["balance"]
+    arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
+    require_current(arrays.folder, arrays.made_from, values["data"], Path(cfg.paths.clean))
+    return balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
 
 
 def summary(state: State, monitor: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -286,6 +287,28 @@ def test_row_18_a_loss_that_is_not_finite_fails_the_run_and_names_the_epoch(proj
     assert "epoch 1" in failed.data.tags["error"]
     assert not runs()
     assert not Path("out").exists()
+
+
+def test_images_that_are_made_anew_while_a_training_waits_are_not_trained_as_those_of_before(project, monkeypatch):
+    @contextmanager
+    def waited(path, waiting=""):
+        if "checkpoints" in str(path):
+            shutil.rmtree("data/resized/rgb")
+            write_arrays(Path("data/resized/rgb"), seed=1)
+        with locked(path, waiting):
+            yield
+
+    locked = train.locked
+    monkeypatch.setattr(train, "locked", waited)
+    with pytest.raises(UserError, match=r"data/resized/rgb: was made of other images while this waited; run the same"):
+        run()
+    assert not runs() and not Path("out").exists()
+
+
+@pytest.mark.parametrize("key", ["initial_weights", "teacher"])
+def test_an_earlier_model_that_cannot_be_looked_at_is_one_line(project, key):
+    with pytest.raises(UserError, match=r"can't be read \(File name too long\); grant access to it, or mend the path"):
+        run(f"{key}={300 * 'x'}")
 
 
 def test_row_21_the_same_seed_with_the_deterministic_flag_gives_equal_weights_and_history(project):

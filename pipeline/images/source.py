@@ -36,7 +36,7 @@ def open_source(path: str | os.PathLike) -> "Source":
         source = FolderSource(str(path), _root_of(files, folders, str(path)))
     else:
         files, folders = zip_entries(where, LAYOUT)
-        source = ZipSource(str(path), _root_of(files, folders, str(path)))
+        source = ZipSource(str(where), _root_of(files, folders, str(path)))
     source._listed = _ids_of(files, folders, source.root, str(path))
     return source
 
@@ -132,8 +132,10 @@ class ZipSource(Source):
                 self._zip = zipfile.ZipFile(self.path)
                 self._entries = files_in(self._zip)
             return self._entries[self.root + id]
-        except (OSError, KeyError, NotImplementedError, *DAMAGED):  # it was there and whole when its ids were listed
+        except (FileNotFoundError, KeyError, NotImplementedError, *DAMAGED):  # it was whole when its ids were listed
             raise UserError(CHANGED.format(path=self.path, id=id)) from None
+        except OSError as error:  # too many open files, a disk that fails
+            raise UserError(f"{self.path}: can't be read ({error.strerror}); mend that and run again") from None
 
     def _version(self, id: str) -> str:
         entry = self._entry(id)

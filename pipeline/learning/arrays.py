@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.running.errors import UserError
+from pipeline.running.files import exists
 from pipeline.running.outputs import read_array, read_json, read_table
 
 RESIZE = "run `dvc repro`, or `python -m pipeline.clean` and `python -m pipeline.resize`, from the project's folder"
@@ -78,7 +79,7 @@ def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
     `of_run` is the run that decides `name`, where no choice of the user's does.
     """
     folder = Path(folder)
-    if not (folder / "dataset.json").exists():
+    if not exists(folder / "dataset.json"):
         raise UserError(f"{folder}: no resized images there; {RESIZE}")
     about = read_json(folder / "dataset.json", RESIZE)
     if about["name"] != name:
@@ -114,7 +115,7 @@ def balanced(arrays: Arrays, folder: str | Path, choice: Mapping) -> Arrays:
         return arrays
     folder = Path(folder)
     again = f"{_balance(arrays.name, folder)} balance.per_class={choice['per_class']}"
-    if not (folder / "dataset.json").exists():
+    if not exists(folder / "dataset.json"):
         raise UserError(f"{folder}: no balanced training set there; {again}")
     about = read_json(folder / "dataset.json", again)
     if (about["per_class"], about["made_from"]) != (choice["per_class"], arrays.digest["train"]):

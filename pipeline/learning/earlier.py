@@ -18,7 +18,7 @@ from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays, Split
 from pipeline.running.errors import UserError
-from pipeline.running.files import sha256
+from pipeline.running.files import exists, sha256
 from pipeline.running.outputs import read_json
 from pipeline.running.run_folder import ABOUT, MODEL, TRAIN
 
@@ -63,7 +63,7 @@ def _about(path: str) -> dict[str, Any]:
     """run.json of the run whose folder or model `path` is; empty when it is of none."""
     model = Path(str(path))
     file = model.with_name(Path(ABOUT).name) if model.name == Path(MODEL).name else model / ABOUT
-    return read_json(file, TRAIN) if file.is_file() else {}
+    return read_json(file, TRAIN) if exists(file) else {}
 
 
 def run_ids(paths: str | Sequence[str]) -> str:
@@ -198,6 +198,6 @@ def _each(paths: str | Sequence[str]) -> Sequence[str]:
 
 def _file(choice: str, path: str) -> Path:
     for file in (Path(str(path)), Path(str(path)) / MODEL):
-        if file.is_file():
+        if exists(file) and file.is_file():
             return file
     raise UserError(f"{choice}={path}: no model there; expected the folder of a finished run or a .keras file")

@@ -3,12 +3,14 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import make_url
 
+from pipeline.running import database
 from pipeline.running.tracking import Store
 
 MEASURES = ("accuracy", "loss", "val_accuracy", "val_loss", "epoch_cpu_seconds")
@@ -47,10 +49,11 @@ def _from_file(uri: str, run_ids: Sequence[str], measures: Sequence[str]) -> lis
     marks = ", ".join("?" * len(measures))
     rows: list[tuple] = []
     file = Path(make_url(uri).database).resolve()
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+    opened = partial(sqlite3.connect, f"{file.as_uri()}?mode=ro", uri=True, timeout=database.SQLITE_WAIT)
+    with database.kept(file), closing(opened()) as connection:
         for start in range(0, len(run_ids), AT_ONCE):
             some = run_ids[start : start + AT_ONCE]
-            rows += database.execute(
+            rows += connection.execute(
                 "select run_uuid, key, step, case when is_nan then null else value end, timestamp from metrics "
                 f"where key in ({marks}) and run_uuid in ({', '.join('?' * len(some))})",
                 [*measures, *some],

@@ -51,9 +51,20 @@ def check(step: str, cfg: DictConfig) -> None:
     _group("", values, examples)
     _together(cfg, examples)
     _experiment()
-    for group, choice in HydraConfig.get().runtime.choices.items():
+    chosen = HydraConfig.get().runtime.choices
+    for group in groups(step):
+        if group not in chosen:  # Hydra would merge the files of a list
+            raise UserError(one_choice(group))
+    for group, choice in chosen.items():
         if group in choices():
             _named_as_its_file(group, choice)
+
+
+def one_choice(group: str) -> str:
+    """What is said of a list of files of a group."""
+    return (
+        f"{group}: one is expected, {group}=<name>, and not a list; a sweep over several is: -m {group}=<one>,<other>"
+    )
 
 
 def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
@@ -131,6 +142,8 @@ def _last(name: str) -> str:
 
 def _named_as_its_file(group: str, choice: str) -> None:
     """UserError for a file that was copied and kept its name: by it, what is made of one is told from the other's."""
+    if not (CONF / group / f"{choice}.yaml").is_file():  # Hydra takes a name with its ending too
+        raise UserError(f"{group}={choice}: leave out .yaml, {group}={choice.removesuffix('.yaml')}")
     name = _file(f"{group}/{choice}").get("name", choice)
     if name != choice:
         raise UserError(f"conf/{group}/{choice}.yaml: has name: {name}; expected name: {choice}, as its file is called")

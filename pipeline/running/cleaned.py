@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.running.errors import UserError
+from pipeline.running.files import exists
 from pipeline.running.outputs import read_json
 
 AGAIN = "run: python -m pipeline.clean data={name} source=<its folder or .zip>"
@@ -32,7 +33,7 @@ def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) 
 
 def summary_of(clean: Path, data: str) -> dict[str, Any] | None:
     """summary.json of the folder `clean`; None when it is not there or of other data."""
-    if not (clean / "summary.json").exists():
+    if not exists(clean / "summary.json"):
         return None
     summary = read_json(clean / "summary.json", AGAIN.format(name=data))
     return summary if summary["name"] == data else None

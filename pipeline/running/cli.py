@@ -23,7 +23,7 @@ from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import start, sweep
-from pipeline.running.check import check, choices, files, groups, own_files, unknown
+from pipeline.running.check import check, choices, files, groups, one_choice, own_files, unknown
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
@@ -133,7 +133,17 @@ def mistake_text(step: str, error: Exception) -> str:
         return f"{file}: not UTF-8, as YAML has to be; save it so"
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         return f"{_numbered_choice()}: expected a name, that of a file of the group{see}"
+    if isinstance(error, ValueError) and "Only one of --run, --multirun" in str(error):
+        return f"--cfg shows the config of one run: leave out -m, and give one choice of each{see}"
+    if isinstance(error, TypeError) and (group := _listed_choice()):
+        return one_choice(group)
     raise error
+
+
+def _listed_choice() -> str:
+    """The group that the command names a list of files of; "" where it names none."""
+    named = (override.lstrip("+").partition("=") for override in sys.argv[1:])
+    return next((group for group, _, value in named if group in choices() and value.startswith("[")), "")
 
 
 def _not_utf8() -> Path | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.running.errors import UserError
-from pipeline.running.files import named_disk_errors
+from pipeline.running.files import named_disk_errors, whole_file
 from pipeline.running.signals import undivided
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,10 @@ FAULTS = {
     "database is locked": "another process holds it; end that and run the same command again",
     "out-of-date database schema": "another version of MLflow made it; use that one, or keep a copy of the file and "
     "run: mlflow db upgrade sqlite:///<the file>",
+    **dict.fromkeys(
+        ("OperationalError) table", "duplicate column name"),
+        "MLflow was ended while it made or upgraded it; restore a copy, or move it away if it has no runs yet",
+    ),
 }
 
 # Where MLflow's database holds the place of a file, as table and column.
@@ -57,13 +62,33 @@ def check(database: Path) -> None:
         raise UserError(f"{database}: is not a sound SQLite database ({verdict}); move it away or restore a copy")
 
 
+def make(database: Path) -> None:
+    """Have MLflow make `database` where there is none, whole or not at all, with the store's lock held.
+
+    It takes MLflow seconds, in many steps. Killed among them it would leave a file that SQLite calls sound and MLflow
+    can neither use nor mend.
+    """
+    if database.exists():
+        return
+    for left in database.parent.glob(f".{database.stem}.*-journal"):  # of one that was killed
+        left.unlink()
+    with whole_file(database) as beside:
+        MlflowClient(tracking_uri=uri(beside)).search_experiments()
+
+
+def uri(database: Path) -> str:
+    """What MLflow calls the file `database`."""
+    escaped = str(database).replace("%", "%25").replace("?", "%3F")  # the rest SQLAlchemy takes as it is
+    return f"sqlite:///{escaped}?timeout={SQLITE_WAIT}"
+
+
 @contextmanager
 def kept(database: Path) -> Iterator[None]:
     """Around what is asked of `database`: it is not left in the middle of a change. UserError when it can't be used."""
     try:
         with named_disk_errors(database), undivided():
             yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.OperationalError) as error:
         said = " ".join(str(error).split())
         for sign, words in FAULTS.items():
             if sign in said:

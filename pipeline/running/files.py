@@ -181,7 +181,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def _forget_the_dead(parent: Path, name: str, suffix: str) -> None:
     for left in _of_the_dead(parent, name, suffix):
-        with suppress(FileNotFoundError):  # another command removes the same
+        with suppress(OSError):  # another command removes the same, or it may not be removed, and does no harm
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.running.errors import UserError
+from pipeline.running.files import exists
 from pipeline.running.outputs import read_json, read_table, readable
 
 MODEL = "train/model.keras"
@@ -52,7 +53,7 @@ class EvaluatedRun(TrainedRun):
 
 def trained(folder: Path) -> TrainedRun:
     """The run in `folder`; UserError naming the file that is not there or damaged."""
-    if not (folder / ABOUT).exists():
+    if not exists(folder / ABOUT):
         raise UserError(
             f"run={folder}: no finished training there; expected {folder}/train, which pipeline.train writes"
         )

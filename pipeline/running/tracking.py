@@ -203,9 +203,9 @@ def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 
     if not server:
         with locked(lock), database.kept(folder / "mlflow.db"):
             database.check(folder / "mlflow.db")
+            database.make(folder / "mlflow.db")
             database.bring_along(folder)
-            escaped = str(folder).replace("%", "%25").replace("?", "%3F")  # the rest SQLAlchemy takes as it is
-            client = MlflowClient(tracking_uri=f"sqlite:///{escaped}/mlflow.db?timeout={database.SQLITE_WAIT}")
+            client = MlflowClient(tracking_uri=database.uri(folder / "mlflow.db"))
             artifacts = (folder / "artifacts" / experiment).as_uri()
             return Store(client, _experiment(client, experiment, create, artifacts), lock)
     client = MlflowClient(tracking_uri=server)

@@ -320,6 +320,19 @@ def test_names_that_a_mac_zipped_without_saying_that_they_are_utf_8(tmp_path):
     assert archive.read(id) == (root / id).read_bytes()
 
 
+def test_a_slash_behind_a_zip_changes_nothing_and_a_disk_that_fails_is_called_so(tmp_path, monkeypatch):
+    path = zipped(tree(tmp_path / "tree"), tmp_path / "a.zip")
+    assert open_source(f"{path}/").fingerprint() == open_source(path).fingerprint()
+    source = open_source(path)
+
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    with pytest.raises(UserError, match=r"a\.zip: can't be read \(Input/output error\)"):
+        source.fingerprint()
+
+
 def test_a_zip_that_has_changed_since_it_was_listed_is_one_line(tmp_path):
     path = zipped(tree(tmp_path / "tree"), tmp_path / "a.zip")
     whole = path.read_bytes()

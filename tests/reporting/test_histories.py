@@ -1,8 +1,12 @@
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from pipeline.reporting import histories
-from pipeline.running import tracking
+from pipeline.running import database, tracking
+from pipeline.running.errors import UserError
 
 
 @pytest.fixture
@@ -44,3 +48,11 @@ def test_no_run_and_more_runs_than_one_query_takes(store, monkeypatch):
     ids = [run(store, {"loss": float(number)}) for number in range(5)]
     table = histories.read(store, ids).set_index("run_id")
     assert [table.loc[each, "loss"] for each in ids] == [0, 1, 2, 3, 4]
+
+
+def test_row_27_a_database_that_stays_locked_is_one_line(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "SQLITE_WAIT", 0.1)
+    with closing(sqlite3.connect(tmp_path / "a folder/mlflow.db")) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(UserError, match=r"mlflow\.db: another process holds it; end that and run"):
+            histories.read(store, ["a"])

@@ -19,6 +19,10 @@ from pipeline.running.tracking import open_store
     [
         (["model=compcat", "optimizer=sgd"], ["model/compcat", "compact", "model_2_best"]),
         (["optimizer=sgd"], ["model", "compact", "model_2_best"]),
+        (["model=compact", "optimizer=[sgd_cosine,sgd]"], ["optimizer: one is expected", "-m optimizer=<one>,<other>"]),
+        ([*TINY, "channels=[rgb,1]"], ["channels: one is expected"]),
+        (["model=compact.yaml", "optimizer=sgd"], ["model=compact.yaml: leave out .yaml, model=compact"]),
+        (["-m", *TINY, "seed=0,1", "--cfg", "job"], ["--cfg shows the config of one run: leave out -m"]),
         ([*TINY, "epoch=3"], ["epoch"]),
         ([*TINY, "mixup=0.2"], ["mixup: there is no such value; did you mean augment.mixup?"]),
         ([*TINY, "+mixup=0.2"], ["mixup: there is no such value; did you mean augment.mixup?"]),

@@ -208,6 +208,25 @@ def test_a_file_system_without_locks_is_told_in_one_line(tmp_path, monkeypatch, 
         locked(tmp_path / "lock").__enter__()
 
 
+def test_what_cannot_be_removed_of_an_earlier_folder_stops_no_later_one(tmp_path, monkeypatch):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    old, remove = tmp_path / f".run.{dead.pid}.old", shutil.rmtree
+    old.mkdir()
+
+    def refuse(path, **options):
+        if Path(path) == old:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    (tmp_path / "run").mkdir()
+    for text in ("first", "second"):
+        with whole_folder(tmp_path / "run") as beside:
+            (beside / "f.txt").write_text(text)
+        assert (tmp_path / "run/f.txt").read_text() == text
+
+
 def test_a_link_to_a_folder_stays_one_and_the_folder_is_replaced(tmp_path):
     (tmp_path / "large").mkdir()
     (tmp_path / "run").symlink_to("large")

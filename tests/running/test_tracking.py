@@ -71,6 +71,30 @@ def test_row_27_a_locked_database_is_waited_for(tmp_path):
     assert store.client.get_run(run_id).data.metrics == {"accuracy": 0.5}
 
 
+def test_row_12_a_kill_while_mlflow_makes_its_database_leaves_none(tmp_path):
+    process = start_elsewhere(tmp_path)
+    while not (begun := [file for file in tmp_path.glob(".mlflow.*.db") if file.stat().st_size > 150_000]):
+        assert process.is_alive(), "the test shows nothing"
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    left = begun[0].with_name(f"{begun[0].name}-journal")
+    left.touch()  # as it may leave, or not
+    assert not (tmp_path / "mlflow.db").exists()
+    database.make(tmp_path / "mlflow.db")
+    assert open_store(tmp_path, "sample", create=True).reap() == 0
+    assert not left.exists() and not list(tmp_path.glob(".mlflow*"))
+
+
+def test_row_29_a_database_that_mlflow_left_half_made_is_named(tmp_path, no_runs):
+    shutil.copy(no_runs, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as half, half:
+        half.execute("delete from alembic_version")
+        half.execute("drop table trace_tags")
+    with pytest.raises(UserError, match=r"mlflow\.db: MLflow was ended while it made or upgraded it; restore a copy"):
+        open_store(tmp_path, "sample", create=True)
+
+
 @pytest.mark.parametrize("damage", ["garbage", "torn", "read-only"])
 def test_row_29_an_unsound_database_is_refused_and_named(tmp_path, damage):
     open_store(tmp_path, "sample", create=True)

@@ -1,0 +1,26 @@
+"""What benchmarks make up is still what the steps read; what they measure is run by hand (benchmarks/README.md)."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from pipeline import rank
+from pipeline.learning.arrays import read_arrays
+from pipeline.running.tracking import open_store
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.parametrize(("name", "shape"), [("sweep_grid.py", [1, 14]), ("memory.py", [14])])
+def test_arrays_that_are_made_up_are_read(tmp_path, name, shape):
+    runpy.run_path(str(BENCHMARKS / name))["write_arrays"](tmp_path / "rgb", *shape)
+    assert len(read_arrays(tmp_path / "rgb", "sample").split("train").images) == 14
+
+
+def test_runs_that_are_made_up_are_ranked(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    runpy.run_path(str(BENCHMARKS / "compare_1000_runs.py"))["make_runs"](str(tmp_path), 3, 2)
+    store = open_store(tmp_path, "synthetic", create=False)
+    table, left_out = rank.ranking([rank.row(run) for run in store.finished({})])
+    assert (len(table), left_out) == (3, 0)
