@@ -10,6 +10,8 @@ from scipy import optimize, special, stats
 UNPAIRED = "two proportions"  # the test when it is not known which images both got right
 ROUNDING = np.finfo(np.float32).eps  # of an accuracy, as Keras gives it
 
+Scatter = tuple[float, float]  # a variance, and the degrees of freedom that it is known by
+
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """p-value that two models are equally often right; bool [N] each says which of the same N images they got right.
@@ -40,13 +42,16 @@ class Difference:
 
     mean: float
     middle: float
-    scatters: tuple[tuple[float, float], ...]
+    scatters: tuple[Scatter, ...]
 
     @property
     def p_value(self) -> float:
         """That the difference is 0: one less the confidence at which the interval begins to hold 0; 0 below 1e-130."""
-        beyond = lambda log: self._half(np.exp(log)) - abs(self.middle)  # noqa: E731
         least = np.log(1e-130)
+
+        def beyond(log: float) -> float:
+            return self._half(np.exp(log)) - abs(self.middle)
+
         return float(np.exp(optimize.brentq(beyond, least, 0))) if beyond(least) > 0 else 0.0
 
     def interval(self, confidence: float) -> tuple[float, float]:
@@ -59,11 +64,11 @@ class Difference:
         return float(np.sqrt((variances * special.stdtrit(freedoms, error / 2) ** 2).sum()))
 
 
-def on_same_images(first: np.ndarray, second: np.ndarray, seeds: tuple[float, float] | None = None) -> Difference:
+def on_same_images(first: np.ndarray, second: np.ndarray, seeds: Sequence[Scatter] = ()) -> Difference:
     """The difference of two entries of which it is known which of the same N images they got right.
 
-    `first` and `second`: bool [N], or the shares of each one's seeds in 0..1 that got an image right. `seeds`: the
-    variance of the difference over seeds, and its degrees of freedom.
+    `first` and `second`: bool [N], or the shares of each one's seeds in 0..1 that got an image right. `seeds`: as
+    `scatter_of_seeds` gives it.
 
     The variance over images is Wald's, once half an image is added to each of the four cases (Agresti & Min 2005,
     Statistics in Medicine 24:729): without that it is too small where the two answer few images differently, and would
@@ -73,12 +78,12 @@ def on_same_images(first: np.ndarray, second: np.ndarray, seeds: tuple[float, fl
     images = len(difference) + 2
     middle = difference.sum() / images
     variance = (((difference**2).sum() + 1) / images - middle**2) / images
-    scatters = ((float(variance), len(difference) + 1), *([seeds] if seeds else []))
-    return Difference(float(first.mean() - second.mean()), float(middle), scatters)
+    images_drawn = float(variance), len(difference) + 1
+    return Difference(float(first.mean() - second.mean()), float(middle), (images_drawn, *seeds))
 
 
 def of_proportions(
-    first: float, second: float, images_first: int, images_second: int, seeds: tuple[float, float] | None = None
+    first: float, second: float, images_first: int, images_second: int, seeds: Sequence[Scatter] = ()
 ) -> Difference:
     """The difference of two accuracies when it is unknown which images each got right: pooled z-test.
 
@@ -89,23 +94,23 @@ def of_proportions(
     """
     pooled = (first * images_first + second * images_second + 2) / (images_first + images_second + 4)
     variance = pooled * (1 - pooled) * (1 / images_first + 1 / images_second)
-    return Difference(first - second, first - second, ((variance, np.inf), *([seeds] if seeds else [])))
+    return Difference(first - second, first - second, ((variance, np.inf), *seeds))
 
 
-def scatter_of_seeds(entries: pd.DataFrame, of: pd.DataFrame) -> tuple[float, float] | None:
-    """Variance, and its degrees of freedom, that the choice of seeds adds to the difference of two of some `entries`.
+def scatter_of_seeds(entries: pd.DataFrame, of: pd.DataFrame) -> Sequence[Scatter]:
+    """What the choice of seeds adds to the difference of two of some `entries`; empty where none has several seeds.
 
     `of` are the two; both tables have `seeds`, how many an entry has, and `sd`, the standard deviation of its accuracy
     over them. Each is taken to scatter as all with several seeds do together (pooled variance), for two or three tell
     next to nothing of their own entry: one whose seeds lie close by luck, or a single draw beside means of several,
-    would else be called the best, and others lower. None where none has several: nothing is known of how seeds scatter.
+    would else be called the best, and others lower.
     """
     several = entries[entries["seeds"] > 1]
     if several.empty:
-        return None
+        return ()
     freedom = int((several["seeds"] - 1).sum())
     pooled = ((several["seeds"] - 1) * several["sd"] ** 2).sum() / freedom
-    return float(pooled * (1 / of["seeds"]).sum()), freedom
+    return ((float(pooled * (1 / of["seeds"]).sum()), freedom),)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

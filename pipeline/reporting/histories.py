@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +48,11 @@ def _from_file(uri: str, run_ids: Sequence[str], measures: Sequence[str]) -> lis
     marks = ", ".join("?" * len(measures))
     rows: list[tuple] = []
     file = Path(make_url(uri).database).resolve()
-    opened = partial(sqlite3.connect, f"{file.as_uri()}?mode=ro", uri=True, timeout=database.SQLITE_WAIT)
-    with database.kept(file), closing(opened()) as connection:
+    read_only = f"{file.as_uri()}?mode=ro"
+    with (
+        database.kept(file),
+        closing(sqlite3.connect(read_only, uri=True, timeout=database.SQLITE_WAIT)) as connection,
+    ):
         for start in range(0, len(run_ids), AT_ONCE):
             some = run_ids[start : start + AT_ONCE]
             rows += connection.execute(

@@ -132,18 +132,25 @@ def mistake_text(step: str, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError) and (file := _not_utf8()):
         return f"{file}: not UTF-8, as YAML has to be; save it so"
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        return f"{_numbered_choice()}: expected a name, that of a file of the group{see}"
+        numbered = (override for override, _, value in _choices_given() if not _may_name_a_file(value))
+        return f"{' '.join(numbered)}: expected a name, that of a file of the group{see}"
     if isinstance(error, ValueError) and "Only one of --run, --multirun" in str(error):
         return f"--cfg shows the config of one run: leave out -m, and give one choice of each{see}"
-    if isinstance(error, TypeError) and (group := _listed_choice()):
-        return one_choice(group)
+    if isinstance(error, TypeError):
+        for _, group, value in _choices_given():
+            if value.startswith("["):
+                return one_choice(group)
     raise error
 
 
-def _listed_choice() -> str:
-    """The group that the command names a list of files of; "" where it names none."""
-    named = (override.lstrip("+").partition("=") for override in sys.argv[1:])
-    return next((group for group, _, value in named if group in choices() and value.startswith("[")), "")
+def _choices_given() -> list[tuple[str, str, str]]:
+    """Each override of the command that chooses the file of a group, with the group and what is chosen."""
+    named = ((override, *override.lstrip("+").split("=", 1)) for override in sys.argv[1:] if "=" in override)
+    return [each for each in named if each[1] in {"hydra", *choices()}]
+
+
+def _may_name_a_file(value: str) -> bool:
+    return value[:1].isalpha() and value not in ("null", "true", "false")
 
 
 def _not_utf8() -> Path | None:
@@ -154,16 +161,6 @@ def _not_utf8() -> Path | None:
         except UnicodeDecodeError:
             return file
     return None
-
-
-def _numbered_choice() -> str:
-    """The override that names a file of a group by a number, as `model=3` does; Hydra does not say which it was."""
-
-    def numbered(override: str) -> bool:
-        group, _, value = override.lstrip("+").partition("=")
-        return group in {"hydra", *choices()} and (not value[:1].isalpha() or value in ("null", "true", "false"))
-
-    return " ".join(filter(numbered, sys.argv[1:]))
 
 
 def _end_sweep(step: str, jobs: list[dict], error: Exception) -> None:

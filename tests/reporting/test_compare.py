@@ -46,16 +46,16 @@ def test_entries_whose_seeds_scatter_as_far_as_they_lie_apart_are_not_told_apart
     images = np.random.default_rng(0).permutation(17000)
     first, second = ([images < share * 17000 for share in shares] for shares in ((0.61, 0.57), (0.595, 0.575)))
     shares = [np.mean(seeds, 0) for seeds in (first, second)]
-    seeds = (np.mean([np.var([right.mean() for right in each], ddof=1) for each in (first, second)]), 2)
+    seeds = [(np.mean([np.var([right.mean() for right in each], ddof=1) for each in (first, second)]), 2)]
     assert compare.on_same_images(*shares).p_value < 1e-6
     assert compare.on_same_images(*shares, seeds).p_value > 0.5
     accuracies = (*(each.mean() for each in shares), 17000, 17000)
     assert compare.of_proportions(0.61, 0.58, 17000, 17000).p_value < 1e-6
-    assert compare.of_proportions(0.61, 0.58, 17000, 17000, (0.02**2, 2)).p_value > 0.2
+    assert compare.of_proportions(0.61, 0.58, 17000, 17000, [(0.02**2, 2)]).p_value > 0.2
     assert compare.of_proportions(*accuracies, seeds).p_value > compare.of_proportions(*accuracies).p_value
 
 
-@pytest.mark.parametrize("seeds", [None, (0.02**2, 1), (0.02**2, 4), (0, 4)])
+@pytest.mark.parametrize("seeds", [[], [(0.02**2, 1)], [(0.02**2, 4)], [(0, 4)]])
 def test_the_p_value_is_where_the_interval_begins_to_hold_0(seeds):
     first, second = outcomes(600, 30, 5, 365)
     for difference in (
@@ -131,8 +131,8 @@ def test_how_seeds_scatter_is_told_by_the_entries_that_have_several():
     entries = pd.DataFrame({"seeds": [1, 3, 2, 1], "sd": [np.nan, 0.02, 0.01, np.nan]})
     pooled = (2 * 0.02**2 + 0.01**2) / 3
     for two, share in (([1, 2], 1 / 3 + 1 / 2), ([1, 0], 1 / 3 + 1), ([0, 3], 2)):
-        assert compare.scatter_of_seeds(entries, entries.iloc[two]) == pytest.approx((share * pooled, 3))
-    assert compare.scatter_of_seeds(entries.iloc[[0, 3]], entries.iloc[[0, 3]]) is None
+        assert compare.scatter_of_seeds(entries, entries.iloc[two]) == (pytest.approx((share * pooled, 3)),)
+    assert compare.scatter_of_seeds(entries.iloc[[0, 3]], entries.iloc[[0, 3]]) == ()
 
 
 def test_intervals_of_all_pairs_are_as_wide_as_so_many_questions_ask_for():
