@@ -2,14 +2,17 @@
 and on the same faces in larger pictures, found, cut out and reduced as the service does.
 
 python benchmarks/chain.py --arrays data/resized/grayscale --exported champion     # prints JSON, a line for each size
+python benchmarks/chain.py --sides 48 192 --picture 1.4 1.15                       # of pictures that one face fills
 
 Each image of valid is enlarged to so many pixels a side and laid at a drawn place into a drawn backdrop of three times
-that side. No photograph: around the crop there is no hair, neck or other people, and it is no sharper than its 48
-pixels. Counted as found is a face whose middle lies in the middle half of the crop. Test is not looked at.
+that width and height, or so many times as --picture says. No photograph: around the crop there is no hair, neck or
+other people, and it is no sharper than its 48 pixels. Counted as found is a face whose middle lies in the middle half
+of the crop. Test is not looked at.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--arrays", type=Path, default=Path("data/resized/grayscale"))
     parser.add_argument("--exported", type=Path, default=Path("champion"))
     parser.add_argument("--sides", type=int, nargs="+", default=[48, 96, 192])
+    parser.add_argument("--picture", type=float, nargs=2, default=(3, 3), help="width and height, in sides of a face")
     parser.add_argument("--images", type=int, default=10**9, help="of valid, at most")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -48,7 +52,7 @@ def main() -> None:
         rng = np.random.default_rng((arguments.seed, side))
         crops, found, false = [], np.zeros(len(images), bool), 0
         for row, image in enumerate(images):
-            whole, left, top = laid(picture(image), side, rng)
+            whole, left, top = laid(picture(image), side, arguments.picture, rng)
             seen = look(whole, detector, model.shape)
             hits = [number for number, face in enumerate(seen.faces) if is_at(face, left, top, side)]
             false += len(seen.faces) - bool(hits)
@@ -57,7 +61,8 @@ def main() -> None:
                 crops.append(seen.crops[hits[0]])
         right = np.zeros(len(images), bool)
         right[found] = read(model, np.stack(crops)) == labels[found]
-        print(json.dumps({"side": side} | figures(direct == labels, right, found) | {"false": false}), flush=True)
+        about = {"side": side, "picture": arguments.picture}
+        print(json.dumps(about | figures(direct == labels, right, found) | {"false": false}), flush=True)
 
 
 def picture(image: np.ndarray) -> Image.Image:
@@ -65,10 +70,12 @@ def picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image.squeeze()).convert("RGB")
 
 
-def laid(face: Image.Image, side: int, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
-    """The picture, uint8 [3 * side, 3 * side, 3], and where in it the face begins."""
-    whole = backdrop(3 * side, rng)
-    left, top = (int(place) for place in rng.integers(side // 4, 2 * side - side // 4, 2))
+def laid(face: Image.Image, side: int, times: Sequence[float], rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
+    """The picture, uint8 [height, width, 3] of so many `times` the side, and where in it the face begins."""
+    size = [round(side * each) for each in times]
+    whole = backdrop(max(size), rng).crop((0, 0, *size))
+    inset = side // 4 if min(times) >= 2 else 0
+    left, top = (int(rng.integers(inset, length - side - inset + 1)) for length in size)
     whole.paste(face.resize((side, side), Image.Resampling.BICUBIC), (left, top))
     return np.asarray(whole), left, top
 

@@ -71,8 +71,7 @@ def main(cfg: DictConfig) -> str | None:
         run_id = cut_off or _new_run(store, name, flatten(values), point | {"command": command()})
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
-            images = _images(arrays)
-            flatters = _caution(values, arrays)
+            images, flatters = _images(arrays), _caution(values, arrays)
             store.tag(run_id, {"parameters": model.count_params(), **images, **_earlier_runs(values), **flatters})
             if state := checkpoints.restore(model):
                 log.info("%s: resumed after epoch %d of %d", name, state.epoch, values["epochs"])
@@ -84,15 +83,7 @@ def main(cfg: DictConfig) -> str | None:
             about = figures | point | {"run": name, "data": arrays.name, "run_id": run_id, "command": command()}
             about |= {"made_from": arrays.made_from, "test_digest": arrays.digest["test"]}
             about |= {"train_images": images["train_images"]} | flatters
-            with whole_folder(output / "train", MARK) as folder:
-                bare = models.build(values["model"], arrays.size, arrays.channels)
-                bare.set_weights(state.best)
-                models.save(bare, folder / "model.keras")
-                history = pd.DataFrame(state.history).drop(columns=TIMES)  # equal runs have equal files
-                history.to_csv(folder / "history.csv", index=False)
-                OmegaConf.save(OmegaConf.create(values), folder / "config.yaml")
-                write_json(folder / "metrics.json", figures)
-                write_json(folder / MARK, about)
+            _write(output / "train", values, arrays, state, figures, about)
             store.log_metrics(run_id, figures)
             store.log_files(run_id, output / "train", "train")
         checkpoints.remove()
@@ -107,6 +98,18 @@ def _arrays(cfg: DictConfig, values: Mapping[str, Any]) -> Arrays:
     arrays = read_arrays(Path(cfg.paths.resized) / channels, values["data"]["name"])
     require_current(arrays.folder, arrays.made_from, values["data"], Path(cfg.paths.clean))
     return balanced(arrays, Path(cfg.paths.balanced) / choice["name"] / channels, choice)
+
+
+def _write(place: Path, values: dict, arrays: Arrays, state: State, figures: dict, about: dict) -> None:
+    """What a training leaves, whole or not at all: equal runs leave equal files, but for `about`."""
+    with whole_folder(place, MARK) as folder:
+        bare = models.build(values["model"], arrays.size, arrays.channels)
+        bare.set_weights(state.best)
+        models.save(bare, folder / "model.keras")
+        pd.DataFrame(state.history).drop(columns=TIMES).to_csv(folder / "history.csv", index=False)
+        OmegaConf.save(OmegaConf.create(values), folder / "config.yaml")
+        write_json(folder / "metrics.json", figures)
+        write_json(folder / MARK, about)
 
 
 def summary(state: State, monitor: str) -> dict[str, float]:

@@ -42,23 +42,19 @@ class Detector:
     def find(self, rgb: np.ndarray) -> list[Face]:
         """The faces of uint8 [height, width, 3], the largest first.
 
-        A picture that is one face already is one face: the detector has to see a face that fills much of it, or, where
-        the picture is small and nothing was seen, one once there is a border around it.
+        In a small picture where nothing was seen, a face that fills much of it counts if it is seen once there is a
+        border around it: a crop of a face that leaves nothing around it.
         """
         settings, (height, width) = self.settings, rgb.shape[:2]
         scale = min(1.0, settings["short_side"] / min(height, width))
         small = _reduced(rgb, scale)
         crop = settings["crop"]
-        squarish = max(height, width) <= crop["aspect"] * min(height, width)
-        small_enough = squarish and max(height, width) <= crop["long_side"]
-        found = self._look(small, settings["threshold"], crop["fills"] if small_enough else 1)
-        if small_enough and not len(found) and len(self.short.find(small, crop["hint"])):
+        may_be_a_crop = max(height, width) <= min(crop["long_side"], crop["aspect"] * min(height, width))
+        found = self._look(small, settings["threshold"], crop["fills"] if may_be_a_crop else 1)
+        if may_be_a_crop and not len(found) and len(self.short.find(small, crop["hint"])):
             found = self._look_with_border(small, crop)
         found[:, :4] /= scale
-        faces = [_within(row, width, height) for row in found]
-        if squarish and len(faces) == 1 and faces[0].width * faces[0].height >= crop["fills"] * width * height:
-            return [Face(0, 0, width, height, faces[0].score)]
-        return sorted(faces, key=lambda face: -face.width * face.height)
+        return sorted((_within(row, width, height) for row in found), key=lambda face: -face.width * face.height)
 
     def _look(self, rgb: np.ndarray, threshold: float, fills: float = 1) -> np.ndarray:
         """Rows of x, y, width, height, score: what the nets find in the picture and in its tiles, each face once.
@@ -126,9 +122,6 @@ def tiles(height: int, width: int, settings: Mapping) -> Iterator[tuple[int, int
 
 def cut_out(rgb: np.ndarray, face: Face, frame: Mapping) -> np.ndarray:
     """The square around a face that `frame` (conf/faces.yaml) says, as far as the picture goes: a view of `rgb`."""
-    height, width = rgb.shape[:2]
-    if (face.width, face.height) == (width, height):
-        return rgb
     side = max(face.width, face.height)
     whole = round(side * (1 + 2 * frame["margin"]))
     x, y = face.x + face.width / 2, face.y + face.height / 2 - frame["lift"] * side
