@@ -35,7 +35,8 @@ def write_arrays(folder: Path, images: int) -> None:
         labels = generator.integers(0, len(LABELS), count).astype(np.int8)
         ids = [f"{split}/{row}" for row in range(count)]
         pd.DataFrame({"id": ids, "label": labels, "gray": False}).to_parquet(folder / f"{split}.parquet")
-    about = {"name": "sample", "made_from": "", "size": 48, "digest": dict.fromkeys(SPLITS, f"random-{images}")}
+    about = {"name": "sample", "made_from": "", "size": 48, "labels": list(LABELS)}
+    about["digest"] = dict.fromkeys(SPLITS, f"random-{images}")
     (folder / "dataset.json").write_text(json.dumps(about))
 
 

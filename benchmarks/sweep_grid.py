@@ -73,6 +73,7 @@ def write_arrays(folder: Path, channels: int, images: int) -> None:
         "name": "sample",
         "made_from": "",
         "size": 48,
+        "labels": list(LABELS),
         "digest": {split: f"random-{split}-{images}" for split in SPLITS},
     }
     (folder / "dataset.json").write_text(json.dumps(about))

@@ -98,7 +98,10 @@ def main(cfg: DictConfig) -> None:
 
 
 def gone(logged: Mapping[str, float], figures: Mapping[str, float]) -> dict[str, float]:
-    """NaN for each figure that an earlier evaluation of the run logged and this one does not have."""
+    """NaN for each figure that an earlier evaluation of the run logged and this one does not have.
+
+    MLflow can't take a metric back, and its page would show the old one beside those of now.
+    """
     return {key: math.nan for key in logged if key.split(".")[0] in EVALUATED and key not in figures}
 
 
@@ -159,14 +162,13 @@ def slices(index: pd.DataFrame, dark_below: float, light_from: float) -> dict[st
 
 def headline(figures: dict[str, Any]) -> dict[str, float]:
     """The figures of a split that DVC and MLflow compare, flat."""
-    low, high = figures["intervals"]["accuracy"]
     found = figures["calibration"]
     answers = found["answers"]
     return {
         "images": figures["images"],
         **figures["scores"],
-        "accuracy_low": low,
-        "accuracy_high": high,
+        **{f"{name}_low": low for name, (low, _) in figures["intervals"].items()},
+        **{f"{name}_high": high for name, (_, high) in figures["intervals"].items()},
         **{f"accuracy_{name}": figure["scores"]["accuracy"] for name, figure in figures["slices"].items()},
         "nll": found["nll"]["before"],
         "nll_calibrated": found["nll"]["after"],

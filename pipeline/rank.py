@@ -92,7 +92,7 @@ def _row(run: Run) -> dict[str, Any]:
     choices = {key: value for key, value in params.items() if key != "seed"}
     # Arrays of other channels have other digests, whatever the images: their number and size have to do.
     besides = {key: value for key, value in choices.items() if not key.startswith("channels.")}
-    besides |= {key: of[key] for key in tracking.TRAINING_OF[3:]}
+    besides |= {key: of[key] for key in tracking.BESIDES}
     size = tags["image_size"]
     besides |= {"train_images": tags.get("train_images", ""), "image_size": size}  # a history does not say the first
     return {

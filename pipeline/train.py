@@ -19,11 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.learning import earlier, models
 from pipeline.learning.arrays import Arrays, balanced, image_set, read_arrays
-from pipeline.learning.checkpoint import Checkpoints, State, architecture_digest
+from pipeline.learning.checkpoint import Checkpoints, State, own_code
 from pipeline.learning.fit import best_epoch, compiled_model, fit
 from pipeline.running import cli, sweep, tracking
 from pipeline.running.cleaned import require_current
-from pipeline.running.config import config_hash, flatten, identity, run_name
+from pipeline.running.config import config_hash, flatten, identity, own_source, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, locked, whole_folder, write_json
 from pipeline.running.signals import stoppable
@@ -46,10 +46,10 @@ def main(cfg: DictConfig) -> str | None:
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
     place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
-    architecture = models.source(values["model"])
-    checkpoints = Checkpoints(place, digest, architecture)
-    if of_its_own := architecture_digest(architecture):
-        point["architecture_digest"] = of_its_own
+    own = own_code([file for group in ("model", "optimizer") if (file := own_source(group, values[group]))])
+    if own:
+        point["own_code_digest"] = own
+    checkpoints = Checkpoints(place, digest, own)
 
     # Of two processes at one point of a sweep, the second waits and then finds it finished.
     waiting = f"{name}: another process trains the same run; waiting for it"
@@ -59,7 +59,9 @@ def main(cfg: DictConfig) -> str | None:
         store.reap()
         cut_off = _cut_off(store, checkpoints)
         if not cfg.rerun and (done := store.finished(point)):
-            log.info("%s: finished already as MLflow run %s; rerun=true trains it again", name, done[0].info.run_id)
+            run_id, under = done[0].info.run_id, done[0].data.tags.get("code", checkpoints.code)
+            other = "" if under == checkpoints.code else " under other code, Keras or TensorFlow"
+            log.info("%s: finished already%s as MLflow run %s; rerun=true trains it again", name, other, run_id)
             _fetch(store, [run.info.run_id for run in done], output)
             return sweep.SKIPPED
         check_place(output / "train", MARK)
@@ -68,7 +70,8 @@ def main(cfg: DictConfig) -> str | None:
             store.resume(cut_off)
         elif checkpoints.of_other_code():
             log.info("%s: was cut off under other code, Keras or TensorFlow; begins anew", name)
-        run_id = cut_off or _new_run(store, name, flatten(values), point | {"command": command()})
+        tags = point | {"command": command(), "code": checkpoints.code}
+        run_id = cut_off or _new_run(store, name, flatten(values), tags)
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             images, flatters = _images(arrays), _caution(values, arrays)

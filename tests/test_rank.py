@@ -77,7 +77,7 @@ def test_runs_from_the_same_path_with_other_weights_are_not_the_same_run(project
     assert sorted(table["seeds"]) == [1, 1, 2]
     # what train tells equal runs by
     of = {tag for tag in runs[0].data.tags if tag.endswith(("_digest", "_hash"))}
-    assert of == set(tracking.TRAINING_OF) - {"architecture_digest"}  # it is the project's own
+    assert of == set(tracking.TRAINING_OF) - {"own_code_digest"}  # it is the project's own
 
 
 def test_a_run_that_something_else_logged_is_left_out_and_counted(project, caplog):

@@ -433,9 +433,50 @@ def test_row_22_cut_off_and_its_own_architecture_edited_it_begins_anew(project, 
 
 
 def test_an_architecture_that_is_not_there_is_named_before_any_work(project):
-    with pytest.raises(UserError, match=r"^model=model_2_best: Error locating target 'nets_of_mine.net'"):
+    with pytest.raises(UserError, match=r"^model=model_2_best: build._target_=nets_of_mine.net: ModuleNotFoundError"):
         run("model.build._target_=nets_of_mine.net")
     assert not runs("FAILED")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("import not_installed_here", "ModuleNotFoundError: No module named 'not_installed_here'"),
+        ("def net(:", r"SyntaxError: invalid syntax \(nets_of_mine.py, line 1\)"),
+        ("def net(size): raise ValueError('too small')", "TypeError: net.. got an unexpected keyword argument"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_ones_own_is_said(project, monkeypatch, content, said):
+    monkeypatch.syspath_prepend(project)
+    Path("nets_of_mine.py").write_text(content)
+    sys.modules.pop("nets_of_mine", None)
+    with pytest.raises(UserError, match=rf"^model=model_2_best: build._target_=nets_of_mine.net: {said}"):
+        run("model.build._target_=nets_of_mine.net")
+    sys.modules.pop("nets_of_mine", None)
+
+
+def test_an_optimizer_of_ones_own_that_was_edited_is_another_run(project, monkeypatch):
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which may be as old as the edit
+    for momentum in (0.5, 0.9, 0.5):
+        Path("steps_of_mine.py").write_text(
+            "import keras\n\ndef steps(learning_rate, **others):\n"
+            f"    return keras.optimizers.SGD(learning_rate, momentum={momentum})\n"
+        )
+        sys.modules.pop("steps_of_mine", None)
+        run("epochs=1", "optimizer.build._target_=steps_of_mine.steps")
+    assert len(runs()) == 2
+    sys.modules.pop("steps_of_mine")
+
+
+def test_a_run_that_finished_under_other_code_is_said_to_have(project, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    run("epochs=1")
+    run("epochs=1")
+    assert "finished already as MLflow run" in caplog.text and "under other code" not in caplog.text
+    monkeypatch.setattr(keras, "__version__", "0.0.1")
+    run("epochs=1")
+    assert "finished already under other code, Keras or TensorFlow as MLflow run" in caplog.text
 
 
 def test_killed_after_the_end_a_rerun_begins_anew(project, monkeypatch):
@@ -444,7 +485,7 @@ def test_killed_after_the_end_a_rerun_begins_anew(project, monkeypatch):
         watched.setattr(Checkpoints, "remove", lambda self: roots.append(self.root))
         run(*CUT[1:])
     (finished,) = runs()
-    checkpoints = Checkpoints(roots[0], finished.data.tags["config_hash"], Path(models.__file__))
+    checkpoints = Checkpoints(roots[0], finished.data.tags["config_hash"], "")
     checkpoints.remove()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd")

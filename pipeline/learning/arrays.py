@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.labels import LABELS
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists
 from pipeline.running.outputs import read_array, read_json, read_table
-
-RESIZE = "run `dvc repro`, or `python -m pipeline.clean` and `python -m pipeline.resize`, from the project's folder"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Arrays:
     def split(self, name: str) -> Split:
         """The split `train`, `valid` or `test`; UserError when it holds no image, or a file of it is damaged."""
         folder = self.train_folder if name == "train" else self.folder
-        again = RESIZE if folder == self.folder else _balance(self.name, folder)
+        again = (_resize if folder == self.folder else _balance)(self.name, folder)
         images = read_array(folder / f"{name}.npy", again)
         index = read_table(folder / f"{name}.parquet", again)
         if len(images) == 0:
@@ -79,9 +78,10 @@ def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
     `of_run` is the run that decides `name`, where no choice of the user's does.
     """
     folder = Path(folder)
+    again = _resize(name, folder)
     if not exists(folder / "dataset.json"):
-        raise UserError(f"{folder}: no resized images there; {RESIZE}")
-    about = read_json(folder / "dataset.json", RESIZE)
+        raise UserError(f"{folder}: no resized images there; {again}")
+    about = read_json(folder / "dataset.json", again)
     if about["name"] != name:
         asked = (
             f"{of_run} was trained on {name!r}; "
@@ -89,7 +89,9 @@ def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
             else f"data={name} was asked for; pass data={about['name']} or "
         )
         raise UserError(f"{folder}: holds the data set {about['name']!r}, but {asked}run clean and resize for {name}")
-    channels = read_array(folder / "train.npy", RESIZE).shape[-1]
+    if about["labels"] != list(LABELS):
+        raise UserError(f"{folder}: was made for the emotions {', '.join(about['labels'])}; {again}")
+    channels = read_array(folder / "train.npy", again).shape[-1]
     return Arrays(folder, folder, about["name"], about["size"], channels, about["digest"], about["made_from"])
 
 
@@ -124,6 +126,14 @@ def balanced(arrays: Arrays, folder: str | Path, choice: Mapping) -> Arrays:
             f"then; asked for are {choice['per_class']}, from train as it is in {arrays.folder}; {again}"
         )
     return replace(arrays, train_folder=folder, digest=arrays.digest | {"train": about["digest"]})
+
+
+def _resize(name: str, folder: Path) -> str:
+    """What makes the arrays of the data `name` in `folder` again."""
+    return (
+        f"run `python -m pipeline.clean data={name}` and `python -m pipeline.resize data={name} "
+        f"channels={folder.name}`, or `dvc repro` where params.yaml has them, from the project's folder"
+    )
 
 
 def _balance(name: str, folder: Path) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,13 @@ class Checkpoints:
     """The checkpoints of one run, `root`/<code>/epoch_00007 and the one before it; `run_id` is its MLflow run.
 
     <code> stands for what decides what a training does besides its config: it does not go on under another one than it
-    began under. `architecture` is the source file of the function that builds the model.
+    began under. `own_code` is the digest of what is somebody's own in it.
     """
 
-    def __init__(self, root: str | Path, config_hash: str, architecture: Path):
+    def __init__(self, root: str | Path, config_hash: str, own_code: str):
         self.root = Path(root)
-        self.folder = self.root / code(architecture)[:8]
+        self.code = code(own_code)
+        self.folder = self.root / self.code[:8]
         self.config_hash = config_hash
         self._told: set[Path] = set()
 
@@ -108,21 +110,21 @@ class Checkpoints:
         return about if sound else None
 
 
-def code(architecture: Path) -> str:
-    """SHA-256 in hex of this package's modules, `architecture_digest` and the versions of Keras and TensorFlow."""
-    said = f"{keras.__version__} {tf.__version__} {architecture_digest(architecture)}"
+def code(own_code: str) -> str:
+    """SHA-256 in hex of this package's modules, `own_code` and the versions of Keras and TensorFlow."""
+    said = f"{keras.__version__} {tf.__version__} {own_code}"
     digest = hashlib.sha256(said.encode())
     for file in sorted(PACKAGE.glob("[!.]*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def architecture_digest(architecture: Path) -> str:
-    """SHA-256 in hex of a file of somebody's own and of those beside it that it imports; "" for one of this package."""
-    if architecture.parent == PACKAGE:
+def own_code(files: Sequence[Path]) -> str:
+    """SHA-256 in hex of files of somebody's own and of those beside them that they import; "" for none."""
+    if not files:
         return ""
     digest = hashlib.sha256()
-    for file in sorted(_with_imported(architecture)):
+    for file in sorted(set.union(*map(_with_imported, files))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

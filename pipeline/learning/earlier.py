@@ -45,13 +45,18 @@ def caution(paths: str | Sequence[str], arrays: Arrays) -> str:
     """Why figures on valid and test of `arrays` may flatter what goes on from the models at `paths`; "" if they don't.
 
     Cleaning keeps what a model is trained on apart from the valid and test of then; others may hold images of it. Of a
-    `.keras` file alone it can't be told.
+    `.keras` file alone, such as the shipped model's, it can't be told, and that is said.
     """
     held_out = {f"{name}_digest": arrays.digest[name] for name in ("valid", "test")}
     for path in _each(paths):
         about = _about(path)
+        if not about:
+            return (
+                f"{path} is of no run here, and what it was trained on may be in valid or test: figures of what goes "
+                "on or learns from it may flatter"
+            )
         same = about.get("made_from") == arrays.made_from or held_out.items() <= about.items()
-        if about.get("caution") or (about and not same):
+        if about.get("caution") or not same:
             return (
                 f"{path} was trained beside other images of valid and test, and may have seen those of now: "
                 "figures of what goes on or learns from it may flatter"

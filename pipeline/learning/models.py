@@ -7,7 +7,6 @@ service cannot disagree about either.
 """
 
 import json
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,11 +54,6 @@ def _unfit(model: Any, size: int, channels: int) -> str | None:
     if said.shape != (1, len(LABELS)) or (said < 0).any() or abs(said.sum() - 1) > 0.01:
         return f"gives no probability of each emotion; end it with Dense({len(LABELS)}, activation='softmax')"
     return None
-
-
-def source(choice: Mapping[str, Any]) -> Path:
-    """The source file of the function that builds `choice`; UserError when there is no such function."""
-    return Path(sys.modules[built("model", choice, _partial_=True).func.__module__].__file__)
 
 
 def layer_stack(layers: Sequence[str | Mapping], size: int, channels: int) -> keras.Model:

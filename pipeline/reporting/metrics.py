@@ -25,8 +25,8 @@ def _by_class(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Accuracy, macro precision, recall and F1, and micro and macro one-vs-rest ROC-AUC, all 0..1.
 
-    `labels` int [N], `probabilities` float [N, 7]. A class nobody predicts has precision 0. An AUC is left out when a
-    class has no image: it is not defined then.
+    Macro recall is also called balanced accuracy. `labels` int [N], `probabilities` float [N, 7]. A class nobody
+    predicts has precision 0. An AUC is left out when a class has no image: it is not defined then.
     """
     predicted = probabilities.argmax(1)
     macro = _by_class(labels, predicted)["macro avg"]
@@ -76,16 +76,18 @@ def evaluate_split(
 
     `slices` names parts of the images, bool [N] each; one without an image is left out, and so are the macro averages
     of one that lacks an emotion. `per_class` has a `recall_interval` (Wilson) of every emotion with images, and is of
-    the whole split alone. The interval of macro F1 is left out where an emotion has fewer than FEWEST images,
+    the whole split alone. The interval of a macro average is left out where an emotion has fewer than FEWEST images,
     and where it would have no width.
     """
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
         confusion = confusion_matrix(labels[rows], probabilities[rows].argmax(1), labels=CLASSES)
-        ends = intervals(confusion, resamples, confidence, generator)
-        low, high = ends["f1_macro"]
-        if confusion.sum(1).min() < FEWEST or low == high:
-            del ends["f1_macro"]
+        rare = confusion.sum(1).min() < FEWEST
+        ends = {
+            name: (low, high)
+            for name, (low, high) in intervals(confusion, resamples, confidence, generator).items()
+            if name not in MACRO or not (rare or low == high)
+        }
         return {
             "images": int(rows.sum()),
             "scores": scores(labels[rows], probabilities[rows]),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+from sklearn.metrics import RocCurveDisplay
 
 from pipeline.labels import LABELS
 from pipeline.reporting.calibration import area
@@ -36,14 +36,14 @@ def confusion(matrix: np.ndarray, title: str) -> Figure:
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    display = ConfusionMatrixDisplay(shares, display_labels=LABELS)
-    display.plot(
-        ax=axes, cmap="Blues", values_format=".2f", colorbar=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1}
-    )
-    for text in display.text_[matrix.sum(1) == 0].ravel():
-        text.set_text(NONE)
-    axes.set(title=f"{title}: share of each true emotion, {int(matrix.sum()):,} images")
+    images = matrix.sum(1)
+    shares = pd.DataFrame(matrix / np.maximum(images[:, None], 1), LABELS, LABELS)
+    said = shares.map("{:.2f}".format).where(pd.Series(images > 0, LABELS), NONE, axis=0)
+    # seaborn chooses the ink by the colour below it, scikit-learn by the largest share there is
+    seaborn.heatmap(shares, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axes)
+    axes.tick_params("x", rotation=40)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set(title=f"{title}: share of each true emotion, {int(images.sum()):,} images")
     return figure
 
 

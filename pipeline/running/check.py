@@ -48,6 +48,8 @@ def check(step: str, cfg: DictConfig) -> None:
             raise UserError(unknown(step, name))
         if name not in known and name.startswith("optimizer.build."):
             _value(name, value, [0, True])  # over a text Keras would stumble in the middle of a training
+    if not _of_the_project(OmegaConf.select(cfg, "model.build._target_")):
+        values["model"]["build"] = {"_target_": values["model"]["build"]["_target_"]}  # the rest is its function's
     _group("", values, examples)
     _together(cfg, examples)
     _experiment()
@@ -79,8 +81,8 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
             f"brightness.dark_below={cfg.brightness.dark_below}: over brightness.light_from="
             f"{cfg.brightness.light_from}, so that an image would be both dark and light; lower it"
         )
-    if "optimizer" in cfg and not isinstance(OmegaConf.select(cfg, "optimizer.build.learning_rate"), int | float):
-        raise UserError("optimizer.build.learning_rate: missing, and it is needed")
+    if "optimizer" in cfg:
+        _rate(OmegaConf.to_container(cfg.optimizer, resolve=True))
     if "teacher" in cfg and not cfg.teacher:
         for name in ("teacher_share", "teacher_augmented"):
             if cfg[name] != (usual := examples[name][0]):
@@ -88,6 +90,25 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
                     f"{name}={_shown(cfg[name])}: without a teacher it changes nothing but the run's hash; name one in "
                     f"teacher, or leave it at {_shown(usual)}"
                 )
+
+
+def _rate(optimizer: Mapping[str, Any]) -> None:
+    """Refuse a learning rate, or a schedule of it, that fit.build_optimizer could not make."""
+    rate, own = optimizer["build"].get("learning_rate"), "a function of your own, which optimizer.build._target_ names"
+    if rate is None:
+        raise UserError("optimizer.build.learning_rate: missing, and it is needed")
+    if not isinstance(rate, int | float):
+        raise UserError(f"optimizer.build.learning_rate={rate}: expected a number; {own}, may make a schedule of it")
+    if optimizer["schedule"] and (keys := set(optimizer["schedule"])) != {"warmup_epochs"}:
+        raise UserError(
+            f"optimizer.schedule: has {', '.join(sorted(keys))}; expected null or warmup_epochs alone, after which the "
+            f"rate falls as a cosine; {own}, may have any other"
+        )
+
+
+def _of_the_project(target: str | None) -> bool:
+    """Whether a function that builds something is the project's, so that what it takes is known here; None is."""
+    return target is None or target.partition(".")[0] == __package__.partition(".")[0]
 
 
 def _experiment() -> None:
@@ -117,6 +138,13 @@ def _experiment() -> None:
 def unknown(step: str, name: str) -> str:
     """What is said of a name that the step's config does not have, with those that are meant most likely."""
     names = sorted(_names(_examples(step)))
+    if name in names:
+        group = name.partition(".")[0]
+        having = [file.stem for file in files(group) if name in _names({group: [_file(f"{group}/{file.stem}")]})]
+        return (
+            f"{name}: the file that was chosen from conf/{group}/ has no such value, {' and '.join(having)} of it "
+            f"{'have' if len(having) > 1 else 'has'}; leave it out, or add it with ++{name}=..."
+        )
     near = get_close_matches(_last(name), sorted(set(map(_last, names))), 1)
     meant = [each for each in names if _last(each) in near]
     meant.sort(key=lambda each: -SequenceMatcher(None, name, each).ratio())
@@ -228,6 +256,8 @@ def _value(name: str, value: Any, examples: list) -> None:
         groups = [example for example in examples if _kind(example) == GROUP]
         others = [group for group in groups if group.keys() != value.keys()] if name in choices() else groups
         needed = set.intersection(*map(set, others or groups))  # what somebody's own file must have too
+        if name in choices() and others and len(groups) - len(others) == 1:  # no other file has the same keys
+            _no_more(name, value, set.union(*map(set, others)))
         every = {key: [group[key] for group in groups if key in group] for group in groups for key in group}
         _group(f"{name}.", value, {key: known for key, known in every.items() if key in value or key in needed})
     elif kind == LIST and LIST in kinds:
@@ -238,6 +268,15 @@ def _value(name: str, value: Any, examples: list) -> None:
         _one_of(name, value, bounds) if isinstance(bounds, set) else _number(name, value, *bounds)
     elif kind not in kinds or (value == "" and "" not in examples):
         raise UserError(f"{name}={_shown(value)}: {_expected(name, value, kinds, examples)}")
+
+
+def _no_more(group: str, value: Mapping, known: set[str]) -> None:
+    """UserError for a key that no other file of the group has: nothing would read it."""
+    for key in value:
+        if key not in known:
+            near = get_close_matches(key, sorted(known), 1)
+            then = f"did you mean {group}.{near[0]}?" if near else "leave it out"
+            raise UserError(f"{group}.{key}: no other file of conf/{group}/ has it, and nothing reads it; {then}")
 
 
 def _kind(value: Any) -> str:

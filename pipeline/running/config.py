@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def built(group: str, choice: Mapping[str, Any], **more: Any) -> Any:
     try:
         return instantiate(choice["build"], **more)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise UserError(f"{group}={choice['name']}: {error}") from error
+        cause: BaseException = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        target = choice["build"].get("_target_")
+        why = str(error).partition(", set env var")[0] if cause is error else f"{type(cause).__name__}: {cause}"
+        raise UserError(f"{group}={choice['name']}: build._target_={target}: {why}") from error
+
+
+def own_source(group: str, choice: Mapping[str, Any]) -> Path | None:
+    """The file of somebody's own that has what `built` calls; None for the project's and Keras's own."""
+    module = built(group, choice, _partial_=True).func.__module__
+    if module.partition(".")[0] in (__package__.partition(".")[0], "keras", "tensorflow"):
+        return None
+    return Path(sys.modules[module].__file__)

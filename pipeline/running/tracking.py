@@ -27,11 +27,10 @@ from pipeline.running.unsent import Unsent, send
 
 log = logging.getLogger(__name__)
 
-# The tags that say what a training was of: FINISHED runs that agree in all of them are the same run. The first three
-# always stand, the next two where a training went on from an earlier model, the last where one's own file builds it.
-TRAINING_OF = (
-    "config_hash", "train_digest", "valid_digest", "initial_weights_digest", "teacher_digest", "architecture_digest"
-)  # fmt: skip
+# The tags that say what a training was of: FINISHED runs that agree in all of them are the same run. BESIDES are there
+# where it went on from an earlier model, or where a file of one's own builds the model or the optimizer.
+BESIDES = ("initial_weights_digest", "teacher_digest", "own_code_digest")
+TRAINING_OF = ("config_hash", "train_digest", "valid_digest", *BESIDES)
 
 # Choices that name models trained before, and the tag that holds the ids of their runs
 EARLIER = {"initial_weights": "initial_run_ids", "teacher": "teacher_run_ids"}
@@ -188,11 +187,11 @@ class Store:
 def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 0) -> Store:
     """The experiment `experiment` in the store `folder`/mlflow.db; with `create` both are made when absent.
 
-    Without it an absent experiment is a UserError that names those there are. The environment variable
-    MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised between processes: MLflow's
-    migrations fail when several start on an empty database. What earlier runs could not tell the server is sent first,
-    so that a training which FINISHED without it is found to have done so. Raises UserError, before any work is done,
-    when the database is corrupt or cannot be written, and when the server does not answer for `wait` seconds.
+    Without it an absent store is a UserError, and an absent experiment one that names those there are. The environment
+    variable MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised between processes:
+    MLflow's migrations fail when several start on an empty database. What earlier runs could not tell the server is
+    sent first, so that a training which FINISHED without it is found to have done so. Raises UserError, before any work
+    is done, when the database is corrupt or cannot be written, and when the server does not answer for `wait` seconds.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -201,6 +200,8 @@ def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 
     server = os.environ.get("MLFLOW_TRACKING_URI")
     lock = folder / ".lock"
     if not server:
+        if not create and not (folder / "mlflow.db").exists():
+            raise UserError(f"{folder}: no run of this project there; train first, or go to the project's folder")
         with locked(lock), database.kept(folder / "mlflow.db"):
             database.check(folder / "mlflow.db")
             database.make(folder / "mlflow.db")
@@ -224,8 +225,8 @@ def _experiment(client: MlflowClient, name: str, create: bool, location: str | N
     if not (found or create):
         known = ", ".join(sorted(each.name for each in client.search_experiments() if each.name != "Default"))
         raise UserError(
-            f"MLflow has no experiment {name!r}; there are: {known or 'none'}; train first (trainings that dvc repro "
-            "takes from its cache are not tracked again; dvc repro --force trains them)"
+            f"MLflow has no experiment {name!r}; there are: {known or 'none'}; train first, or import histories "
+            "(trainings that dvc repro takes from its cache are not tracked again; dvc repro --force trains them)"
         )
     # the kind makes MLflow's page open on runs and curves, not on its views for language models
     kind = {"mlflow.experimentKind": "custom_model_development"}

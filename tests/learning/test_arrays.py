@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.labels import LABELS
 from pipeline.learning.arrays import balanced, read_arrays
 from pipeline.running.errors import UserError
 
@@ -18,6 +19,7 @@ def folder(tmp_path):
         rows = {"id": [f"{split}/{row}.jpg" for row in range(count)], "label": np.arange(count, dtype=np.int8) % 7}
         pd.DataFrame(rows).to_parquet(tmp_path / f"{split}.parquet")
     about = {"name": "own", "size": 48, "digest": {"train": "a", "valid": "b", "test": "c"}, "made_from": "d"}
+    about["labels"] = list(LABELS)
     (tmp_path / "dataset.json").write_text(json.dumps(about))
     return tmp_path
 
@@ -42,8 +44,16 @@ def test_images_are_mapped_and_cannot_be_changed(folder):
 
 
 def test_no_arrays_says_what_to_run(tmp_path):
-    with pytest.raises(UserError, match=r"none: no resized images there; run `dvc repro`.*pipeline\.resize"):
-        read_arrays(tmp_path / "none", "own")
+    said = r"gray: no resized images there; run .*clean data=own` and .*resize data=own channels=gray`"
+    with pytest.raises(UserError, match=said):
+        read_arrays(tmp_path / "gray", "own")
+
+
+def test_arrays_of_other_emotions_are_refused(folder):
+    about = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(about | {"labels": about["labels"][:2] + about["labels"][3:]}))
+    with pytest.raises(UserError, match=r"was made for the emotions anger, disgust, happiness.*; run `python"):
+        read_arrays(folder, "own")
 
 
 def test_arrays_of_another_data_set_are_refused_by_name(folder):
@@ -55,10 +65,10 @@ def test_arrays_of_another_data_set_are_refused_by_name(folder):
 def test_a_damaged_or_missing_file_beside_whole_ones_says_what_to_run(folder, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run `dvc repro`"):
+    with pytest.raises(UserError, match=rf"{name}: cannot be read, .*; run `python -m pipeline.clean data=own`"):
         read_arrays(folder, "own").split("train")
     (folder / name).unlink()
-    with pytest.raises(UserError, match=r"run `dvc repro`"):
+    with pytest.raises(UserError, match=r"run `python -m pipeline\.clean data=own`"):
         read_arrays(folder, "own").split("train")
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TINY, composed
 from omegaconf import OmegaConf
 from shells import shell
@@ -244,8 +245,47 @@ def test_a_file_without_what_the_others_of_its_group_have_is_refused(own, projec
     own.write_text("name: mine\nper_class: 5\neven_sampling: false\n")
     code, _, err = shell(monkeypatch, capfd, "balance", "balance=mine")
     assert code == 2 and "balance.class_weight: missing, and it is needed" in err
-    own.write_text(own.read_text() + "class_weight: false\nnote: my own\n")
+    own.write_text(own.read_text() + "class_weight: false\n")
     assert shell(monkeypatch, capfd, "balance", "balance=mine")[0] == 0
+
+
+def test_a_key_that_no_other_file_of_its_group_has_is_refused(own, project, monkeypatch, capfd):
+    noisy = own.parents[1] / "augment/noisy.yaml"
+    study = (noisy.parent / "study.yaml").read_text().replace("name: study", "name: noisy")
+    for key, said in (("rotashun", "did you mean augment.rotation?"), ("noise", "nothing reads it; leave it out")):
+        noisy.write_text(f"{study}\n{key}: 5\n")
+        code, _, err = shell(monkeypatch, capfd, "train", *TINY, "augment=noisy")
+        assert code == 2 and err.startswith(f"pipeline.train: augment.{key}: no other file") and said in err
+    noisy.write_text(study)
+    assert shell(monkeypatch, capfd, "train", *TINY, "augment=noisy")[0] == 0
+
+
+def test_a_value_of_another_file_of_the_group_is_named_with_the_files_that_have_it(project, monkeypatch, capfd):
+    code, _, err = shell(monkeypatch, capfd, "train", *TINY[:1], "optimizer=adam", "optimizer.build.nesterov=true")
+    assert code == 2 and "optimizer.build.nesterov: the file that was chosen from conf/optimizer/ has no" in err
+    assert "sgd and sgd_cosine of it have; leave it out, or add it with ++optimizer.build.nesterov=..." in err
+
+
+def test_what_a_model_of_ones_own_takes_is_its_own_business():
+    others = ["model.build.crop=0.1", "model.build.stem=0"]
+    assert composed("train", *REQUIRED["train"], "model.build._target_=nets_of_mine.net", *others)
+    with pytest.raises(UserError, match=r"^model\.build\.crop=0\.1: expected a whole number"):
+        composed("train", *REQUIRED["train"], *others)
+
+
+@pytest.mark.parametrize(
+    ("build", "schedule", "said"),
+    [
+        ({"learning_rate": 0.1}, {"warmup_epochs": 1, "decay": 2}, "optimizer.schedule: has decay, warmup_epochs; exp"),
+        ({"learning_rate": 0.1}, {"warmup": 1}, "optimizer.schedule: has warmup; expected null or warmup_epochs alone"),
+        ({"learning_rate": {"a": 1}}, None, "optimizer.build.learning_rate={'a': 1}: expected a number"),
+    ],
+)
+def test_a_schedule_that_nothing_would_follow_is_refused(own, project, monkeypatch, capfd, build, schedule, said):
+    mine = {"name": "mine", "build": {"_target_": "keras.optimizers.SGD"} | build, "schedule": schedule}
+    (own.parents[1] / "optimizer/mine.yaml").write_text(yaml.safe_dump(mine))
+    code, _, err = shell(monkeypatch, capfd, "train", TINY[0], "optimizer=mine")
+    assert code == 2 and err.startswith(f"pipeline.train: {said}") and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

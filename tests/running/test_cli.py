@@ -48,7 +48,7 @@ def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monke
     ("step", "override", "one_of_it"),
     [
         ("serve", "limits=3", "limits.upload_bytes"),
-        ("analyze", "faces.crop=3", "faces.crop.aspect"),
+        ("analyze", "faces.crop=3", "faces.crop.long_side"),
         ("evaluate", "calibration=2", "calibration.bins"),
         ("clean", "paths=elsewhere", "paths.sample"),
     ],

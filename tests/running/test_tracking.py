@@ -299,6 +299,12 @@ def test_an_experiment_that_is_not_there_is_named_beside_those_that_are_and_not_
     assert open_store(tmp_path, "sample", create=False).client.get_experiment_by_name("sampel") is None
 
 
+def test_where_there_is_no_store_none_is_made_by_asking(tmp_path):
+    with pytest.raises(UserError, match="mlruns: no run of this project there; train first, or go to the project's"):
+        open_store(tmp_path / "mlruns", "sample", create=False)
+    assert not (tmp_path / "mlruns").exists()
+
+
 def test_a_run_of_another_machine_is_not_reaped_whatever_processes_there_are_here(tmp_path):
     store = open_store(tmp_path, "sample", create=True)
     run_id = store.start("far away", {}, {})
