@@ -228,15 +228,9 @@ def test_training_goes_on_from_an_earlier_run(trained):
     assert len(runs()) == 5, "other weights under the same name are another run"
 
 
-def test_a_teacher_moves_the_training_towards_what_it_says(trained):
-    run("epochs=20", "seed=1", output="teacher")
-    taught = run("teacher=[teacher,teacher/train/model.keras]", "teacher_share=1", output="taught")
-    valid = read_arrays("data/resized/rgb", "sample").split("valid").images
-    folders = ("teacher/train", taught, trained / "train")
-    teacher, *pupils = (models.load(Path(each) / "model.keras") for each in folders)
-    said = teacher(np.asarray(valid)).numpy()
-    distances = [np.abs(pupil(np.asarray(valid)).numpy() - said).mean() for pupil in pupils]
-    assert distances[0] < distances[1]
+def test_teachers_are_noted_as_runs_that_it_learned_from(project):
+    run("epochs=1", "seed=1", output="teacher")
+    taught = run("epochs=1", "teacher=[teacher,teacher/train/model.keras]", "teacher_share=1", output="taught")
     teacher_id, taught_id = (
         json.loads((Path(each) / "run.json").read_text())["run_id"] for each in ("teacher/train", taught)
     )
@@ -258,7 +252,8 @@ def test_that_a_teacher_may_have_seen_valid_or_test_is_noted_where_ranking_and_e
     assert rank.row(runs()[0])["caution"] == said
 
 
-def test_a_teacher_asked_about_augmented_images_is_followed_where_it_contradicts_every_label(project):
+@pytest.mark.parametrize("augmented", ["true", "false"])
+def test_a_teacher_is_followed_where_it_contradicts_every_label(project, augmented):
     arrays = read_arrays("data/resized/rgb", "sample")
     train_images, labels = np.asarray(arrays.split("train").images), arrays.split("train").labels
     size, channels = arrays.size, arrays.channels
@@ -268,7 +263,8 @@ def test_a_teacher_asked_about_augmented_images_is_followed_where_it_contradicts
     always = keras.Model(image, said)
     always.layers[-1].set_weights([np.zeros(always.layers[-1].kernel.shape), np.array([0, 0, 0, 0, 0, 0, 9.0])])
     models.save(always, "always.keras")
-    folder = run("teacher=always.keras", "teacher_share=1", "teacher_augmented=true", "augment=strong", "epochs=6")
+    taught = ["teacher=[always.keras,always.keras]", "teacher_share=1", f"teacher_augmented={augmented}"]
+    folder = run(*taught, "augment=strong", "epochs=6")
     answers = models.load(folder / "model.keras").predict(train_images, verbose=0).argmax(1)
     assert (answers == 6).mean() > 0.9 > (labels == 6).mean() * 2
     assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "Softened"
