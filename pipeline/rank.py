@@ -60,7 +60,7 @@ def main(cfg: DictConfig) -> None:
         print(f"Not ranked: {each['run']}, {each['best_val_accuracy']:.4f}: {each['apart']}.")
     for caution in about["cautions"]:
         print(f"Caution: {caution}.")
-    log.info("%d entries ranked; see %s", len(table), reports / "ranking.csv")
+    log.info("%s ranked; see %s", _entries_said(len(table)), reports / "ranking.csv")
 
 
 def finished(store: tracking.Store) -> list[Run]:
@@ -280,9 +280,11 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     if bottom and len(table) > top:
         lines += ["", f"Bottom {min(bottom, len(table) - top)}", _text(shown.tail(min(bottom, len(table) - top)))]
     lines += ["", "  ".join(f"{name} {figures[name]:.4f}" for name in ("mean", "median", "max", "min"))]
-    lines.append(f"{table['tied_with_best'].sum() - 1} entries cannot be told from {figures['best_run']}.")
+    lines.append(f"{_entries_said(table['tied_with_best'].sum() - 1)} cannot be told from {figures['best_run']}.")
+    if (table[TO_BEST[2]][~table["tied_with_best"]] > 0).any():
+        lines.append("An interval may hold 0 where the test tells apart: it is the stricter of the two.")
     if repeats := int((table["seeds"] - 1).sum()):
-        known = f"{repeats} repeat{'s'[: repeats > 1]}"
+        known = "1 repeat" if repeats == 1 else f"{repeats} repeats"
         lines.append(f"How seeds scatter is known from {known}: the fewer, the less can be told apart.")
     if flattered := kept_differently(table):
         lines.append(f"{flattered}.")
@@ -296,13 +298,18 @@ def page(table: pd.DataFrame, top: int, bottom: int, left_out: int) -> str:
     return "\n".join(lines)
 
 
+def _entries_said(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
+
+
 def kept_differently(table: pd.DataFrame) -> str:
     """What to say where valid chose the epochs of some entries in another way, or from more; "" where of all alike."""
     if table["monitor"].nunique() == table["epochs"].nunique() == 1:
         return ""
     return (
-        "Valid chose the epoch of each run: one kept by its accuracy there, or out of more epochs, is flattered by "
-        "some tenths of a point beside one kept by another figure, or out of fewer, and no interval here counts that"
+        "Each run kept its best epoch on valid: one of more epochs, or whose epoch was chosen by its accuracy, had "
+        "more tries at a high figure than another, which flatters it, the more the fewer images valid has; no "
+        "interval here counts that"
     )
 
 

@@ -54,7 +54,10 @@ def main(cfg) -> None:
     with whole_file(html) as file:
         file.write_text(gallery(shown, pictures, len(found), len(train.labels), cfg.tile), encoding="utf-8")
     accuracy = (probabilities.argmax(1) == train.labels).mean()
-    print(f"{cfg.data.name}: {len(found):,} of {len(train.labels):,} labels of train are suspect; look at {html}")
+    print(
+        f"{cfg.data.name}: {len(found):,} of {len(train.labels):,} labels of train are suspect, the surest first; "
+        f"look at {html}"
+    )
     print(f"  the quick model agrees with {accuracy:.1%} of the labels of images it was not fitted on")
 
 

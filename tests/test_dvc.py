@@ -163,8 +163,9 @@ def dvc(folder: Path, *arguments: str) -> str:
 
 
 def changed(folder: Path) -> set[str]:
+    """Stages that would run again; without the ranking where it would only look whether MLflow has other runs now."""
     with Repo(folder) as repo:
-        return set(repo.status())
+        return {stage for stage, why in repo.status().items() if why != ["always changed"]}
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -230,6 +231,12 @@ def test_editing_a_value_reruns_only_what_depends_on_it_and_a_comment_nothing(re
 def reaches(graph, start, goal) -> bool:
     """Whether `start` depends on `goal`, directly or through others."""
     return start is goal or any(reaches(graph, following, goal) for following in graph.successors(start))
+
+
+def test_the_ranking_is_never_taken_from_a_cache_that_knows_nothing_of_mlflows_runs(reproduced):
+    with Repo(reproduced) as repo:
+        ((stage, why),) = repo.status().items()
+    assert stage.rpartition(":")[2] == "rank" and why == ["always changed"]
 
 
 def test_a_new_evaluation_makes_the_page_anew(reproduced):

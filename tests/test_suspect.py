@@ -71,7 +71,9 @@ def test_reports_are_written_and_nothing_else(project):
 def test_arrays_that_were_cut_off_are_told(project):
     file = project / "data/resized/rgb/train.npy"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"train\.npy: cannot be read, it was cut off or is damaged; run `dvc repro`"):
+    with pytest.raises(
+        UserError, match=r"train\.npy: cannot be read, it was cut off or is damaged; run `python -m pipeline.clean"
+    ):
         suspect.main(composed("suspect"))
     assert not (project / "reports").exists()
 

@@ -83,8 +83,8 @@ def test_an_effect_that_is_not_told_apart_is_not_led_with(found, says):
     ("seeds", "says"),
     [
         ([1, 1], "Every entry is one seed: how much another seed would change them is not known"),
-        ([2, 1, 1], "2 of 3 entries are one seed: how much another would change them is known from the others alone"),
-        ([2, 1], "1 of 2 entries is one seed: how much another would change it is known from the others alone"),
+        ([2, 1, 1], "2 of 3 entries are one seed: how much seeds vary is taken from the other."),
+        ([2, 1], "1 of 2 entries is one seed: how much seeds vary is taken from the other."),
     ],
 )
 def test_the_page_says_how_many_entries_are_one_seed(seeds, says):
