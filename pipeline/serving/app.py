@@ -28,11 +28,13 @@ from pipeline.serving.schema import (
     TENSORS,
     VERSION,
     About,
+    Metadata,
     Outputs,
     Picture,
     Pictures,
     Predictions,
     Said,
+    Status,
     form,
     problems,
 )
@@ -62,11 +64,13 @@ def make_app(settings: Mapping) -> FastAPI:
 
     app = FastAPI(
         title="Facial expressions in pictures",
-        description="Finds the faces of a picture and says what each seems to express. Nothing that is sent is stored.",
+        description="Finds the faces of a picture and says what each seems to express. Nothing that is sent is stored. "
+        "Of any other address it says 404, `not_found`.",
         version="1",
         lifespan=lifespan,
         docs_url=None,  # FastAPI's pages load scripts from a network
         redoc_url=None,
+        responses=problems(405),
     )
     app.state.service = service
     add_api(app, service)
@@ -122,7 +126,7 @@ def add_api(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Any:
         return JSONResponse(await service.within_limits(request, lambda body: service.answers(request, body)))
 
-    @app.get("/api/about", response_model=About, responses=problems(503))
+    @app.get("/api/about", response_model=About, responses=problems(400, 503))
     async def about() -> Any:
         """The model in service, its figures and what one request may hold."""
         return service.about()
@@ -157,8 +161,9 @@ def add_tensorflow_api(app: FastAPI, service: Service) -> None:
         post = app.post(f"{at}:predict", response_model=Predictions | Outputs, responses=missing | refusals,
                         openapi_extra=TENSORS | extra)  # fmt: skip
         post(predict)
-        app.get(at, responses=missing | problems(503), openapi_extra=extra)(status)
-        app.get(f"{at}/metadata", responses=missing | problems(503), openapi_extra=extra)(metadata)
+        told = {"responses": missing | problems(400, 503), "openapi_extra": extra}
+        app.get(at, response_model=Status, **told)(status)
+        app.get(f"{at}/metadata", response_model=Metadata, **told)(metadata)
 
 
 class Version(IntegerConvertor):
@@ -182,7 +187,7 @@ def add_health(app: FastAPI, service: Service) -> None:
             raise Refusal(503, "no_model", service.watched.trouble or "The model is being loaded.", retry=5)
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get("/metrics", response_class=Response, responses=problems(400) | {200: {"content": {"text/plain": {}}}})
     async def metrics() -> Any:
         """For Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -203,7 +208,8 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> JSONResponse:
-        return said(error.status, error.code, error.words, error.retry)
+        headers = {} if error.retry is None else {"Retry-After": str(error.retry)}
+        return said(error.status, error.code, error.words, headers)
 
     @app.exception_handler(Unreadable)
     async def unreadable(_: Request, error: Unreadable) -> JSONResponse:
@@ -215,10 +221,14 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail), "code": "http"}, error.status_code, error.headers)
+        status, headers = error.status_code, error.headers
+        if status == 404:
+            return said(404, "not_found", "There is nothing at this address; /openapi.json says what there is.")
+        if status == 405:
+            return said(405, "bad_method", f"This address takes {headers['Allow']} and nothing else.", headers)
+        return said(status, "http", str(error.detail), headers)
 
 
-def said(status: int, code: str, words: str, retry: int | None = None) -> JSONResponse:
+def said(status: int, code: str, words: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem as an answer."""
-    headers = {} if retry is None else {"Retry-After": str(retry)}
     return JSONResponse({"error": words, "code": code}, status, headers)

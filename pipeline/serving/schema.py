@@ -146,6 +146,83 @@ class Outputs(BaseModel):
     outputs: list[list[float]]
 
 
+class State(BaseModel):
+    """An error that a model has, of no words where it has none."""
+
+    error_code: str
+    error_message: str
+
+
+class ModelVersion(BaseModel):
+    """A version of the model and whether it answers."""
+
+    version: str
+    state: str
+    status: State
+
+
+class Status(BaseModel):
+    """TensorFlow Serving's answer about the state of the model: of one version, the one in service."""
+
+    model_version_status: list[ModelVersion]
+
+
+class ModelSpec(BaseModel):
+    """Which model is told about."""
+
+    name: str
+    signature_name: str
+    version: str
+
+
+class Dimension(BaseModel):
+    """Length of one side of a tensor, "-1" for any."""
+
+    size: str
+    name: str
+
+
+class Shape(BaseModel):
+    """The sides of a tensor, the outermost first."""
+
+    dim: list[Dimension]
+    unknown_rank: bool
+
+
+class Tensor(BaseModel):
+    """Type, such as DT_UINT8, and shape."""
+
+    dtype: str
+    tensor_shape: Shape
+
+
+class Signature(BaseModel):
+    """Inputs and outputs by their names."""
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    method_name: str
+
+
+class Signatures(BaseModel):
+    """Signatures by their names."""
+
+    signature_def: dict[str, Signature]
+
+
+class Signed(BaseModel):
+    """What is told about a model."""
+
+    signature_def: Signatures
+
+
+class Metadata(BaseModel):
+    """TensorFlow Serving's answer about the names, types and shapes of the model's input and output."""
+
+    model_spec: ModelSpec
+    metadata: Signed
+
+
 class Said(BaseModel):
     """A state in a word."""
 
@@ -154,9 +231,10 @@ class Said(BaseModel):
 
 
 _PROBLEMS = {
-    400: "The request can't be read.",
+    400: "The request can't be read, or asks under a name that is not among the service's hosts.",
     403: "Sent by a page of another origin.",
     404: "Not the version in service.",
+    405: "Another method than Allow says.",
     408: "The upload took too long.",
     413: "Too large, in bytes or pixels.",
     415: "Not a picture that can be read, or no form.",

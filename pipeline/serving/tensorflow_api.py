@@ -33,7 +33,7 @@ def images_of(body: bytes, shape: tuple[int, int, int], most: int) -> tuple[np.n
     if not isinstance(asked, dict) or ("instances" in asked) == ("inputs" in asked):
         raise Refusal(400, "bad_request", "Send a JSON object with either instances or inputs.")
     if asked.get("signature_name", SIGNATURE) not in (SIGNATURE, ""):
-        raise Refusal(400, "bad_signature", f"The model has one signature, {SIGNATURE}.")
+        raise Refusal(400, "bad_signature", f"The model has one signature; expected signature_name {SIGNATURE}.")
     values = asked["instances"] if "instances" in asked else asked["inputs"]
     rows = "instances" in asked and isinstance(values, list)
     values = [_named(each) for each in values] if rows else _named(values)
@@ -54,8 +54,12 @@ def _pixels(values: list, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _named(value: Any) -> Any:
-    """An input without the name that it may carry."""
-    return value[INPUT] if isinstance(value, dict) and set(value) == {INPUT} else value
+    """An input without the name that it may carry; Refusal for another name."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {INPUT}:
+        raise Refusal(400, "bad_input", f"The model has one input; expected the name {INPUT} and no other.")
+    return value[INPUT]
 
 
 def status(model: Model) -> dict[str, Any]:

@@ -140,11 +140,21 @@ async def files(request: Request, body: Body, limits: Mapping, parsing: asyncio.
         given_up.set()
     found: dict[str, list[bytes]] = {"file": [], "files": []}
     for name, value in form.multi_items():
-        if name not in found or not isinstance(value, UploadFile):
-            raise Refusal(422, "unknown_field", "The form has a field that is neither a file named file nor files.")
+        if name not in found:
+            raise Refusal(422, "unknown_field", "The form has a field of another name than file or files.")
+        if not isinstance(value, UploadFile):
+            raise Refusal(
+                422, "not_a_file", f"The field {name} is text; send it as a file (filename=...), not as text."
+            )
         found[name].append(await value.read())
         await value.close()  # else it would be in memory twice
-    if len(found["file"]) + bool(found["files"]) != 1:
+    if found["file"] and found["files"]:
+        raise Refusal(422, "both_fields", "Send the field file or the field files, not both.")
+    if len(found["file"]) > 1:
+        raise Refusal(
+            422, "several_in_file", f"The field file takes one picture; send up to {most} in the field files."
+        )
+    if not (found["file"] or found["files"]):
         raise Refusal(422, "no_file", f"Send one picture in the field file, or up to {most} in the field files.")
     return found
 

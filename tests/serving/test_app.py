@@ -1,5 +1,6 @@
 """The API: what each kind of picture and each fault is answered with."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -38,6 +39,12 @@ def client(app):
 
 def send(client, *pictures: bytes, field: str = "file", **more) -> httpx.Response:
     return client.post(URL, files=[(field, (f"p{n}.jpg", data)) for n, data in enumerate(pictures)], **more)
+
+
+def refusal(answer: httpx.Response, status: int, code: str) -> str:
+    """The words of a refusal of that status and code."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    return answer.json()["error"]
 
 
 def test_one_picture_gets_the_studys_answer_and_its_faces(client):
@@ -343,12 +350,36 @@ def test_a_form_that_is_none_is_refused_with_words(client, body, kind, status):
 
 
 def test_fields_of_another_name_and_too_many_files_are_refused(app, client):
-    assert send(client, FACE, field="image").status_code == 422
-    assert send(client, FACE, FACE).status_code == 422
+    assert refusal(send(client, FACE, field="image"), 422, "unknown_field") == (
+        "The form has a field of another name than file or files."
+    )
+    assert "up to 20 in the field files" in refusal(send(client, FACE, FACE), 422, "several_in_file")
+    both = client.post(URL, files=[(field, ("a.jpg", FACE)) for field in ("file", "files")])
+    assert refusal(both, 422, "both_fields") == "Send the field file or the field files, not both."
     many = send(client, *[b"x"] * (app.state.service.limits["files"] + 1), field="files")
     assert many.status_code == 400 and many.json()["code"] == "too_many_files"
     assert "at most 20" in many.json()["error"]
-    assert "up to 20 in the field files" in client.post(URL, content=b"--b--\r\n", headers=EMPTY_FORM).json()["error"]
+    none = client.post(URL, content=b"--b--\r\n", headers=EMPTY_FORM)
+    assert "up to 20 in the field files" in refusal(none, 422, "no_file")
+
+
+@pytest.mark.parametrize("field", ("file", "files"))
+def test_a_picture_that_comes_as_text_is_told_to_come_as_a_file(client, field):
+    sent = client.post(URL, files={field: (None, base64.b64encode(b"a picture"))})
+    words = f"The field {field} is text; send it as a file (filename=...), not as text."
+    assert refusal(sent, 422, "not_a_file") == words
+
+
+def test_what_is_not_there_and_what_an_address_does_not_take_have_words_and_codes(client):
+    for at in ("/nothing", "/page/nothing.js", "/v1/models/other"):
+        assert "/openapi.json says" in refusal(client.get(at), 404, "not_found")
+    for method, at, allowed in (
+        ("GET", URL, "POST"), ("DELETE", "/v1/models/emotion", "GET"), ("POST", "/health/live", "GET"),
+        ("POST", "/page/page.js", "GET, HEAD"), ("OPTIONS", URL, "POST"),
+    ):  # fmt: skip
+        answer = client.request(method, at)
+        assert refusal(answer, 405, "bad_method") == f"This address takes {allowed} and nothing else."
+        assert answer.headers["allow"] == allowed
 
 
 def test_a_media_type_is_read_whatever_its_case(client):
@@ -371,6 +402,12 @@ def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
     predict = paths["paths"][URL]["post"]
     assert "20 at most" in predict["description"]
     assert '"maxItems": 20' in json.dumps(predict["requestBody"])
+    for at, answers in paths["paths"].items():
+        for operation in answers.values():
+            assert "405" in operation["responses"]
+            assert ("400" in operation["responses"]) != at.startswith("/health/"), at  # asked under an unknown name
+    model = paths["paths"]["/v1/models/emotion"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert model == {"$ref": "#/components/schemas/Status"}
     send(client, FACE)
     metrics = client.get("/metrics").text
     assert 'emotion_requests_total{route="/api/predict",status="200"}' in metrics

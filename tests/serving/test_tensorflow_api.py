@@ -118,6 +118,20 @@ def test_a_prediction_of_something_else_is_refused_with_words(client, body):
     assert response.status_code == 400 and response.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("request_", "code", "named"),
+    (
+        ({"signature_name": "x", "instances": [1]}, "bad_signature", "signature_name serving_default"),
+        ({"inputs": {"other": [1]}}, "bad_input", "the name image"),
+        ({"instances": [{"other": 1}]}, "bad_input", "the name image"),
+        ({"instances": [{"image": 1, "other": 1}]}, "bad_input", "the name image"),
+    ),
+)
+def test_of_a_wrong_name_it_is_said_which_is_expected(client, request_, code, named):
+    answer = ask(client, **request_)
+    assert (answer.status_code, answer.json()["code"]) == (400, code) and named in answer.json()["error"]
+
+
 @pytest.mark.parametrize("first", ("a" * 5_800_000, [[["a" * 5_800_000]]], 10**4000))
 def test_row_35_one_long_value_does_not_set_the_size_of_all(first):
     body = json.dumps({"instances": [first] + ["a"] * 63}).encode()
