@@ -12,17 +12,16 @@ from unicodedata import category
 
 from pipeline.campaign.faults import Fault
 from pipeline.campaign.video import FORMATS as VIDEO_FORMATS
-from pipeline.campaign.video import is_still, is_video
+from pipeline.campaign.video import is_video
 from pipeline.images.decode import sniff
 from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists, named_disk_errors
-from pipeline.serving.pictures import FORMATS, Unreadable
+from pipeline.serving.pictures import FORMATS, HEAD, Unreadable, by_name
 
 PICTURES, VIDEOS = ", ".join(FORMATS), ", ".join(VIDEO_FORMATS)
 WANTED = f"pictures ({PICTURES}) and videos ({VIDEOS})"
 _JOINERS = "\u200c\u200d"
-HEAD = 16  # bytes that tell what a file is
 
 
 class Files:
@@ -49,9 +48,7 @@ class Files:
             return "picture"
         if is_video(head):
             return "video"
-        if is_still(head):
-            raise Fault("This is a HEIC, AVIF or CR3 picture, as telephones and cameras take them; save it as JPEG.")
-        raise Fault(f"This is neither a picture ({PICTURES}) nor a video ({VIDEOS}).")
+        raise Fault(by_name(head) or f"This is neither a picture ({PICTURES}) nor a video ({VIDEOS}) that can be read.")
 
     def picture(self, name: str, most: int) -> bytes:
         """The bytes of a picture file of at most so many; Unreadable for more, Fault where they can't be read."""

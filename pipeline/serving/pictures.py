@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,20 @@ WHY_NOT = {  # reason: HTTP status, words
     ),
     "too_narrow": (422, "The picture is too long and narrow to look for faces in."),
     "too_many_bytes": (413, "The file is too large; make it smaller."),
+}
+
+# How other pictures, and documents that hold some, begin: within so many bytes they can be called by their names.
+HEAD = 1024
+_NOT_READ = ", which is not read; save it as PNG or JPEG."
+_BY_NAME = {
+    rb".{4}ftyp(hei[cmsx]|hev[cx]|mif1|msf1|avi[fs])": "a HEIC or AVIF picture; save it as JPEG.",
+    rb".{4}ftypcrx |II\*\0.{4}CR|FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR": "a camera's RAW picture; save it as JPEG.",
+    rb"GIF8[79]a": f"a GIF picture{_NOT_READ}",
+    rb"II[*+]\0|MM\0[*+]": f"a TIFF picture{_NOT_READ}",
+    rb"BM.{4}\0{4}": f"a BMP picture{_NOT_READ}",
+    rb"(\xef\xbb\xbf)?\s*(<(\?xml|!--|!DOCTYPE svg).*?)?<svg\b": f"an SVG picture{_NOT_READ}",
+    rb"8BPS": f"a Photoshop picture{_NOT_READ}",
+    rb"%PDF-": f"a PDF document{_NOT_READ}",
 }
 
 
@@ -70,13 +85,19 @@ def check_bytes(data: bytes, most: int) -> None:
 def open_picture(data: bytes, pixels: int) -> Decoded:
     """A JPEG, PNG or WEBP of at most so many pixels, upright; Unreadable otherwise."""
     if data and sniff(data) not in FORMATS:
-        raise Unreadable("not_an_image")
+        raise Unreadable("not_an_image", by_name(data))
     decoded = decode(data, pixels)
     if isinstance(decoded, Decoded):
         return decoded
     if decoded.reason == "too_many_pixels":
         raise too_many_pixels("picture", _stated_size(data), pixels)
     raise Unreadable(decoded.reason)
+
+
+def by_name(data: bytes) -> str | None:
+    """What is said of a picture of a format that is not read, by its first bytes; None where it can't be named."""
+    found = (what for start, what in _BY_NAME.items() if re.match(start, data[:HEAD], re.DOTALL))
+    return next((f"This is {what}" for what in found), None)
 
 
 def too_many_pixels(what: str, size: tuple[int, int] | None, most: int) -> Unreadable:

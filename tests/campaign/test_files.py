@@ -11,6 +11,7 @@ from trees import misname
 
 from pipeline.campaign.faults import FAULTS, Fault
 from pipeline.campaign.files import open_files, shown
+from pipeline.campaign.video import _STILLS
 from pipeline.running.errors import UserError
 from pipeline.serving.pictures import Unreadable
 
@@ -66,10 +67,22 @@ def test_kinds_are_told_by_content(tmp_path):
     }
     files = open_files(zipped(tmp_path / "a.zip", contents), 100)
     assert (files.kind("a.txt"), files.kind("b.jpg")) == ("picture", "video")
-    faulty = {"c.mp4": "neither a picture", "d.jpg": "empty", "e.gif": "neither a picture", "f.heic": "save it as JPEG"}
+    faulty = {
+        "c.mp4": r"neither a picture \(JPEG, PNG, WEBP\) nor a video \(MP4, .*\) that can be read\.$",
+        "d.jpg": "empty",
+        "e.gif": r"^This is a GIF picture, which is not read; save it as PNG or JPEG\.$",
+        "f.heic": r"^This is a HEIC or AVIF picture; save it as JPEG\.$",
+    }
     for name, why in faulty.items():
         with pytest.raises(FAULTS, match=why):
             files.kind(name)
+
+
+@pytest.mark.parametrize("brand", _STILLS)
+def test_every_picture_in_a_videos_wrapping_is_called_by_its_name(tmp_path, brand):
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(9))
+    with pytest.raises(Fault, match=r"^This is a .* picture; save it as JPEG\.$"):
+        open_files(tmp_path, 100).kind("a.mp4")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,9 @@ def test_row_36_what_is_no_picture_is_refused(client, data):
     response = send(client, data)
     assert response.status_code == 415 and response.json()["code"] == "not_an_image"
     assert b"alert" not in response.content
+    svg, gif = send(client, b"<?xml version='1.0'?>\n<svg/>"), send(client, b"", GIF, field="files")
+    assert svg.json()["error"] == "This is an SVG picture, which is not read; save it as PNG or JPEG."
+    assert gif.json()["pictures"][1]["error"] == "This is a GIF picture, which is not read; save it as PNG or JPEG."
 
 
 def test_row_36_nothing_that_is_sent_is_echoed_or_written(client, monkeypatch):
