@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -78,8 +79,11 @@ def make_app(settings: Mapping) -> FastAPI:
     add_health(app, service)
     add_page(app)
     add_problems(app)
+    if origins := settings["origins"]:  # inside the checks: what they refuse is granted to nobody
+        granted = {"allow_origins": origins, "allow_methods": ("GET", "POST"), "expose_headers": ("Retry-After",)}
+        app.add_middleware(CORSMiddleware, **granted)
     app.add_middleware(Hosts, names=settings["hosts"])
-    app.add_middleware(Front, metrics=service.metrics, origins=settings["origins"])
+    app.add_middleware(Front, metrics=service.metrics, origins=origins)
     return app
 
 

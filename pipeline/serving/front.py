@@ -25,9 +25,9 @@ FAULT = {"error": "The service failed at this; the fault is its own and has been
 
 
 class Front:
-    """ASGI middleware. Another origin is never granted anything: its page can neither read an answer nor have one made.
+    """ASGI middleware. Another origin is granted nothing: its page can neither read an answer nor have one made.
 
-    origins: other web origins that may send, whose pages may not read the answers either.
+    origins: other web origins that may send; that their pages may read the answers is CORSMiddleware's to say.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, origins: Sequence[str]):

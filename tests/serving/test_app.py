@@ -475,14 +475,33 @@ def test_a_fault_of_the_service_is_answered_like_all_else_and_raised_to_be_logge
         client.get("/api/about")
 
 
-def test_a_named_origin_may_send_and_may_not_read_and_no_other_may(settings):
+def granted(answer: httpx.Response) -> dict[str, str]:
+    """What an answer lets a page of another origin do."""
+    return {name: value for name, value in answer.headers.items() if name.startswith("access-control-allow")}
+
+
+def test_a_named_origin_may_send_and_read_and_no_other_may(settings):
     app = make_app(settings | {"origins": ["https://example.org"]})
+    ask = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
     with TestClient(app, base_url="http://localhost") as client:
-        named, other = (
-            send(client, FACE, headers={"origin": origin}) for origin in ("https://example.org", "https://example.com")
-        )
-    assert (named.status_code, other.status_code) == (200, 403)
-    assert not [name for each in (named, other) for name in each.headers if name.startswith("access-control")]
+        for origin, named in (("https://example.org", True), ("https://example.com", False), ("null", False)):
+            grant, from_there = {"access-control-allow-origin": origin} if named else {}, {"origin": origin}
+            sent, bad = (send(client, data, headers=from_there) for data in (FACE, b"no picture"))
+            assert (sent.status_code, bad.status_code) == ((200, 415) if named else (403, 403))
+            got, ready = (client.get(at, headers=from_there) for at in ("/api/about", "/health/ready"))
+            assert got.status_code == ready.status_code == 200
+            for answer in (sent, bad, got, ready):
+                assert granted(answer) == grant
+                assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE
+            preflight = client.options("/v1/models/emotion:predict", headers=from_there | ask)
+            assert preflight.status_code == (200 if named else 400)
+            assert preflight.headers.get("access-control-allow-origin") == (origin if named else None)
+            assert preflight.headers["access-control-allow-methods"] == "GET, POST"
+            elsewhere = client.options(URL, headers=from_there | ask | {"host": "evil.example"})
+            assert refusal(elsewhere, 400, "unknown_host") and not granted(elsewhere)
+        named = client.get("/api/about", headers={"origin": "https://example.org"})
+        assert named.headers["access-control-expose-headers"] == "Retry-After"  # else a page could not wait for it
+        assert not granted(client.get("/api/about")) and "access-control-allow-credentials" not in named.headers
 
 
 def test_pictures_that_can_not_be_read_are_counted_by_reason(app, client):
