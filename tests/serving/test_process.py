@@ -214,6 +214,19 @@ def test_row_41_accepted_requests_finish_once_it_is_told_to_stop(exported):
     assert "Traceback" not in server.log()
 
 
+def test_every_line_of_the_log_has_time_and_level_and_no_client_writes_any(exported):
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    with Server(exported) as server:
+        for _ in range(3):
+            with connect(server) as connection:
+                connection.sendall(b"GARBAGE\r\n\r\n")
+                assert b" 400 " in until_closed(connection)
+            broken = httpx.post(f"{server.url}/api/predict", content=b"--garbage", headers=form)
+            assert (broken.status_code, broken.json()["code"]) == (400, "bad_form")
+        lines = [line for line in server.log().splitlines() if "XNNPACK" not in line]  # LiteRT's own, of its start
+    assert len(lines) == 2 and all(re.match(r"20\d\d-\d\d-\d\dT[\d:]{8}[+-]\d{4} INFO ", line) for line in lines)
+
+
 def test_it_says_where_it_is_and_what_it_serves(server):
     assert re.search(r"http://127\.0\.0\.1:\d+", server.log())
     assert f"{server.exported}: serving tiny, version 1" in server.log()
