@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,8 @@ def mistake_text(step: str, error: Exception) -> str:
         return str(error)
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key or error.msg}: no value given{see}"
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return f"{error.override}: expected key=value{_as_source(step, error.override) or see}"
     if isinstance(error, OverrideParseException):
         quotes = "; put each text of a list in quotes, \"key=['a','b']\"" if "=[" in error.override else ""
         return f"{error.override}: not a valid override, {error.message.splitlines()[0]}{quotes}{see}"
@@ -141,6 +144,13 @@ def mistake_text(step: str, error: Exception) -> str:
             if value.startswith("["):
                 return one_choice(group)
     raise error
+
+
+def _as_source(step: str, path: str) -> str:
+    """The guess that a word is meant as the step's source, "" where it has none or was given one."""
+    has_one = any(re.search("^source:", (CONF / f"{name}.yaml").read_text(), re.MULTILINE) for name in own_files(step))
+    given = any(argument.startswith("source=") for argument in sys.argv)
+    return f"; did you mean {shlex.quote(f'source={path}')}?" if has_one and not given else ""
 
 
 def _choices_given() -> list[tuple[str, str, str]]:

@@ -103,6 +103,20 @@ def test_what_hydra_reads_and_what_no_quotes_would_mend_is_left_as_it_is(argumen
     assert cli.quoted(argument) == argument
 
 
+@pytest.mark.parametrize(
+    ("step", "arguments", "said"),
+    [
+        ("analyze", ["camp.zip"], "camp.zip: expected key=value; did you mean source=camp.zip?"),
+        ("clean", ["data=own", "faces"], "faces: expected key=value; did you mean source=faces?"),
+        ("audit", ["./my ads"], "./my ads: expected key=value; did you mean 'source=./my ads'?"),
+        ("analyze", ["source=my", "ads.zip"], "ads.zip: expected key=value (see python -m pipeline.analyze --help)"),
+        ("rank", ["camp.zip"], "camp.zip: expected key=value (see python -m pipeline.rank --help)"),
+    ],
+)
+def test_a_path_alone_is_told_which_value_it_may_be(project, monkeypatch, capfd, step, arguments, said):
+    assert shell(monkeypatch, capfd, step, *arguments) == (2, "", f"pipeline.{step}: {said}\n")
+
+
 def test_help_names_every_choice_with_what_it_is(project, monkeypatch, capfd):
     code, out, _ = shell(monkeypatch, capfd, "train", "--help")
     assert code == 0
