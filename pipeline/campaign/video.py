@@ -9,16 +9,13 @@ import cv2
 import numpy as np
 
 from pipeline.campaign.faults import Fault
-from pipeline.serving.pictures import too_many_pixels
+from pipeline.serving.pictures import by_name, too_many_pixels
 
 FORMATS = ("MP4", "MOV", "MKV", "WebM", "AVI")  # that `is_video` knows
 
 # What FFmpeg may take a file for, by its own names: `is_video` looks at a few bytes, and what has them can be something
 # else further on, as a description of a stream (SDP), for which FFmpeg opens ports and waits.
 _DEMUXERS = "mov,mp4,matroska,webm,avi"
-
-# Brands of the box that MP4 and MOV begin with too (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6; Canon's CR3)
-_STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 
 _MATROSKA = b"\x1aE\xdf\xa3"  # what it and WebM begin with
 
@@ -39,14 +36,9 @@ def is_video(head: bytes) -> bool:
     these formats where it tells them by more of the file.
     """
     boxes = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-    if is_still(head):
+    if by_name(head):  # HEIC, AVIF and CR3 are pictures in a video's wrapping
         return False
     return head[4:8] in boxes or head[:4] == _MATROSKA or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
-
-
-def is_still(head: bytes) -> bool:
-    """Whether a file's first bytes are those of HEIC, AVIF or CR3: pictures in a video's wrapping."""
-    return head[4:8] == b"ftyp" and head[8:12] in _STILLS
 
 
 class Video:

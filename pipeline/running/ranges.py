@@ -130,6 +130,7 @@ RANGES: dict[str, tuple | set] = {
     "faces.tile_from": (48, 1_000_000),
     "faces.tile": (0.05, 1.0),
     "faces.tile_step": (0.05, 1.0),
+    "faces.strip": (2.0, 1000.0),
     "faces.strip_step": (0.05, 1.0),
     "faces.aspect": (1.0, 1000.0),
     "faces.crop.aspect": (1.0, 1000.0),

@@ -67,20 +67,21 @@ class Detector:
         if len(large) == 1 and large[0, 2] * large[0, 3] > fills * rgb.shape[0] * rgb.shape[1]:
             return large
         finds += [self.full.find(rgb, threshold)]
-        finds += [self._in_tile(rgb, *tile, threshold) for tile in tiles(*rgb.shape[:2], self.settings)]
+        finds += [self._in_part(self.full, rgb, part, threshold) for part in tiles(*rgb.shape[:2], self.settings)]
+        finds += [self._in_part(self.short, rgb, part, threshold) for part in pieces(*rgb.shape[:2], self.settings)]
         return self._each_once(finds)
 
     def _each_once(self, finds: list[np.ndarray]) -> np.ndarray:
         rows = np.concatenate(finds)
         return rows[list(cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 4].tolist(), 0, self.settings["overlap"]))]
 
-    def _in_tile(self, rgb: np.ndarray, x: int, y: int, side: int, threshold: float) -> np.ndarray:
-        """Finds of a tile without those that its inner edges cut: the next tile or the whole picture has them whole."""
-        tile = rgb[y : y + side, x : x + side]
-        rows = self.full.find(tile, threshold)
+    def _in_part(self, net: "_Net", rgb: np.ndarray, part: tuple[int, int, int, int], threshold: float) -> np.ndarray:
+        """Finds of a part without those that its inner edges cut: the next part or the whole picture has them whole."""
+        x, y, width, height = part
+        rows = net.find(rgb[y : y + height, x : x + width], threshold)
         left, top, right, bottom = rows[:, 0], rows[:, 1], rows[:, 0] + rows[:, 2], rows[:, 1] + rows[:, 3]
-        cut = ((left < 2) & (x > 0)) | ((right > side - 2) & (x + side < rgb.shape[1]))
-        cut |= ((top < 2) & (y > 0)) | ((bottom > side - 2) & (y + side < rgb.shape[0]))
+        cut = ((left < 2) & (x > 0)) | ((right > width - 2) & (x + width < rgb.shape[1]))
+        cut |= ((top < 2) & (y > 0)) | ((bottom > height - 2) & (y + height < rgb.shape[0]))
         return rows[~cut] + [x, y, 0, 0, 0]
 
     def _look_with_border(self, rgb: np.ndarray, crop: Mapping) -> np.ndarray:
@@ -103,8 +104,11 @@ class Detectors(threading.local):
         return Detector(self.settings)
 
 
-def tiles(height: int, width: int, settings: Mapping) -> Iterator[tuple[int, int, int]]:
-    """Left, top and side of overlapping squares that cover the picture; none for one of at most `tile_from` pixels."""
+def tiles(height: int, width: int, settings: Mapping) -> Iterator[tuple[int, int, int, int]]:
+    """Left, top, width and height of overlapping squares that cover the picture, in which small faces are looked for.
+
+    None for a picture of at most `tile_from` pixels.
+    """
     if max(height, width) <= settings["tile_from"]:
         return
     short, share = min(height, width), settings["tile"]
@@ -117,7 +121,20 @@ def tiles(height: int, width: int, settings: Mapping) -> Iterator[tuple[int, int
         share *= 1.2
     for y in np.linspace(0, height - side, down).astype(int):
         for x in np.linspace(0, width - side, across).astype(int):
-            yield int(x), int(y), side
+            yield int(x), int(y), side, side
+
+
+def pieces(height: int, width: int, settings: Mapping) -> Iterator[tuple[int, int, int, int]]:
+    """The same of pieces of a strip, twice as long as it is wide, in which large faces are looked for.
+
+    As a whole a strip is a thread to the net for large faces. A face as large as the strip is wide lies whole in one
+    piece. None for a picture that is no strip (`strip`).
+    """
+    short, long = sorted((height, width))
+    if long < settings["strip"] * short or long <= settings["tile_from"]:
+        return
+    for start in np.linspace(0, long - 2 * short, 1 + int(np.ceil(long / short - 2))).astype(int):
+        yield (int(start), 0, 2 * short, short) if width == long else (0, int(start), short, 2 * short)
 
 
 def cut_out(rgb: np.ndarray, face: Face, frame: Mapping) -> np.ndarray:

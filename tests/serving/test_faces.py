@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.drawing.camera import backdrop
 from pipeline.drawing.dirt import placeholder
-from pipeline.serving.faces import Detector, Detectors, Face, cut_out, tiles
+from pipeline.serving.faces import Detector, Detectors, Face, cut_out, pieces, tiles
 from serving.drawn import SAMPLES, group, portrait
 
 
@@ -100,11 +100,28 @@ def test_a_panorama_and_a_strip_of_one_pixel_are_looked_at(detector, face_settin
 def test_tiles_cover_every_pixel_and_stay_few(face_settings):
     for height, width in ((400, 401), (564, 800), (960, 5000), (401, 60), (960, 1280)):
         covered = np.zeros((height, width), bool)
-        for x, y, side in tiles(height, width, face_settings):
-            assert x >= 0 and y >= 0 and x + side <= width and y + side <= height
-            covered[y : y + side, x : x + side] = True
+        for x, y, wide, high in tiles(height, width, face_settings):
+            assert x >= 0 and y >= 0 and x + wide <= width and y + high <= height
+            covered[y : y + high, x : x + wide] = True
         assert covered.all(), (height, width)
     assert list(tiles(400, 300, face_settings)) == []
+
+
+@pytest.mark.parametrize("length", (3600, 6000, 8000))
+def test_a_face_as_large_as_a_strip_is_wide_is_found_wherever_it_is(detector, length):
+    for seed, top in enumerate(np.random.default_rng(length).integers(0, length - 300, 3)):
+        strip = np.full((length, 300, 3), 110, np.uint8)
+        strip[top : top + 300] = np.asarray(portrait(seed=seed).resize((300, 300)))
+        (face,) = detector.find(strip)
+        assert top < face.y + face.height / 2 < top + 300
+
+
+def test_pieces_of_a_strip_hold_each_face_as_large_as_it_is_wide(face_settings):
+    for height, width in ((300, 6000), (6100, 300), (250, 777)):
+        short, long = sorted((height, width))
+        spans = [(x, x + w) if width == long else (y, y + h) for x, y, w, h in pieces(height, width, face_settings)]
+        assert all(any(a <= at and at + short <= b for a, b in spans) for at in range(0, long - short, 7))
+    assert list(pieces(600, 1000, face_settings)) == []
 
 
 def test_a_face_is_cut_out_as_a_square_around_it_within_the_picture(face_settings):
