@@ -5,14 +5,16 @@ Writes to `out`, whole or not at all:
 
 - index.html: the page, complete in itself; loads nothing from a network.
 - faces.csv, faces.parquet: a row for each face. file; second, of a video; face, its number from the left;
-  x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, the
-  likeliest; certain, whether it is likely enough to be said; anger to neutral, how likely each is, sum 1.
+  x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, what is
+  said of it, "not sure" too; likeliest, of the seven; anger to neutral, how likely each is, sum 1.
 - ads.csv: a row for each file. kind; seconds; frames, looks taken and those with a face, a still one at each look;
   faces, in a video each once for every look at it; too_small and not_read, faces that were left out, counted likewise;
-  note, what was wrong; for each emotion and not_sure the share of faces and its interval (_low, _high), empty where too
-  few were seen.
+  note, what was wrong; looks_like, a picture before it that shows the same; for each emotion and not_sure the share of
+  faces and its interval (_low, _high), empty where too few were seen.
 
-A file that is, byte for byte, the same as one before is not read again; its row's note names that one.
+A file that is, byte for byte, the same as one before is not read again; its row's note names that one. Pictures that
+show the same in another size, or cut to another format about their middle, are read and counted, but for the ranges,
+and for what leads, they are one.
 
 In the CSVs one of = + - @ ' that begins a name, or follows a ; in it, has a ' before it, so that no spreadsheet runs it
 as a formula. Parquet has the names as they are.
@@ -28,8 +30,9 @@ from typing import Any, BinaryIO, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.campaign import alike as same
 from pipeline.campaign import page, tables
-from pipeline.campaign.faults import FAULTS, Fault
+from pipeline.campaign.faults import FAULTS, Copy
 from pipeline.campaign.files import Files, open_files, shown
 from pipeline.campaign.kept import Kept
 from pipeline.campaign.mix import Ad
@@ -65,6 +68,7 @@ def main(cfg: DictConfig) -> None:
             for shot in reader.read(shots(files, ads, settings)):
                 count(shot, rows, kept)
         refuse_nothing(ads, source)
+        note_alike([ad for ad in ads.values() if ad.looks is not None], settings["same_picture"])
         tables.to_parquet(folder / "faces.csv", folder / "faces.parquet")
         with open_table(folder / "ads.csv") as file:
             tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
@@ -121,10 +125,10 @@ def shots(files: Files, ads: Mapping[str, Ad], settings: Mapping[str, Any]) -> I
 
 
 def refuse_copy(digest: bytes, name: str, first: dict[bytes, str]) -> None:
-    """Fault for the content of a file before: it tells nothing new, and counted twice it would narrow the ranges."""
+    """Copy for the content of a file before: it tells nothing new, and counted twice it would narrow the ranges."""
     before = first.setdefault(digest, name)
     if before != name:
-        raise Fault(f"The same file as {shown(before)}, and left out.")
+        raise Copy(f"The same file as {shown(before)}, and left out.")
 
 
 def frames(file: BinaryIO, ad: Ad, what: str, settings: Mapping[str, Any]) -> Iterator[Shot]:
@@ -139,14 +143,21 @@ def frames(file: BinaryIO, ad: Ad, what: str, settings: Mapping[str, Any]) -> It
 def count(shot: Shot, rows: tables.FacesCsv, kept: Kept) -> None:
     """Take up what was found in a picture or frame."""
     if shot.fault:
-        shot.ad.note = str(shot.fault)
+        shot.ad.note, shot.ad.copy = str(shot.fault), isinstance(shot.fault, Copy)
         return
     if shot.answer["animated"]:
         shot.ad.note = ANIMATED
     shot.ad.add(shot.second, shot.answer, shot.since)
+    shot.ad.looks = shot.looks
     rows.add(shot.ad.name, shot.second, shot.answer["faces"])
     if shot.thumbnails:
         kept.add(shot)
+
+
+def note_alike(pictures: list[Ad], similarity: float) -> None:
+    """Note of each picture which one before it shows the same, in another size or format."""
+    for ad, first in zip(pictures, same.groups([ad.looks for ad in pictures], similarity), strict=True):
+        ad.looks_like = "" if pictures[first] is ad else pictures[first].name
 
 
 def refuse_nothing(ads: Mapping[str, Ad], source: Path) -> None:
@@ -159,11 +170,13 @@ def refuse_nothing(ads: Mapping[str, Ad], source: Path) -> None:
 def say(ads: list[Ad], out: Path) -> None:
     """What was read and where it is, on stderr."""
     read, faces = sum(ad.frames > 0 for ad in ads), sum(ad.counts.sum() for ad in ads)
-    faults = sum(bool(ad.note) for ad in ads)
+    copies, faults = sum(ad.copy for ad in ads), sum(bool(ad.note) and not ad.copy for ad in ads)
     at_each_look = ", in a video counted at each look" if any(ad.kind == "video" for ad in ads) else ""
     log.info("%d of %d files read, %d faces%s", read, len(ads), faces, at_each_look)
-    if faults:
-        log.info("%d with a fault or the same as another, listed on the page and in ads.csv", faults)
+    if alike := sum(bool(ad.looks_like) for ad in ads):
+        log.info("%d of them show the same as another; for the ranges they are one with it", alike)
+    if faults or copies:
+        log.info("%d not or not wholly read, %d the same as another: listed on the page and in ads.csv", faults, copies)
     log.info("open %s in a browser; the tables are beside it: ads.csv, faces.csv, faces.parquet", out / "index.html")
 
 

@@ -24,6 +24,8 @@ class Ad:
     seen: counts [8] of faces in the order of SHOWN, by the whole second, 0 for a picture. began: the same counts by the
     second in which their frame first came up; all looks at a frame that stays count there. frames: looked at, and with
     a face. too_small, not_read: faces that were not read. note: what was wrong with it, in words; "" for nothing.
+    copy: whether it was left out, as the bytes of a file before it.
+    looks: of a picture, see `campaign.alike`. looks_like: the name of a picture before it that shows the same.
     """
 
     name: str
@@ -36,6 +38,9 @@ class Ad:
     too_small: int = 0
     not_read: int = 0
     note: str = ""
+    copy: bool = False
+    looks: np.ndarray | None = None
+    looks_like: str = ""
 
     @property
     def counts(self) -> np.ndarray:
@@ -105,11 +110,18 @@ def shares(parts: np.ndarray, confidence: float) -> list[dict[str, Any]]:
 
 
 def overall(ads: Sequence[Ad], block_seconds: int) -> np.ndarray:
-    """Counts [parts, 8] over ads of one kind: each ad with a face is a part; a single one's parts are its own."""
+    """Counts [parts, 8] over ads of one kind: each ad with a face is a part; a single one's parts are its own.
+
+    Pictures that show the same are one part together: they tell nothing new of what others would show.
+    """
     with_face = [ad for ad in ads if ad.seen]
     if len(with_face) == 1:
         return with_face[0].parts(block_seconds)
-    return np.array([ad.counts for ad in with_face], int).reshape(-1, len(SHOWN))
+    parts: dict[str, np.ndarray] = {}
+    for ad in with_face:
+        name = ad.looks_like or ad.name
+        parts[name] = parts.get(name, 0) + ad.counts
+    return np.array([*parts.values()], int).reshape(-1, len(SHOWN))
 
 
 def leader(parts: np.ndarray, confidence: float) -> tuple[str, bool]:

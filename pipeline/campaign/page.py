@@ -1,6 +1,7 @@
 """The page about a campaign: what its template campaign/page.html is given."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.campaign.mix import FEWEST, SHOWN, UNSURE, Ad, leader, overall, shares, timeline
-from pipeline.reporting.template import page
+from pipeline.reporting.template import page, percent
 
 TEMPLATE = Path(__file__).parent / "page.html"
 LOOKS = Path(__file__).parents[1] / "serving" / "page"  # the service's page: the report looks as it does
@@ -25,6 +26,7 @@ def make(
     with_face = [ad for ad in read if ad.seen]
     most_faces = sorted(with_face, key=lambda ad: -ad.counts.sum())[: settings["ads_shown"]]
     listed = sorted(most_faces, key=lambda ad: ad.name)
+    faulty = [ad for ad in ads if ad.note]
     kinds = [each for kind in ("picture", "video") if (each := group(kind, read, block, confidence))]
     context = {
         "source": source,
@@ -39,7 +41,12 @@ def make(
         "kept": kept,
         "keep_faces": settings["keep_faces"],
         "without_face": [ad for ad in read if not ad.seen],
-        "faulty": [ad for ad in ads if ad.note],
+        "faulty": faulty,
+        "noted": [
+            ("could not be read", [ad for ad in faulty if not ad.frames and not ad.copy]),
+            ("left out as the same as another", [ad for ad in faulty if ad.copy]),
+            ("read with a remark", [ad for ad in faulty if ad.frames]),
+        ],
         "not_counted": [left for kind in ("picture", "video") if (left := not_counted(kind, ads))],
         "about": about,
         "level": f"{100 * confidence:g}",
@@ -48,6 +55,7 @@ def make(
         "fewest": FEWEST,
         "ads_shown": settings["ads_shown"],
         "clock": clock,
+        "today": f"{date.today():%-d %B %Y}",
     }
     return page(TEMPLATE, context)
 
@@ -55,19 +63,20 @@ def make(
 def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """What stands in large type at the top: a figure and its words."""
     pictures, videos = (sum(ad.kind == kind for ad in read) for kind in ("picture", "video"))
-    faces = sum(int(ad.counts.sum()) for ad in read)
     kinds = [said(n, *words) for n, words in ((pictures, PICTURES), (videos, VIDEOS)) if n]
-    found = [
-        (" and ".join(kinds), "read" if len(read) == len(ads) else f"read, of {said(len(ads), 'file', 'files')}"),
-        (said(faces, "face", "faces"), "found, in a video counted at each look" if videos else "found"),
-    ]
+    found = [(" and ".join(kinds), "read" if len(read) == len(ads) else f"read, of {said(len(ads), 'file', 'files')}")]
+    if not groups:
+        found.append(("0 faces", "found"))
     # by kind, as the mixes: a video, whose faces count at each look, would outweigh any number of pictures
     for each in groups:
-        unsure = f"{100 * each['mix'][-1]['share']:.0f}\u00a0% of faces not sure"
-        if each["leads"]:
-            found.append((each["best"]["name"].capitalize(), f"leads in the {each['kind']}s; {unsure}"))
+        if each["kind"] == "picture":
+            found.append((said(each["faces"], "face", "faces"), "found in the pictures"))
         else:
-            found.append(("–", f"no expression surely leads in the {each['kind']}s; {unsure}"))
+            found.append((said(each["faces"], "reading", "readings"), "of faces in the videos, one at each look"))
+        lead = each["best"]["name"].capitalize() if each["leads"] else "No clear lead"
+        found.append((lead, f"leads in the {each['kind']}s" if each["leads"] else f"in the {each['kind']}s"))
+        unsure = percent(each["mix"][-1]["share"], 0)
+        found.append((unsure, f"of {'readings' if each['kind'] == 'video' else 'faces'} not clear enough to be named"))
     return found
 
 
@@ -84,6 +93,8 @@ def group(kind: str, read: Sequence[Ad], block: int, confidence: float) -> dict[
         "kind": kind,
         "ads": said(len(of_kind), *(PICTURES if kind == "picture" else VIDEOS)),
         "with_face": sum(bool(ad.seen) for ad in of_kind),
+        "alike": sum(bool(ad.looks_like) for ad in of_kind if ad.seen),
+        "parts": len(parts),
         "faces": int(parts.sum()),
         **mix(parts, confidence),
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.campaign import alike
 from pipeline.campaign.faults import FAULTS
 from pipeline.campaign.mix import Ad
 from pipeline.images.decode import is_animated
@@ -25,7 +26,7 @@ class Shot:
     """A picture as bytes, a frame as pixels, or the fault that took its place; then what was said of it.
 
     second: at which a frame is looked at; since: at which it had come up. answer: what `describe` says. thumbnails: a
-    JPEG of each face, if they are kept.
+    JPEG of each face, if they are kept. looks: of a picture, see `campaign.alike`.
     """
 
     ad: Ad
@@ -35,6 +36,7 @@ class Shot:
     answer: Mapping[str, Any] | None = None
     thumbnails: list[bytes] = field(default_factory=list)
     since: float | None = None
+    looks: np.ndarray | None = None
 
 
 class Reader:
@@ -66,6 +68,7 @@ class Reader:
                 if isinstance(content, bytes):
                     decoded = open_picture(content, self.pixels)
                     rgb, animated = decoded.rgb, is_animated(decoded.frames, decoded.format)
+                    shot.looks = alike.looks(rgb)
                 seen = look(rgb, self.detectors.own, self.model.shape, animated)
                 shot.answer = describe(seen, self.model.predict(seen.crops), self.model)
                 if self.keep_faces:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import duckdb
 
-from pipeline.campaign.mix import SHOWN, Ad, shares
+from pipeline.campaign.mix import SHOWN, Ad, shares, verdict
 from pipeline.labels import LABELS
 
 FACES = {  # column: type in Parquet
@@ -21,10 +21,10 @@ FACES = {  # column: type in Parquet
     "height": "INTEGER",
     "score": "FLOAT",
     "emotion": "VARCHAR",
-    "certain": "BOOLEAN",
+    "likeliest": "VARCHAR",
     **dict.fromkeys(LABELS, "FLOAT"),
 }
-_ADS = ("file", "kind", "seconds", "frames", "frames_with_face", "faces", "too_small", "not_read", "note")
+_ADS = ("file", "kind", "seconds", "frames", "frames_with_face", "faces", "too_small", "not_read", "note", "looks_like")
 
 
 class FacesCsv:
@@ -39,9 +39,9 @@ class FacesCsv:
         at = "" if second is None else round(second, 3)
         for number, face in enumerate(sorted(faces, key=lambda face: face["box"]["x"]), 1):
             likely = face["class_probabilities"]
-            emotion, certain = face["predicted_emotion_label"], str(face["certain"]).lower()
+            said = verdict(face), face["predicted_emotion_label"]
             box = (face["box"][side] for side in ("x", "y", "width", "height"))
-            row = (harmless(name), at, number, *box, face["score"], emotion, certain)
+            row = (harmless(name), at, number, *box, face["score"], *said)
             self.writer.writerow((*row, *(likely[label] for label in LABELS)))
 
 
@@ -70,7 +70,7 @@ def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: int, confidence: f
     writer.writerow([*_ADS, *(f"{kind}{end}" for kind in kinds for end in ("", "_low", "_high"))])
     for ad in ads:
         facts = (ad.kind, round(ad.seconds, 3) if ad.kind == "video" else "", ad.frames, ad.frames_with_face)
-        faces = (ad.counts.sum(), ad.too_small, ad.not_read, harmless(ad.note))
+        faces = (ad.counts.sum(), ad.too_small, ad.not_read, harmless(ad.note), harmless(ad.looks_like))
         mix = shares(ad.parts(block_seconds), confidence)
         ends = [each[end] for each in mix for end in ("share", "low", "high")] or [None] * 3 * len(kinds)
         writer.writerow([harmless(ad.name), *facts, *faces, *("" if end is None else round(end, 4) for end in ends)])

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,16 @@ def page(template: Path, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f}\u00a0%"
+    environment.filters["percent"] = percent
     environment.filters["points"] = lambda share, digits=1: f"{100 * share:+z.{digits}f}"
     environment.filters["between"] = lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}\u00a0%"
     environment.filters["thousands"] = lambda number: f"{number:,.0f}"
     return environment.get_template(template.name).render(context)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as 12.5 %; without digits halves go up, as in a browser, so that all pages say the same."""
+    return f"{100 * share:.{digits}f}\u00a0%" if digits else f"{math.floor(100 * share + 0.5)}\u00a0%"
 
 
 def embedded(picture: Image.Image, kind: str = "png", **options: Any) -> str:

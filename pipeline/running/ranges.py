@@ -123,6 +123,7 @@ RANGES: dict[str, tuple | set] = {
     "limits.*": COUNT,
     "frames_per_second": (0.01, 60.0),
     "faces_shown": MAYBE_NONE,
+    "same_picture": SHARE,
     "ads_shown": COUNT,
     "faces.threshold": (0.01, 0.99),
     "faces.overlap": (0.01, 0.99),

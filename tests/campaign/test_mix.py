@@ -1,11 +1,15 @@
 """Counting what faces seem to express: shares, their intervals, and a video's course."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from pipeline.campaign.mix import SHOWN, Ad, leader, overall, shares, timeline
 from pipeline.labels import LABELS
+
+NUMBER = count()
 
 
 def answer(*said: str) -> dict:
@@ -15,7 +19,7 @@ def answer(*said: str) -> dict:
 
 
 def picture(*said: str) -> Ad:
-    ad = Ad("a.jpg", "picture")
+    ad = Ad(f"{next(NUMBER)}.jpg", "picture")
     ad.add(None, answer(*said))
     return ad
 
@@ -66,6 +70,18 @@ def test_overall_each_ad_is_one_part_and_those_without_a_face_none():
     happy = shares(overall(ads, 5), 0.95)[0]
     assert (happy["count"], happy["share"]) == (2, 1 / 3) and happy["low"] < 0.1
     assert shares(overall(ads[:1], 5), 0.95)[0]["low"] is None
+
+
+def test_pictures_that_show_the_same_are_one_part():
+    ads = [picture("happiness", "fear") for _ in range(12)]
+    assert leader(overall([picture("happiness") for _ in range(12)], 5), 0.95) == ("happiness", True)
+    for ad in ads[1:9]:
+        ad.looks_like = ads[0].name
+    parts = overall(ads, 5)
+    assert parts.sum(1).tolist() == [18, 2, 2, 2] and leader(parts, 0.95)[1] is False
+    for ad in ads[1:]:
+        ad.looks_like = ads[0].name
+    assert overall(ads, 5).tolist() == [sum(ad.counts for ad in ads).tolist()]  # no range: nothing else was seen
 
 
 def test_there_is_no_range_where_one_ad_has_most_of_the_faces():

@@ -24,7 +24,7 @@ def test_what_the_model_may_have_seen_is_told(monkeypatch, caution, words):
     figure = {"value": 0.5, "low": 0.48, "high": 0.52, "confidence": 0.9, "images": 2000}
     monkeypatch.setitem(ABOUT, "accuracy", {"test": figure})
     monkeypatch.setitem(ABOUT, "caution", caution)
-    assert f"of 2,000 test pictures {words} (90 % interval" in made([])
+    assert f"of 2,000 test pictures, each one face, {words} (90 % interval" in made([])
 
 
 def test_lists_of_files_are_as_long_as_it_is_said_and_say_what_they_leave_out():
@@ -44,8 +44,11 @@ def test_pictures_and_videos_have_a_share_of_not_sure_each():
     seen = {0: np.eye(8, dtype=int)[0] * 1000}
     film = Ad("film.mp4", "video", seen=seen, began=seen, frames=1000)
     page = re.sub(r"<[^>]+>", "", made([*pictures, film]))
-    assert "–no expression surely leads in the pictures; 100\u00a0% of faces not sure" in page
-    assert "–no expression surely leads in the videos; 0\u00a0% of faces not sure" in page  # one block of one video
+    assert "No clear leadin the pictures100\u00a0%of faces not clear enough to be named" in page
+    assert "No clear leadin the videos0\u00a0%of readings not clear enough" in page  # one block of one video
+    assert "In its pictures, no expression stands out. 100\u00a0% could not be read clearly." in re.sub(
+        "[ \n]+", " ", page
+    )
 
 
 def test_faces_of_a_video_that_were_not_read_are_said_to_be_counted_at_each_look():
@@ -55,17 +58,20 @@ def test_faces_of_a_video_that_were_not_read_are_said_to_be_counted_at_each_look
     page = made([picture, film])
     for words in (
         "Not counted: 1 face too small to read.",
-        "Not counted: 1,200 faces over all looks too small to read.",
+        "Not counted: 1,200 readings too small to read.",
         "In pictures 1 face was too small to read; a closer view would show it.",
         "In crowded pictures 2 faces were left out, the smallest first.",
-        "In videos 1,200 faces over all looks were too small to read; a closer view would show them.",
-        "In crowded videos 1 face over all looks was left out, the smallest first.",
+        "In videos 1,200 readings were too small to read; a closer view would show them.",
+        "In crowded videos 1 reading was left out, the smallest first.",
     ):
         assert words in page
     assert "In crowded" not in made([Ad("a.jpg", "picture", seen=seen, frames=1)])
 
 
-SEVERAL = f"it takes faces in {FEWEST + 1} %s, or equally many in each of {FEWEST}, and not most of them in one or two."
+SEVERAL = (
+    f"it takes at least {FEWEST + 1} %s with faces, or {FEWEST} with equally many, "
+    "and not most of the faces in one or two."
+)
 RANGE = "range in which the share would probably lie"
 
 
@@ -155,8 +161,37 @@ def test_an_expression_that_chance_may_have_put_first_is_not_said_to_lead():
     assert "<b>Happiness</b>leads in the pictures" in sure and "happiness leads" in sure
     close = faces(6, 0, 5)
     assert "happiness was seen most often, in 55\u00a0% of faces, but too little was seen to say that it leads" in close
-    assert "no expression surely leads" in close and "happiness most often" in close
+    assert "<b>No clear lead</b>in the pictures" in close and "happiness most often" in close
     assert "In its pictures, no expression stands out." in faces(4, 0, 4)
+
+
+def test_what_was_not_read_copies_and_remarks_are_lists_of_their_own():
+    happy = {0: np.eye(8, dtype=int)[0]}
+    ads = [
+        Ad("bad.jpg", "picture", note="The file is empty."),
+        Ad("copy.jpg", "picture", note="The same file as a.jpg, and left out.", copy=True),
+        Ad("moves.webp", "picture", seen=happy, frames=1, note="The picture is animated."),
+    ]
+    found = re.sub(r"\s+", " ", made(ads).partition('id="missing"')[2].partition("</section>")[0])
+    titles = ("1 file could not be read", "1 file left out as the same as another", "1 file read with a remark")
+    at = [found.index(f"<h3>{title}</h3>") for title in titles] + [len(found)]
+    for start, end, ad in zip(at, at[1:], ads, strict=False):
+        assert ad.name in found[start:end] and found.count(ad.name) == 1
+
+
+def test_pictures_that_show_the_same_are_said_to_be_one_for_the_range():
+    happy = {0: np.eye(8, dtype=int)[0] * 3}
+    ads = [Ad(f"{n}.jpg", "picture", seen=happy, frames=1, looks_like="0.jpg" if n else "") for n in range(5)]
+    page = re.sub(r"\s+", " ", made(ads))
+    assert "4 of them show the same as another, in another size or format; for the range they are one" in page
+    assert SEVERAL % "pictures" in page and "too little was seen to say that it leads" in page
+    assert "show the same as another" not in made(ads[:1])
+
+
+def test_shares_are_rounded_as_a_browser_does():
+    seen = {0: np.array([7, 1, 0, 0, 0, 0, 0, 0])}
+    page = made([Ad("a.jpg", "picture", seen=seen, frames=1)])
+    assert "<b>88\u00a0%</b>" in page and "<b>13\u00a0%</b>" in page and "12\u00a0%" not in page
 
 
 def test_by_a_share_one_face_does_not_come_before_a_hundred():

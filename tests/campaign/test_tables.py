@@ -53,8 +53,14 @@ def test_the_parquet_has_the_same_rows_with_the_names_as_they_are(written):
     assert [row[0] for row in found] == [*NAMES, "a.mp4", "a.mp4"]
     assert {row[1] for row in found[:-2]} == {None}
     first, second = (dict(zip(FACES, row, strict=True)) for row in found[-2:])
-    assert (first["second"], first["face"], first["x"], first["certain"]) == (1.5, 1, 3, False)
-    assert (second["face"], second["x"], second["certain"], second["emotion"]) == (2, 9, True, "fear")
+    assert (first["second"], first["face"], first["x"], first["emotion"], first["likeliest"]) == (
+        1.5,
+        1,
+        3,
+        "not sure",
+        "fear",
+    )
+    assert (second["face"], second["x"], second["emotion"], second["likeliest"]) == (2, 9, "fear", "fear")
     assert first["neutral"] == pytest.approx(1 / 7)
 
 
