@@ -338,6 +338,28 @@ def test_videos_and_other_files_are_left_out_with_words_that_stay(page):
     assert "read, " not in page.text_content("#status")
 
 
+def test_what_is_said_stays_on_the_screen_while_there_are_words(own_page):
+    status = own_page.locator("#status")
+    assert status.bounding_box()["height"] == 0
+    answer_with(own_page, "fear")
+    drop(own_page, more={f"{number}.jpg": bytes([number]) for number in range(20)} | {"film.mp4": b"film"})
+    said(own_page, "1 video was left out")
+    on_top = """(status) => {
+        const {left, right, top, bottom} = status.getBoundingClientRect();
+        return bottom <= innerHeight && document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === status;
+    }"""
+    for width in (1440, 768, 320):
+        own_page.set_viewport_size({"width": width, "height": 700})
+        for place in ("0", "document.body.scrollHeight / 2", "document.body.scrollHeight"):
+            own_page.evaluate(f"() => scrollTo({{top: {place}, behavior: 'instant'}})")
+            assert status.evaluate(on_top), (width, place)
+            assert status.bounding_box()["height"] <= 100
+    footer = own_page.locator("footer").bounding_box()  # at the end of the page nothing lies under it
+    assert footer["y"] + footer["height"] <= status.bounding_box()["y"] + 1
+    own_page.emulate_media(media="print")
+    assert status.is_hidden()
+
+
 def test_where_nothing_could_be_read_one_can_start_again(page):
     drop(page, more={"broken.jpg": b"no picture"})
     said(page, "0 pictures read, 0 faces found. 1 picture could not be read.")
