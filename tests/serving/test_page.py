@@ -33,6 +33,14 @@ LOGGED = (
     "ERR_FILE_NOT_FOUND",
     "ERR_CONNECTION_REFUSED",
 )  # by the browser, of what tests make fail
+SLOW_TO_OPEN = """() => {
+    const read = Blob.prototype.arrayBuffer;
+    window.opening = [];
+    Blob.prototype.arrayBuffer = async function () {
+        await new Promise((open) => opening.push(open));
+        return read.call(this);
+    };
+}"""  # a file is, until the test lets it
 FLAGS = ["--no-sandbox", "--disable-gpu"]
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a drawn one, allowed unasked
 
@@ -114,6 +122,11 @@ def drop(page, *names: str, more: dict[str, bytes] | None = None) -> None:
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
 
+def named(*names: str) -> dict[str, bytes]:
+    """Files to drop, each with bytes of its own."""
+    return {name: name.encode() for name in names}
+
+
 def said(page, words: str) -> None:
     from playwright.sync_api import expect
 
@@ -175,7 +188,7 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
 
 def test_names_that_a_spreadsheet_would_run_or_cut_are_disarmed(page):
     answer_with(page, "fear")
-    drop(page, more={'=HYPERLINK("x").jpg': b"answered for", "a;=1+1.jpg": b"answered for"})
+    drop(page, more=named('=HYPERLINK("x").jpg', "a;=1+1.jpg"))
     said(page, "2 pictures read, 2 faces found.")
     for button in ("#faces-csv", "#mix-csv"):
         with page.expect_download() as download:
@@ -208,15 +221,15 @@ def test_what_the_page_links_to_leaves_the_results_alone(page, link):
 
 def test_pictures_that_share_a_name_are_told_apart(page):
     answer_with(page, "fear")
-    for _ in range(2):
-        drop(page, more={"hero.jpg": b"answered for", "hero.png": b"answered for"})
-    paste = """() => {
+    for folder in (b"one", b"other"):
+        drop(page, more={"hero.jpg": folder + b" photograph", "hero.png": folder + b" drawing"})
+    paste = """(picture) => {
         const clipboardData = new DataTransfer();
-        clipboardData.items.add(new File(["answered for"], "image.png", {type: "image/png"}));
+        clipboardData.items.add(new File([picture], "image.png", {type: "image/png"}));
         document.dispatchEvent(new ClipboardEvent("paste", {clipboardData}));
     }"""
-    page.evaluate(paste)
-    page.evaluate(paste)
+    page.evaluate(paste, "one")
+    page.evaluate(paste, "other")
     said(page, "6 pictures read")
     whole = ["hero.jpg", "hero.png", "hero (2).jpg", "hero (2).png", "Pasted picture.png", "Pasted picture (2).png"]
     assert [row["picture"] for row in saved(page, "#mix-csv")] == [*whole, "All pictures"]
@@ -228,7 +241,7 @@ def test_pictures_that_share_a_name_are_told_apart(page):
 def test_a_name_written_from_right_to_left_begins_where_others_do_and_turns_nothing_around(page):
     name = "\u05de\u05d5\u05d3\u05e2\u05d4 3"
     answer_with(page, "fear")
-    drop(page, more={f"{name}.jpg": b"answered for"})
+    drop(page, more=named(f"{name}.jpg"))
     said(page, "1 picture read")
     assert page.text_content("#caption") == f"{name}. Faces were found." and page.text_content("#caption bdi") == name
     for place in ("#strip span", "#rows tr:first-child th"):
@@ -248,7 +261,7 @@ def test_in_the_saved_chart_a_long_name_keeps_its_beginning_its_end_and_its_face
         }"""
     )
     answer_with(page, "fear")
-    drop(page, more={f"Spring_Campaign_2025_Instagram_Story_{number}.jpg": b"answered for" for number in (1, 2)})
+    drop(page, more=named(*(f"Spring_Campaign_2025_Instagram_Story_{number}.jpg" for number in (1, 2))))
     said(page, "2 pictures read")
     saved_bytes(page, "#png")
     names = [each for each in page.evaluate("() => written") if "(" in each[0]]
@@ -295,11 +308,11 @@ def answer_with(page, *emotions: str) -> None:
     page.route("**/api/predict", lambda route: route.fulfill(json=answer_of(*emotions)))
 
 
-def hold(page, count: int, *names: str) -> list:
+def hold(page, count: int, *names: str, more: dict[str, bytes] | None = None) -> list:
     """Drop pictures and keep what they ask from the service; the requests, once there are so many."""
     held: list = []
     page.route("**/api/predict", lambda route: held.append(route))
-    drop(page, *names)
+    drop(page, *names, more=more)
     wait_for(page, lambda: len(held) == count)
     return held
 
@@ -342,7 +355,7 @@ def test_what_is_said_stays_on_the_screen_while_there_are_words(own_page):
     status = own_page.locator("#status")
     assert status.bounding_box()["height"] == 0
     answer_with(own_page, "fear")
-    drop(own_page, more={f"{number}.jpg": bytes([number]) for number in range(20)} | {"film.mp4": b"film"})
+    drop(own_page, more=named(*(f"{number}.jpg" for number in range(20)), "film.mp4"))
     said(own_page, "1 video was left out")
     on_top = """(status) => {
         const {left, right, top, bottom} = status.getBoundingClientRect();
@@ -575,21 +588,13 @@ def test_what_is_no_fault_of_the_picture_can_be_tried_again(own_page, status, ti
 
 
 def test_a_picture_that_is_forgotten_while_it_is_opened_is_not_sent(page):
-    page.evaluate(
-        """() => {
-            const read = Blob.prototype.arrayBuffer;
-            Blob.prototype.arrayBuffer = async function () {
-                await new Promise((open) => { window.open = open });
-                return read.call(this);
-            };
-        }"""
-    )
+    page.evaluate(SLOW_TO_OPEN)
     sent = []
     page.route("**/api/predict", lambda route: (sent.append(route), route.fulfill(json=answer_of("fear"))))
     drop(page, "portrait.jpg")
     said(page, "Reading picture 1 of 1…")
     page.click("#clear")
-    page.evaluate("() => open()")
+    page.evaluate("() => opening.forEach((open) => open())")
     page.wait_for_timeout(200)
     assert not sent
 
@@ -609,9 +614,7 @@ def test_the_model_is_named_once_there_is_one(own_page):
 
 
 def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
-    held = hold(page, 1, "portrait.jpg")
-    drop(page, "three.jpg")
-    wait_for(page, lambda: len(held) == 2)
+    held = hold(page, 2, "portrait.jpg", "three.jpg")
     second = page.locator("#strip button").nth(1)
     second.click()
     held[0].fulfill(json=answer_of("fear"))
@@ -619,12 +622,99 @@ def test_a_picture_that_was_chosen_stays_when_another_is_answered(page):
     assert second.get_attribute("aria-pressed") == "true" and "three. Being read" in page.text_content("#caption")
 
 
+def test_the_first_of_the_pictures_that_come_is_shown_and_the_page_goes_there_only_once(own_page):
+    own_page.emulate_media(reduced_motion="reduce")  # scrolls at once
+    answer_with(own_page, "fear")
+    drop(own_page, "portrait.jpg")
+    said(own_page, "1 picture read")
+    top = "() => results.getBoundingClientRect().top"
+    wait_for(own_page, lambda: own_page.evaluate(top) < 100)
+    own_page.evaluate("() => scrollTo(0, 0)")
+    own_page.unroute_all()
+    held = hold(own_page, 2, more=named(*(f"{number}.jpg" for number in range(20))))
+    assert own_page.text_content("#caption") == "0. Being read…" and own_page.evaluate("() => scrollY") == 0
+    shown = own_page.locator("#strip [aria-pressed=true]")
+    assert own_page.locator("#strip button").nth(1).get_attribute("aria-pressed") == "true" and shown.count() == 1
+    held[0].fulfill(json=answer_of("fear"))
+    wait_for(own_page, lambda: "Faces were found." in own_page.text_content("#caption"))
+    drop(own_page, "three.jpg")  # whose entry would lie to the right of what the strip shows
+    wait_for(own_page, lambda: "three. Being read" in own_page.text_content("#caption"))
+    strip, entry = own_page.locator("#strip").bounding_box(), shown.bounding_box()
+    assert strip["x"] <= entry["x"] and entry["x"] + entry["width"] <= strip["x"] + strip["width"] + 1
+    assert own_page.evaluate("() => scrollY") == 0
+
+
+def test_the_strip_shows_of_each_picture_how_it_stands(page):
+    held = hold(page, 2, "portrait.jpg", "three.jpg", "empty.jpg", more={"broken.jpg": b"no picture"})
+    opacity = "(each) => getComputedStyle(each).opacity"
+    first, second, third, fourth = page.locator("#strip button").all()
+    assert {each.locator("img").evaluate(opacity) for each in (first, second, third, fourth)} == {"0.35"}
+    held[0].fulfill(json=answer_of("fear"))
+    held[1].fulfill(status=500, body="<html>")
+    wait_for(page, lambda: len(held) == 4)
+    held[2].fulfill(json=answer_of())
+    held[3].fulfill(status=415, json={"error": "This is no picture."})
+    said(page, "1 picture got no answer")
+    assert [each.locator("img").evaluate(opacity) for each in (first, second, third)] == ["1"] * 3
+    assert [each.locator(".badge").is_visible() for each in (first, second, third, fourth)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert second.locator(".badge").text_content() == "↻ no answer" and fourth.locator(".none").text_content() == "✕"
+    page.unroute_all()
+    page.route("**/api/predict", lambda route: held.append(route))
+    page.click("#again")
+    wait_for(page, lambda: second.get_attribute("aria-label") == "three.jpg, being read")
+    assert second.locator(".badge").is_hidden() and second.locator("img").evaluate(opacity) == "0.35"
+
+
+def test_a_file_that_is_here_already_is_left_out_whatever_its_name(page):
+    answer_with(page, "fear")
+    photo, other = bytes(3 * 2**20), bytes(2**21) + b"1" + bytes(2**20 - 1)  # as long, and apart late
+    drop(page, more={"a.jpg": photo, "b.jpg": other, "copy of a.jpg": photo})
+    said(page, "2 pictures read, 2 faces found. 1 file was left out, the same as another here.")
+    page.click("#strip li:nth-child(2) button")
+    drop(page, more={"again.jpg": photo, "B.JPG": other})
+    said(page, "3 files were left out, each the same as another here.")
+    assert page.locator("#strip button").count() == 2 and page.text_content("#caption").startswith("a.")  # its twin
+    for _ in range(2):
+        page.click("[data-sample='three.jpg']")
+    said(page, "3 pictures read, 3 faces found. 4 files were left out")
+    page.click("#clear")
+    drop(page, more={"a.jpg": photo})
+    said(page, "1 picture read, 1 face found.")
+    assert "left out" not in page.text_content("#status")
+
+
+def test_files_that_come_while_others_are_compared_wait_for_their_turn_and_are_forgotten_with_them(page):
+    page.evaluate(SLOW_TO_OPEN)
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer_of("fear")))
+    drop(page, more={"one.jpg": b"one", "two.jpg": b"two"})
+    drop(page, more={"three.jpg": b"three"})
+    page.wait_for_timeout(100)
+    assert page.locator("#strip button").count() == 0
+    opening = "() => { for (const each of opening.splice(0)) each() }"
+    wait_for(page, lambda: page.evaluate(opening) or page.locator("#rows tr").count() == 4)
+    names = page.locator("#strip span").all_text_contents()
+    assert names == ["one", "two", "three"]
+    drop(page, more={"four.jpg": b"owt"})
+    drop(page, more={"five.jpg": b"evif"})
+    page.click("#clear")
+    for _ in range(5):
+        page.evaluate(opening)
+        page.wait_for_timeout(20)
+    assert page.locator("#strip button").count() == 0
+    said(page, "Everything is forgotten.")
+
+
 def test_answers_of_one_second_are_shown_at_once(own_page):
     own_page.clock.install()
     own_page.clock.pause_at("2100-01-01")
     own_page.evaluate("() => { changes = 0; new MutationObserver(() => changes++).observe(rows, {childList: true}) }")
     answer_with(own_page, "fear")
-    drop(own_page, more={f"{number}.jpg": b"answered for" for number in range(40)})
+    drop(own_page, more=named(*(f"{number}.jpg" for number in range(40))))
     said(own_page, "40 pictures read, 40 faces found.")
     assert own_page.locator("#rows tr").count() == 41
     assert own_page.evaluate("() => changes") == 2  # at first and at the end
@@ -667,8 +757,9 @@ def test_a_sample_that_can_not_be_had_is_told(page):
     assert page.locator("#results").is_hidden()
 
 
-def test_a_camera_asked_for_twice_is_opened_once_and_off_when_told_so(page):
-    page.evaluate(
+def test_a_camera_asked_for_twice_is_opened_once_and_off_when_told_so(own_page):
+    own_page.emulate_media(reduced_motion="reduce")  # scrolls at once
+    own_page.evaluate(
         """() => {
             const camera = navigator.mediaDevices, open = camera.getUserMedia.bind(camera);
             window.streams = [];
@@ -679,14 +770,17 @@ def test_a_camera_asked_for_twice_is_opened_once_and_off_when_told_so(page):
             };
         }"""
     )
-    page.dblclick("#camera")
-    said(page, "The camera is on.")
-    page.click("#shoot")
-    said(page, "1 picture read, 0 faces found.")
+    own_page.dblclick("#camera")
+    said(own_page, "The camera is on.")
+    own_page.click("#shoot")
+    said(own_page, "1 picture read, 0 faces found.")
+    assert own_page.locator("#results").is_visible()
+    button = own_page.locator("#shoot").bounding_box()  # still there for the next one
+    assert button["y"] > 60 and button["y"] + button["height"] < 860
     states = "() => streams.flatMap((each) => each.getTracks().map((track) => track.readyState))"
-    assert page.evaluate(states) == ["live"]
-    page.click("#stop")
-    assert page.evaluate(states) == ["ended"] and page.locator("#live").is_hidden()
+    assert own_page.evaluate(states) == ["live"]
+    own_page.click("#stop")
+    assert own_page.evaluate(states) == ["ended"] and own_page.locator("#live").is_hidden()
 
 
 def test_a_camera_that_shows_nothing_is_off_again(page):
@@ -835,8 +929,7 @@ def saved_bytes(page, button: str) -> bytes:
 
 def test_a_saved_csv_has_the_mark_of_utf_8_and_no_name_that_a_spreadsheet_would_run(page):
     answer_with(page, "fear")
-    names = ("-1+1.jpg", "@SUM(1).jpg", "+1.jpg", "=1.jpg", "1-1.jpg")
-    drop(page, more=dict.fromkeys(names, b"answered for"))
+    drop(page, more=named("-1+1.jpg", "@SUM(1).jpg", "+1.jpg", "=1.jpg", "1-1.jpg"))
     said(page, "5 pictures read")
     for button in ("#faces-csv", "#mix-csv"):
         data = saved_bytes(page, button)

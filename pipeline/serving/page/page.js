@@ -2,36 +2,56 @@
 import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
 import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
-import { count, dropSuffix, exactly, interval, save } from "./parts.js";
-import { forget, showFace, showPicture, showStrip } from "./results.js";
+import { count, dropSuffix, exactly, interval, sameBytes, save } from "./parts.js";
+import { forget, revealInStrip, showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
 const pictures = []; // {name, label, file, url, begun, answer, problem, again}, in the order in which they came
-const leftOut = { videos: 0, others: 0 }; // files that are no pictures
+const leftOut = { videos: 0, others: 0, twins: 0 }; // files that are no pictures, or here already
 const TIMES = 6; // that a picture is asked about before it is given up
 let shown = null;
+let taking = Promise.resolve(); // ends with the last files that were given: those that come meanwhile wait for their turn
 let batch = new AbortController(); // ends what is under way for the pictures of now
 let silent = false; // the service gave no sign of life last: the next picture is not waited for as long
 
-export function add(files) {
-  const taken = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
-  const videos = [...files].filter((file) => file.type.startsWith("video/")).length;
-  leftOut.videos += videos;
-  leftOut.others += files.length - taken.length - videos;
+function add(files) {
+  const given = [...files]; // at once: the list of an input is emptied with it
+  const { signal } = batch;
+  taking = taking.then(() => signal.aborted || take(given, signal));
+}
+
+async function take(files, signal) {
+  const images = files.filter((file) => file.type.startsWith("image/") || !file.type);
+  const videos = files.filter((file) => file.type.startsWith("video/")).length;
+  const [fresh, twins] = [[], []];
   const names = new Set(pictures.map((each) => each.name));
   const labels = new Set(pictures.map((each) => each.label));
-  for (const file of taken) {
+  for (const file of images) {
+    const twin = await twinOf(file);
+    if (signal.aborted) return; // "start again" was pressed meanwhile
+    if (twin) {
+      twins.push(twin);
+      continue;
+    }
     const name = unlike(names, file.name);
     const label = labels.has(dropSuffix(name)) ? name : dropSuffix(name); // hero.jpg and hero.png are two
     names.add(name);
     labels.add(label);
-    pictures.push({ name, label, file, url: URL.createObjectURL(file) });
+    fresh.push({ name, label, file, url: URL.createObjectURL(file) });
+    pictures.push(fresh.at(-1));
   }
-  if (taken.length) {
-    begin();
-  } else if (!working) {
-    say(summary());
-  }
+  leftOut.videos += videos;
+  leftOut.others += files.length - images.length - videos;
+  leftOut.twins += twins.length;
+  if (images.length) show(fresh[0] ?? twins[0], 0);
+  if (fresh.length) begin();
+  else if (!working) say(summary());
+}
+
+// the picture that is here already and has the same bytes, whatever its name
+async function twinOf(file) {
+  for (const each of pictures.filter((each) => each.file.size === file.size)) if (await sameBytes(each.file, file)) return each;
+  return undefined;
 }
 
 // the name, numbered where there is one like it: pictures of several folders, or pasted, or taken, may share theirs
@@ -65,7 +85,7 @@ async function work() {
       silent = Boolean(error.silent);
     }
     if (signal.aborted) continue; // "start again" was pressed meanwhile
-    if (next === (shown ?? pictures[0])) show(next, 0);
+    if (next === shown) show(next, 0);
     refreshing ??= setTimeout(refresh, 1000); // once for all answers of a second: it goes through all pictures
   }
   working -= 1;
@@ -94,7 +114,7 @@ function summary() {
   const faces = pictures.reduce((sum, each) => sum + (each.answer?.faces.length ?? 0), 0);
   const waiting = pictures.filter((each) => each.again).length;
   const bad = pictures.filter((each) => each.problem).length - waiting;
-  const { videos, others } = leftOut;
+  const { videos, others, twins } = leftOut;
   const words = [];
   if (pictures.length) words.push(`${count(pictures.length - bad - waiting, "picture", "pictures")} read, ${count(faces, "face", "faces")} found.`);
   if (bad) words.push(`${count(bad, "picture", "pictures")} could not be read.`);
@@ -106,6 +126,7 @@ function summary() {
     );
   }
   if (others) words.push(`${count(others, "file was", "files were")} left out, as no picture.`);
+  if (twins) words.push(twins === 1 ? "1 file was left out, the same as another here." : `${twins} files were left out, each the same as another here.`);
   return words.join(" ");
 }
 
@@ -116,7 +137,8 @@ function show(picture, face) {
   showPicture(picture, face, choose);
   showFace(picture, face);
   showStrip(pictures, shown, (each) => show(each, 0));
-  if (first) at("results").scrollIntoView({ block: "start" });
+  revealInStrip(shown);
+  if (first && at("live").hidden) at("results").scrollIntoView({ block: "start" }); // who is at the camera stays there
 }
 
 function choose(face) {
@@ -141,7 +163,7 @@ function clear() {
   batch = new AbortController();
   for (const each of pictures) URL.revokeObjectURL(each.url);
   pictures.length = 0;
-  leftOut.videos = leftOut.others = 0;
+  leftOut.videos = leftOut.others = leftOut.twins = 0;
   shown = null;
   forget();
   refresh();

@@ -14,8 +14,10 @@ export function showStrip(pictures, shown, choose) {
   for (const each of pictures) {
     if (!entries.has(each)) entries.set(each, append(each, choose));
     const button = entries.get(each);
-    const state = each.again ? ", no answer" : each.problem ? ", could not be read" : each.answer ? "" : ", being read";
-    button.setAttribute("aria-label", `${each.name}${state}`);
+    const state = each.again ? "no answer" : each.problem ? "could not be read" : each.answer ? "" : "being read";
+    button.dataset.state = state;
+    button.setAttribute("aria-label", [each.name, state].filter(Boolean).join(", "));
+    button.querySelector(".badge").textContent = each.again ? `↻ ${state}` : "";
     button.setAttribute("aria-pressed", String(each === shown));
     if (each.problem && !each.again) button.querySelector("img")?.replaceWith(element("div", { class: "none", "aria-hidden": "true" }, "✕"));
   }
@@ -23,9 +25,17 @@ export function showStrip(pictures, shown, choose) {
 
 function append(picture, choose) {
   const image = element("img", { src: picture.url, alt: "" });
-  const button = element("button", { type: "button", onclick: () => choose(picture) }, image, element("span", { dir: "auto" }, picture.label));
+  const badge = element("b", { class: "badge", "aria-hidden": "true" });
+  const button = element("button", { type: "button", onclick: () => choose(picture) }, image, badge, element("span", { dir: "auto" }, picture.label));
   at("strip").append(element("li", {}, button));
   return button;
+}
+
+// moves the strip alone, sideways: scrollIntoView would move the page as well
+export function revealInStrip(picture) {
+  const [strip, entry] = [at("strip"), entries.get(picture)].map((each) => each.getBoundingClientRect());
+  const beyond = Math.min(0, entry.left - strip.left) || Math.max(0, entry.right - strip.right);
+  at("strip").scrollLeft += beyond;
 }
 
 // what the service did to the stored picture, by the orientation that it answers
