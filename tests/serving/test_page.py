@@ -12,9 +12,11 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.campaign.mix import SHOWN, Ad, leader, overall
 from pipeline.labels import LABELS
 from serving.drawn import SAMPLES, encoded
 from serving.server import Server
@@ -167,16 +169,24 @@ def test_dropped_pictures_show_boxes_bars_and_the_campaign_and_its_csv(page):
     assert "JPEG, PNG and WEBP can" in page.text_content("#frame")
     assert "Try a picture" not in page.text_content("#face")  # the file is at fault, not the light
 
-    assert page.text_content("#facts div") == "2 picturesread, of 3"
+    assert page.text_content("#facts li") == "2 pictures read, of 3"
     assert page.locator("#rows tr").count() == 3  # two pictures and all of them
     rows = saved(page, "#faces-csv")
-    assert [row["picture"] for row in rows] == ["three.jpg"] * 3 + ["empty.jpg", "broken.jpg"]
+    assert [(row["file"], row["face"]) for row in rows[:3]] == [("three.jpg", str(face)) for face in (1, 2, 3)]
+    assert [(row["file"], row["face"], row["emotion"]) for row in rows[3:]] == [
+        ("empty.jpg", "", ""),
+        ("broken.jpg", "", ""),
+    ]
     names = ("happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger")
+    where = ("file", "face", "x", "y", "width", "height", "emotion", "likeliest")
+    assert list(rows[0]) == [*where, *names, "note"] and "JPEG, PNG and WEBP can" in rows[4]["note"]
     assert sum(float(rows[0][each]) for each in names) == pytest.approx(1, abs=1e-3)
     mix = saved(page, "#mix-csv")
     of_faces = [(row.pop("picture"), row.pop("faces")) for row in mix]
-    assert of_faces == [("three.jpg", "3"), ("empty.jpg", "0"), ("All pictures", "3")]
-    assert list(mix[0]) == [*names, "not sure"] and sum(map(int, mix[0].values())) == 3 and mix[0] == mix[2]
+    assert of_faces == [("three.jpg", "3"), ("empty.jpg", "0"), ("broken.jpg", "")]
+    assert [row.pop("note") for row in mix] == ["", "", rows[4]["note"]]
+    assert list(mix[0]) == [*names, "not sure"] and sum(map(int, mix[0].values())) == 3
+    assert set(mix[1].values()) == {"0"} and set(mix[2].values()) == {""}
     with page.expect_download() as download:
         page.click("#png")
     chart = Image.open(download.value.path())
@@ -199,14 +209,16 @@ def test_names_that_a_spreadsheet_would_run_or_cut_are_disarmed(page):
 
 def test_faces_as_far_left_as_each_other_have_numbers_of_their_own(page):
     answer = answer_of("fear", "anger", "sadness")
+    answer["faces"][0]["certain"] = False
     for face, x in zip(answer["faces"], (40, 5, 40), strict=True):
         face["box"]["x"] = x
     page.route("**/api/predict", lambda route: route.fulfill(json=answer))
     drop(page, "portrait.jpg")
     said(page, "1 picture read")
-    assert [row["face"] for row in saved(page, "#faces-csv")] == ["2", "1", "3"]
+    rows = [[row[each] for each in ("face", "x", "emotion", "likeliest")] for row in saved(page, "#faces-csv")]
+    assert rows == [["1", "5", "anger", "anger"], ["2", "40", "not sure", "fear"], ["3", "40", "sadness", "sadness"]]
     names = [box.get_attribute("aria-label") for box in page.locator(".box").all()]
-    assert names == ["Face 1: anger", "Face 2: fear", "Face 3: sadness"]
+    assert names == ["Face 1: anger", "Face 2: not sure", "Face 3: sadness"]
 
 
 @pytest.mark.parametrize("link", ("Model card", "API"))
@@ -232,7 +244,7 @@ def test_pictures_that_share_a_name_are_told_apart(page):
     page.evaluate(paste, "other")
     said(page, "6 pictures read")
     whole = ["hero.jpg", "hero.png", "hero (2).jpg", "hero (2).png", "Pasted picture.png", "Pasted picture (2).png"]
-    assert [row["picture"] for row in saved(page, "#mix-csv")] == [*whole, "All pictures"]
+    assert [row["picture"] for row in saved(page, "#mix-csv")] == whole
     short = ["hero", "hero.png", "hero (2)", "hero (2).png", "Pasted picture", "Pasted picture (2)"]
     assert page.locator("#strip span").all_text_contents() == short
     assert page.locator("#rows th").all_text_contents() == [*short, "All pictures"]
@@ -250,16 +262,7 @@ def test_a_name_written_from_right_to_left_begins_where_others_do_and_turns_noth
 
 
 def test_in_the_saved_chart_a_long_name_keeps_its_beginning_its_end_and_its_faces(page):
-    page.evaluate(
-        """() => {
-            const write = CanvasRenderingContext2D.prototype.fillText;
-            window.written = [];
-            CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
-                written.push([text, this.measureText(text).width, rest.length]);
-                write.call(this, text, ...rest);
-            };
-        }"""
-    )
+    page.evaluate(WRITTEN)
     answer_with(page, "fear")
     drop(page, more=named(*(f"Spring_Campaign_2025_Instagram_Story_{number}.jpg" for number in (1, 2))))
     said(page, "2 pictures read")
@@ -268,6 +271,31 @@ def test_in_the_saved_chart_a_long_name_keeps_its_beginning_its_end_and_its_face
     cut = [re.fullmatch("\u2068Spring_\\w+…\\w+_Story_([12])\u2069 \\(1\\)", text) for text, *_ in names[1:]]
     assert [each and each[1] for each in cut] == ["1", "2"], names
     assert all(width < 224 and count == 2 for _, width, count in names)  # as wide as it is, not squeezed
+
+
+WRITTEN = """() => {
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    window.written = [];
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        written.push([text, this.measureText(text).width, rest.length]);
+        write.call(this, text, ...rest);
+    };
+}"""  # what is written in a chart
+
+
+def test_the_saved_chart_says_what_it_counts_of_how_many_and_when(own_page):
+    own_page.clock.set_fixed_time("2026-11-29T12:00:00")
+    own_page.evaluate(WRITTEN)
+    answers = [answer_of("fear"), answer_of("fear", "anger")]
+    bad = {"status": 415, "json": {"error": "This is no picture."}}
+    own_page.route("**/api/predict", lambda route: route.fulfill(**{"json": answers.pop()} if answers else bad))
+    drop(own_page, "portrait.jpg", "three.jpg", "empty.jpg")
+    said(own_page, "2 pictures read, 3 faces found.")
+    saved_bytes(own_page, "#png")
+    words = [text for text, *_ in own_page.evaluate("() => written")]
+    assert "\u2068All pictures\u2069 (3 faces)" in words and "\u2068three\u2069 (1)" in words
+    when = "2 of 3 pictures read, 29 November 2026. "
+    assert words[-1] == when + "Apparent expression as a machine reads it, not what people feel."
 
 
 def test_what_is_printed_has_its_colours_and_its_whole_table(own_page):
@@ -329,16 +357,85 @@ def wait_for(page, true: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     ("emotions", "words"),
     (
-        (("sadness", "happiness"), "–no expression leads"),
-        (("sadness", "happiness", "sadness"), "Sadnessmost often, 2 of 3 faces"),
-        ((), "0 facesfound"),
+        (("sadness", "happiness"), "– no expression leads"),
+        (
+            ("sadness", "happiness", "sadness"),
+            "– sadness most often, 2 of 3 faces, but too little to say that it leads",
+        ),
+        (("fear",) * 8 + ("anger",), "Fear leads: 8 of 9 faces"),
+        (("fear",) * 8 + ("",) * 8, "Fear leads: 8 of 16 faces"),
+        (("fear",) * 8 + ("",) * 9, "Fear leads: 8 of 17 faces; “not sure” more often, 9"),
+        (("anger", "fear", "", ""), "– no expression leads; “not sure” more often, 2"),
+        (("", ""), "– no face is sure enough"),
+        ((), "0 faces found"),
     ),
 )
-def test_no_emotion_is_said_to_lead_where_two_are_level(page, emotions, words):
-    answer_with(page, *emotions)
+def test_an_emotion_is_said_to_lead_only_where_that_is_more_than_chance(page, emotions, words):
+    answer = answer_of(*(emotion or "neutral" for emotion in emotions))
+    for face, emotion in zip(answer["faces"], emotions, strict=True):
+        face["certain"] = bool(emotion)
+    page.route("**/api/predict", lambda route: route.fulfill(json=answer))
     drop(page, "portrait.jpg")
     said(page, "1 picture read")
-    assert words in page.locator("#facts div").all_text_contents()
+    facts = page.locator("#facts li").all_text_contents()
+    assert words in facts
+    unsure = round(100 * emotions.count("") / max(1, len(emotions)))
+    assert not emotions or facts[-1] == f"{unsure} % of faces could not be read clearly (“not sure”)"
+
+
+def test_no_emotion_is_said_to_lead_while_pictures_are_being_read(page):
+    held = hold(page, 2, "portrait.jpg", "three.jpg")
+    held[0].fulfill(json=answer_of(*("fear",) * 9))
+    wait_for(page, lambda: page.locator("#rows tr").count() == 2)
+    assert not [fact for fact in page.locator("#facts li").all_text_contents() if "leads" in fact]
+    held[1].fulfill(json=answer_of())
+    wait_for(page, lambda: "Fear leads: 9 of 9 faces" in page.locator("#facts li").all_text_contents())
+
+
+def test_the_page_names_a_leader_where_the_campaign_report_does(page):
+    generator, tables = np.random.default_rng(0), []
+    for _ in range(300):
+        pictures, few = generator.integers(1, 40), generator.choice((1, 3, 12))
+        kinds = generator.dirichlet(np.full(len(SHOWN), 0.4), size=pictures) * generator.random()
+        kinds += generator.dirichlet(np.full(len(SHOWN), 0.4))
+        faces = generator.integers(0, few + 1, size=pictures)
+        tables.append([generator.multinomial(n, p / p.sum()) for n, p in zip(faces, kinds, strict=True)])
+    tables += [[np.eye(len(SHOWN), dtype=int)[0]] * 5000, [np.full(len(SHOWN), 0)], []]
+    found = page.evaluate(
+        'async (tables) => { const {leader} = await import("/page/leader.js"); return tables.map(leader) }',
+        [[row.tolist() for row in table] for table in tables],
+    )
+    expected = []
+    for table in tables:
+        ads = [Ad(str(number), "picture", seen={0: row} if row.any() else {}) for number, row in enumerate(table)]
+        expected.append([*leader(overall(ads, 5), 0.95)])
+    assert found == expected
+    assert min(sum(leads for _, leads in found), sum(bool(name) and not leads for name, leads in found)) > 40
+
+
+def test_what_was_not_read_is_listed_with_the_reason(page):
+    bad = {"status": 415, "json": {"error": "This is no picture."}}
+    page.route("**/api/predict", lambda route: route.fulfill(**bad))
+    assert page.locator("#to-campaign").is_hidden()
+    drop(page, more=named("broken.jpg"))
+    said(page, "1 picture could not be read.")
+    assert page.locator("#to-campaign").is_visible()
+    assert page.text_content("#not-read-title") == "1 not read" and page.locator("#more").is_hidden()
+    assert page.locator("#faults li").all_text_contents() == ["broken.jpg This is no picture."]
+    drop(page, more=named(*(f"{number}.jpg" for number in range(31))))
+    said(page, "32 pictures could not be read.")
+    assert page.locator("#faults li").count() == 20 and page.text_content("#not-read-title") == "32 not read"
+    assert (
+        page.text_content("#more") == "and 12 more; all are in the CSV of the mix"
+        and page.locator("#more").is_visible()
+    )
+    assert [row["note"] for row in saved(page, "#mix-csv")] == ["This is no picture."] * 32
+    page.click("#clear")
+    page.unroute_all()
+    answer_with(page, "fear")
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    assert page.locator("#campaign").is_visible() and page.locator("#not-read").is_hidden()
 
 
 def test_videos_and_other_files_are_left_out_with_words_that_stay(page):
@@ -366,7 +463,7 @@ def test_what_is_said_stays_on_the_screen_while_there_are_words(own_page):
         for place in ("0", "document.body.scrollHeight / 2", "document.body.scrollHeight"):
             own_page.evaluate(f"() => scrollTo({{top: {place}, behavior: 'instant'}})")
             assert status.evaluate(on_top), (width, place)
-            assert status.bounding_box()["height"] <= 100
+            assert status.bounding_box()["height"] <= 121
     footer = own_page.locator("footer").bounding_box()  # at the end of the page nothing lies under it
     assert footer["y"] + footer["height"] <= status.bounding_box()["y"] + 1
     own_page.emulate_media(media="print")
@@ -376,11 +473,12 @@ def test_what_is_said_stays_on_the_screen_while_there_are_words(own_page):
 def test_where_nothing_could_be_read_one_can_start_again(page):
     drop(page, more={"broken.jpg": b"no picture"})
     said(page, "0 pictures read, 0 faces found. 1 picture could not be read.")
-    assert page.locator("#facts div").all_text_contents() == ["0 picturesread, of 1"]
+    assert page.locator("#facts li").all_text_contents() == ["0 pictures read, of 1"]
     shown = [page.locator(each).is_visible() for each in ("#mix", "#png", "#mix-csv", "#faces-csv")]
-    assert shown == [False, False, False, True]
+    assert shown == [False, False, True, True]
     page.click("#clear")
     assert page.locator("#results").is_hidden() and page.locator("#campaign").is_hidden()
+    assert page.locator("#to-campaign").is_hidden()
 
 
 def test_a_folder_that_is_dropped_is_named_as_such(own_page, tmp_path):
@@ -738,7 +836,7 @@ def test_of_very_many_pictures_the_chart_has_those_with_most_faces(page):
     assert page.locator("#chart .lane").nth(2).text_content().startswith("15")
     assert page.text_content("#rows tr:last-child").startswith("All pictures3200")
     assert "hold 2800 more" in page.text_content("#left-out")
-    assert page.evaluate("() => createImageBitmap(chart).then((drawn) => drawn.height)") == 150 + 201 * 46
+    assert page.evaluate("() => createImageBitmap(chart).then((drawn) => drawn.height)") == 176 + 201 * 46
 
 
 def test_a_chart_that_can_not_be_drawn_is_told(page):

@@ -1,23 +1,25 @@
 // All pictures together: shares of faces by emotion as a chart and a table, and both to take away.
+import { leader } from "./leader.js";
 import { EMOTIONS, SHOWN, UNSURE, capital, count, element, numberOf, percent, verdict } from "./parts.js";
 
 const at = (id) => document.getElementById(id);
 
-// [{name, file, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
+// [{name, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
 function mixes(pictures) {
   const rows = pictures
     .filter((each) => each.answer)
     .map((each) => {
       const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
       for (const face of each.answer.faces) counts[verdict(face)] += 1;
-      return { name: each.label, file: each.name, faces: each.answer.faces.length, counts };
+      return { name: each.label, faces: each.answer.faces.length, counts };
     });
   const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
   const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, sum((row) => row.counts[emotion])]));
-  return [...rows, { name: "All pictures", file: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
+  return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
 }
 
 const MOST = 200; // pictures in the chart and in the table; a canvas of many more is too high to be drawn
+const LISTED = 20; // pictures that were not read, with their reasons
 
 // the rows with most faces, in their order, and the one of all pictures at the end
 function largest(rows) {
@@ -34,15 +36,18 @@ export function showCampaign(pictures) {
   const rows = mixes(pictures);
   const all = rows.at(-1);
   const read = rows.length - 1;
-  at("campaign").hidden = !pictures.some((each) => each.answer || each.problem);
-  at("mix").hidden = at("png").hidden = at("mix-csv").hidden = !read;
+  const ended = pictures.filter((each) => each.answer || each.problem).length;
+  at("campaign").hidden = at("to-campaign").hidden = !ended;
+  at("mix").hidden = at("png").hidden = !read;
   facts([
     [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
     ...(read ? [[count(all.faces, "face", "faces"), "found"]] : []),
-    ...(all.faces ? [leading(all), [percent(all.counts[UNSURE] / all.faces), "of faces not sure"]] : []),
+    ...(all.faces && ended === pictures.length ? [leading(rows)] : []), // the next answer could turn it around
+    ...(all.faces ? [[percent(all.counts[UNSURE] / all.faces), "of faces could not be read clearly (“not sure”)"]] : []),
   ]);
+  notRead(pictures.filter((each) => each.problem));
   at("mix-words").textContent = all.faces
-    ? "Share of faces by what each seems to express. Few faces make shares that another picture can turn around."
+    ? "Share of faces by what each seems to express. With few faces, one more picture can change these shares a lot."
     : "No face that can be read.";
   at("left-out").hidden = !leftOut(rows);
   at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV of the mix hold ${leftOut(rows)} more.`;
@@ -58,16 +63,30 @@ export function showCampaign(pictures) {
   );
 }
 
-// the emotion with the largest share, as a figure with its words; none where two are level
-function leading({ faces, counts }) {
-  const [first, second] = [...EMOTIONS].sort((one, other) => counts[other] - counts[one]);
-  if (!counts[first]) return ["–", "no face is sure enough"];
-  if (counts[first] === counts[second]) return ["–", "no expression leads"];
-  return [capital(first), `most often, ${counts[first]} of ${faces} faces`];
+// the emotion that leads, as a figure with its words
+function leading(rows) {
+  const { faces, counts } = rows.at(-1);
+  if (counts[UNSURE] === faces) return ["–", "no face is sure enough"];
+  const [first, leads] = leader(rows.slice(0, -1).map((row) => SHOWN.map((each) => row.counts[each])));
+  const of = `${counts[first]} of ${count(faces, "face", "faces")}`;
+  const unsure = counts[UNSURE];
+  const more = SHOWN.every((each) => each === UNSURE || counts[each] < unsure) ? `; “not sure” more often, ${unsure}` : "";
+  if (!first) return ["–", `no expression leads${more}`];
+  if (!leads) return ["–", `${first} most often, ${of}, but too little to say that it leads${more}`];
+  return [capital(first), `leads: ${of}${more}`];
 }
 
 function facts(list) {
-  at("facts").replaceChildren(...list.map(([big, small]) => element("div", {}, element("b", {}, big), element("span", { class: "soft" }, small))));
+  at("facts").replaceChildren(...list.map(([big, small]) => element("li", {}, element("b", {}, big), " ", element("span", { class: "soft" }, small))));
+}
+
+function notRead(faulty) {
+  at("not-read").hidden = !faulty.length;
+  at("not-read-title").textContent = `${faulty.length} not read`;
+  const fault = ({ name, problem }) => element("li", {}, element("strong", {}, element("bdi", {}, name)), " ", problem);
+  at("faults").replaceChildren(...faulty.slice(0, LISTED).map(fault));
+  at("more").hidden = faulty.length <= LISTED;
+  at("more").textContent = `and ${faulty.length - LISTED} more; all are in the CSV of the mix`;
 }
 
 function lane(row) {
@@ -84,19 +103,24 @@ function lane(row) {
 }
 
 export function mixToCsv(pictures) {
-  const rows = mixes(pictures).map(({ file, faces, counts }) => [file, faces, ...SHOWN.map((each) => counts[each])]);
-  return toCsv([["picture", "faces", ...SHOWN], ...rows]);
+  const rows = pictures.map(({ name, answer, problem }) => {
+    if (!answer) return [name, "", ...SHOWN.map(() => ""), problem ?? "not read yet"];
+    const said = answer.faces.map(verdict);
+    return [name, said.length, ...SHOWN.map((each) => said.filter((one) => one === each).length), ""];
+  });
+  return toCsv([["picture", "faces", ...SHOWN, "note"], ...rows]);
 }
 
 export function facesToCsv(pictures) {
-  const rows = [["picture", "face", "x", "y", "width", "height", "emotion", "certain", ...EMOTIONS, "note"]];
+  const rows = [["file", "face", "x", "y", "width", "height", "emotion", "likeliest", ...EMOTIONS, "note"]];
   for (const { name, answer, problem } of pictures) {
     const faces = answer?.faces ?? [];
-    for (const [index, face] of faces.entries()) {
+    const row = (face, index) => {
       const { x, y, width, height } = face.box;
       const shares = EMOTIONS.map((each) => face.class_probabilities[each]);
-      rows.push([name, numberOf(faces, index), x, y, width, height, face.predicted_emotion_label, face.certain, ...shares, ""]);
-    }
+      return [name, numberOf(faces, index), x, y, width, height, verdict(face), face.predicted_emotion_label, ...shares, ""];
+    };
+    rows.push(...faces.map(row).sort(([, one], [, other]) => one - other));
     if (!faces.length) rows.push([name, ...Array(7 + EMOTIONS.length).fill(""), problem ?? answer?.words ?? "not read yet"]);
   }
   return toCsv(rows);
@@ -124,10 +148,15 @@ function shortened(text, fits) {
 export function toPng(pictures) {
   const all = mixes(pictures);
   const rows = lanes(all);
+  const today = new Date().toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+  const foot = [
+    ...(leftOut(all) ? [`The ${MOST} pictures with most faces; “All pictures” holds ${leftOut(all)} more.`] : []),
+    `${all.length - 1} of ${count(pictures.length, "picture", "pictures")} read, ${today}. Apparent expression as a machine reads it, not what people feel.`,
+  ];
   const canvas = element("canvas");
   const [left, wide, high] = [260, 860, 46];
   canvas.width = left + wide + 40;
-  canvas.height = 150 + rows.length * high; // with room for a last line
+  canvas.height = 124 + rows.length * high + foot.length * 26;
   const pen = canvas.getContext("2d");
   const paper = element("i", { class: "paper" });
   document.body.append(paper);
@@ -148,7 +177,7 @@ export function toPng(pictures) {
   rows.forEach((row, index) => {
     const top = 104 + index * high;
     pen.font = `${row.all ? 700 : 400} 16px sans-serif`;
-    const faces = ` (${row.faces})`;
+    const faces = ` (${row.all ? count(row.faces, "face", "faces") : row.faces})`;
     const name = shortened(row.name, (text) => pen.measureText(text + faces).width <= left - 40);
     write(`\u2068${name}\u2069${faces}`, 24, top + 22, pen.font); // isolated: one in Arabic or Hebrew turns nothing around
     let x = left;
@@ -161,9 +190,6 @@ export function toPng(pictures) {
     }
   });
   paper.remove();
-  if (leftOut(all)) {
-    const words = `The ${MOST} pictures with most faces; “All pictures” holds ${leftOut(all)} more.`;
-    write(words, 24, canvas.height - 20, "15px sans-serif");
-  }
+  foot.forEach((words, index) => write(words, 24, canvas.height - 20 - 26 * (foot.length - 1 - index), "15px sans-serif"));
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
