@@ -21,6 +21,7 @@ def main() -> None:
             page.click(f"[data-sample='{sample}.jpg']")
             said(page, "found.")
         page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
+        page.locator("#status").evaluate("(each) => { each.hidden = true }")  # it would lie across the whole picture
         page.mouse.move(2, 700)
         page.wait_for_timeout(500)
         page.screenshot(path=ROOT / "docs/page.png", full_page=True)

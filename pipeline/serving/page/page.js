@@ -185,12 +185,12 @@ async function tell() {
   try {
     const facts = await about();
     const score = (found) =>
-      `right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures ` +
+      `Right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures ` +
       `${facts.caution ? "of which it may have seen some before" : "it had never seen"} ` +
-      `(${interval(found)}; guessing one of seven would give 14 %)`;
-    const test = facts.accuracy.test ? score(facts.accuracy.test) : "not tested, so nothing is known of how often it is right";
+      `(${interval(found)}; guessing one of seven would give 14 %).`;
+    const test = facts.accuracy.test ? score(facts.accuracy.test) : "Not tested, so nothing is known of how often it is right.";
     const never = facts.threshold === 1 ? " It was never right often enough to be sure: it says “not sure” of every face." : "";
-    at("model").textContent = `${facts.model}, version ${facts.version}: ${test}.${never}`;
+    at("model").textContent = `${test}${never} Model: ${facts.model}, version ${facts.version}.`;
     const { file_bytes: bytes, pixels } = facts.limits;
     at("limits").textContent = `up to ${Math.round(bytes / 2 ** 20)} MB and ${+(pixels / 1e6).toPrecision(3)} million pixels each`;
   } catch (error) {

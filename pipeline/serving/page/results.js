@@ -56,7 +56,7 @@ function lay(image, { width, height, orientation }) {
 // takes away the picture and the face that are shown, which "start again" would only hide
 export function forget() {
   at("frame").classList.remove("read");
-  for (const id of ["frame", "caption", "face"]) at(id).replaceChildren();
+  for (const id of ["frame", "caption", "verdict", "shares"]) at(id).replaceChildren();
 }
 
 export function showPicture(picture, face, choose) {
@@ -109,7 +109,8 @@ export function showFace(picture, index) {
   if (!face) {
     const words = picture.problem ?? picture.answer?.words ?? "Being read…";
     const hint = picture.answer ? "Try a picture in which faces are larger, lit and turned to the camera." : "";
-    at("face").replaceChildren(element("h3", {}, words), element("p", { class: "soft" }, hint));
+    at("verdict").replaceChildren(element("h3", {}, words), element("p", { class: "soft" }, hint));
+    at("shares").replaceChildren();
     return;
   }
   const best = face.predicted_emotion_label;
@@ -118,12 +119,12 @@ export function showFace(picture, index) {
   const words = face.certain
     ? `The face seems to express ${best} (${likely}).`
     : `Closest is ${best} with ${likely}, which is too little to say so.`;
-  at("face").replaceChildren(
+  at("verdict").replaceChildren(
     element("p", { class: "soft small" }, `Face ${numberOf(faces, index)} of ${faces.length}${faces.length > 1 ? "; choose another in the picture" : ""}`),
     element("p", { class: "verdict", "data-tone": said }, element("i", { "aria-hidden": "true" }), capital(said)),
     element("p", { class: "soft" }, words),
-    element("ul", { class: "bars", "aria-label": "How likely each emotion is" }, ...bars(face)),
   );
+  at("shares").replaceChildren(element("ul", { class: "bars", "aria-label": "How likely each emotion is" }, ...bars(face)));
 }
 
 function bars(face) {
