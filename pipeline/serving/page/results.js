@@ -76,10 +76,20 @@ export function showPicture(picture, face, choose) {
       choose(index);
     });
   }
+  const pressed = boxes[face];
   // from left to right, so that the Tab key goes through them as the eye does
   boxes.sort((one, other) => parseFloat(one.style.left) - parseFloat(other.style.left));
   at("frame").replaceChildren(image, ...boxes);
+  bringToMiddle(pressed);
   at("caption").replaceChildren(element("bdi", {}, picture.label), `. ${picture.answer?.words ?? "Being read…"}`);
+}
+
+// moves a picture that is longer than its place; to its beginning without a face
+function bringToMiddle(pressed) {
+  const pan = at("frame").parentElement;
+  const left = pressed ? pressed.offsetLeft + (pressed.offsetWidth - pan.clientWidth) / 2 : 0;
+  const top = pressed ? pressed.offsetTop + (pressed.offsetHeight - pan.clientHeight) / 2 : 0;
+  pan.scrollTo(left, top);
 }
 
 function box(face, index, answer, pressed) {
