@@ -894,6 +894,7 @@ def test_files_that_come_while_others_are_compared_wait_for_their_turn_and_are_f
     assert names == ["one", "two", "three"]
     drop(page, more={"four.jpg": b"owt"})
     drop(page, more={"five.jpg": b"evif"})
+    drop(page, more={"film.mp4": b"film"})
     page.click("#clear")
     for _ in range(5):
         page.evaluate(opening)
