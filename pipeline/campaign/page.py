@@ -73,10 +73,9 @@ def facts(read: Sequence[Ad], ads: Sequence[Ad], groups: Sequence[Mapping[str, A
             found.append((said(each["faces"], "face", "faces"), "found in the pictures"))
         else:
             found.append((said(each["faces"], "reading", "readings"), "of faces in the videos, one at each look"))
-        lead = each["best"]["name"].capitalize() if each["leads"] else "No clear lead"
-        found.append((lead, f"leads in the {each['kind']}s" if each["leads"] else f"in the {each['kind']}s"))
+        lead = (each["best"]["name"].capitalize(), "leads ") if each["leads"] else ("No clear lead", "")
         unsure = percent(each["mix"][-1]["share"], 0)
-        found.append((unsure, f"of {'readings' if each['kind'] == 'video' else 'faces'} not clear enough to be named"))
+        found.append((lead[0], f"{lead[1]}in the {each['kind']}s; {unsure} not clear enough to be named"))
     return found
 
 

@@ -44,8 +44,8 @@ def test_pictures_and_videos_have_a_share_of_not_sure_each():
     seen = {0: np.eye(8, dtype=int)[0] * 1000}
     film = Ad("film.mp4", "video", seen=seen, began=seen, frames=1000)
     page = re.sub(r"[ \n]+", " ", re.sub(r"<[^>]+>", "", made([*pictures, film])))
-    assert "No clear leadin the pictures100\u00a0%of faces not clear enough to be named" in page
-    assert "No clear leadin the videos0\u00a0%of readings not clear enough" in page  # one block of one video
+    assert "No clear leadin the pictures; 100\u00a0% not clear enough to be named" in page
+    assert "No clear leadin the videos; 0\u00a0% not clear enough" in page  # one block of one video
     assert "In its pictures, no expression stands out. 100\u00a0% could not be read clearly." in page
 
 
@@ -159,7 +159,7 @@ def test_an_expression_that_chance_may_have_put_first_is_not_said_to_lead():
     assert "<b>Happiness</b>leads in the pictures" in sure and "happiness leads" in sure
     close = faces(6, 0, 5)
     assert "happiness was seen most often, in 55\u00a0% of faces, but too little was seen to say that it leads" in close
-    assert "<b>No clear lead</b>in the pictures" in close and "happiness most often" in close
+    assert "<b>No clear lead</b>in the pictures;" in close and "happiness most often" in close
     assert "In its pictures, no expression stands out." in faces(4, 0, 4)
 
 

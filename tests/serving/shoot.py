@@ -20,6 +20,7 @@ def main() -> None:
         for sample in ("three", "audience", "portrait"):
             page.click(f"[data-sample='{sample}.jpg']")
             said(page, "found.")
+        page.click("#strip button >> nth=0")  # of more than one face
         page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
         page.locator("#status").evaluate("(each) => { each.hidden = true }")  # it would lie across the whole picture
         page.mouse.move(2, 700)

@@ -450,16 +450,16 @@ def wait_for(page, true: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     ("emotions", "words"),
     (
-        (("sadness", "happiness"), "– no expression leads"),
+        (("sadness", "happiness"), "No clear lead several are level"),
         (
             ("sadness", "happiness", "sadness"),
-            "– sadness most often, 2 of 3 faces, but too little to say that it leads",
+            "No clear lead sadness most often, 2 of 3 faces, too few to say that it leads",
         ),
         (("fear",) * 8 + ("anger",), "Fear leads: 8 of 9 faces"),
         (("fear",) * 8 + ("",) * 8, "Fear leads: 8 of 16 faces"),
         (("fear",) * 8 + ("",) * 9, "Fear leads: 8 of 17 faces; “not sure” more often, 9"),
-        (("anger", "fear", "", ""), "– no expression leads; “not sure” more often, 2"),
-        (("", ""), "– no face is sure enough"),
+        (("anger", "fear", "", ""), "No clear lead several are level; “not sure” more often, 2"),
+        (("", ""), "No clear lead no face could be read clearly"),
         ((), "0 faces found"),
     ),
 )

@@ -18,6 +18,7 @@ function mixes(pictures) {
   return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
 }
 
+const NOBODY = "No clear lead";
 const MOST = 200; // pictures in the chart and in the table; a canvas of many more is too high to be drawn
 const LISTED = 20; // pictures that were not read, with their reasons
 
@@ -47,7 +48,7 @@ export function showCampaign(pictures) {
   ]);
   notRead(pictures.filter((each) => each.problem));
   at("mix-words").textContent = all.faces
-    ? "Share of faces by what each seems to express. With few faces, one more picture can change these shares a lot."
+    ? "Share of faces by what each seems to express. With few faces, one more picture can change these shares a lot; the same one in another size counts again."
     : "No face that can be read.";
   at("left-out").hidden = !leftOut(rows);
   at("left-out").textContent = `The ${MOST} pictures with most faces are shown; “All pictures” and the CSV of the mix hold ${leftOut(rows)} more.`;
@@ -66,13 +67,13 @@ export function showCampaign(pictures) {
 // the emotion that leads, as a figure with its words
 function leading(rows) {
   const { faces, counts } = rows.at(-1);
-  if (counts[UNSURE] === faces) return ["–", "no face is sure enough"];
+  if (counts[UNSURE] === faces) return [NOBODY, "no face could be read clearly"];
   const [first, leads] = leader(rows.slice(0, -1).map((row) => SHOWN.map((each) => row.counts[each])));
   const of = `${counts[first]} of ${count(faces, "face", "faces")}`;
   const unsure = counts[UNSURE];
   const more = SHOWN.every((each) => each === UNSURE || counts[each] < unsure) ? `; “not sure” more often, ${unsure}` : "";
-  if (!first) return ["–", `no expression leads${more}`];
-  if (!leads) return ["–", `${first} most often, ${of}, but too little to say that it leads${more}`];
+  if (!first) return [NOBODY, `several are level${more}`];
+  if (!leads) return [NOBODY, `${first} most often, ${of}, too few to say that it leads${more}`];
   return [capital(first), `leads: ${of}${more}`];
 }
 
