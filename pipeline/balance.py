@@ -49,7 +49,7 @@ def described(about: dict) -> str:
 def balance(train: Split, per_class: int, choice: dict, seed: int, folder: Path) -> dict:
     """Write the balanced set into `folder`; returns its figures for dataset.json.
 
-    digest is the SHA-256 hex of its pixels, then its labels. `choice` is a file of conf/augment/. UserError for an
+    digest is the SHA-256 hex of its pixels, then its labels. `choice` is `generate` of conf/balance.yaml. UserError for an
     emotion without any image to generate from.
     """
     quality = sharpness(train.images)

@@ -14,6 +14,7 @@ from pipeline import balance, compare, train
 from pipeline.labels import LABELS
 from pipeline.learning.arrays import Split, balanced, read_arrays
 from pipeline.running import tracking
+from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
 CHOICE = ("balance=balanced_1", "balance.per_class=7")  # 40 images of train, 5 or 6 of an emotion
@@ -194,3 +195,9 @@ def test_each_chunk_of_generated_images_is_drawn_anew(tmp_path, monkeypatch):
     generated = np.load(tmp_path / "train.npy")[rows["generated"].to_numpy()]
     assert len(generated) == 7 * 12
     assert len({image.tobytes() for image in generated}) == 7 * 12
+
+
+def test_what_is_generated_is_told_by_the_values_of_an_augmentation_but_mixup():
+    """One that was added to conf/augment/ alone would stop `balance` in the middle."""
+    augment = set(OmegaConf.load(CONF / "augment/study.yaml")) - {"name", "mixup"}
+    assert set(OmegaConf.load(CONF / "balance.yaml").generate) == augment

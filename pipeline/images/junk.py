@@ -45,8 +45,9 @@ def face_votes(small: np.ndarray, enough: int) -> int:
 
     Views: as it is and with contrast equalised locally; upright and turned by 20 degrees either way; each before three
     cascades of OpenCV, frontal, frontal and profile of both sides (Viola and Jones, 2001). A face is three windows that
-    agree, in sizes 10 % apart. Where every second size has not a single window there is none, and where that holds for
-    all views of the image as it is, the equalised ones are spared too: a quarter of the time for most graphics.
+    agree, in sizes 10 % apart. Every second size is looked at first: where no window of these sizes is a face, none is
+    taken to be there, and where that holds for all views of the image as it is, the equalised ones are not looked at.
+    That takes a quarter of the time for most graphics.
     """
     import cv2  # here, since few images get this far
 

@@ -4,5 +4,5 @@ LEFT = {"__MACOSX", ".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "@eaDi
 
 
 def is_left(name: str) -> bool:
-    """Whether a name is one of those, or LibreOffice's while a file there is open."""
+    """Whether a file of that name is nobody's work; LibreOffice leaves one, too, while it has a file open."""
     return name in LEFT or name.startswith("._") or (name.startswith(".~lock.") and name.endswith("#"))

@@ -26,8 +26,8 @@ NULL, BOOL, NUMBER, TEXT, LIST, GROUP = "null", "true or false", "a number", "a 
 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
 MAY_BE_SEVERAL = {"initial_weights", "teacher"}  # null in conf/, and a text or a list of them
-# Names that a config may have and conf/ does not: arguments of `build`, of which the function they go to refuses wrong
-# ones; units of an expression; names of files.
+# Names that a config may have and conf/ does not: arguments of `build`, whose function refuses wrong ones itself;
+# units of an expression; names of files.
 MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
 OF_THE_IMAGES = ("model.build.size", "model.build.channels")
 # Listed here, since a file with a mistake in it can't be its own example: a value that was emptied is null there, and a
@@ -169,7 +169,7 @@ def _last(name: str) -> str:
 
 
 def _named_as_its_file(group: str, choice: str) -> None:
-    """UserError for a file that was copied and kept its name: by it, what is made of one is told from the other's."""
+    """UserError for a file that was copied and kept its name: runs and folders are named after it."""
     if not (CONF / group / f"{choice}.yaml").is_file():  # Hydra takes a name with its ending too
         raise UserError(f"{group}={choice}: leave out .yaml, {group}={choice.removesuffix('.yaml')}")
     name = _file(f"{group}/{choice}").get("name", choice)
