@@ -49,8 +49,8 @@ def described(about: dict) -> str:
 def balance(train: Split, per_class: int, choice: dict, seed: int, folder: Path) -> dict:
     """Write the balanced set into `folder`; returns its figures for dataset.json.
 
-    digest is the SHA-256 hex of its pixels, then its labels. `choice` is `generate` of conf/balance.yaml. UserError for an
-    emotion without any image to generate from.
+    digest is the SHA-256 hex of its pixels, then its labels. `choice` is `generate` of conf/balance.yaml. UserError for
+    an emotion without any image to generate from.
     """
     quality = sharpness(train.images)
     rows, generated = chosen(train.labels, quality, per_class, seed)
