@@ -88,7 +88,7 @@ def read_arrays(folder: str | Path, name: str, of_run: str = "") -> Arrays:
             if of_run
             else f"data={name} was asked for; pass data={about['name']} or "
         )
-        raise UserError(f"{folder}: holds the data set {about['name']!r}, but {asked}run clean and resize for {name}")
+        raise UserError(f"{folder}: holds the data set {about['name']!r}, but {asked}{again}")
     if about["labels"] != list(LABELS):
         raise UserError(f"{folder}: was made for the emotions {', '.join(about['labels'])}; {again}")
     channels = read_array(folder / "train.npy", again).shape[-1]

@@ -205,4 +205,7 @@ def _file(choice: str, path: str) -> Path:
     for file in (Path(str(path)), Path(str(path)) / MODEL):
         if exists(file) and file.is_file():
             return file
-    raise UserError(f"{choice}={path}: no model there; expected the folder of a finished run or a .keras file")
+    raise UserError(
+        f"{choice}={path}: no model there; expected the folder of a finished run or a .keras file, which "
+        "pipeline.restore makes of an exported model"
+    )
