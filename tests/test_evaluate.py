@@ -168,7 +168,7 @@ def test_another_test_which_may_hold_images_it_was_trained_on_is_refused(trained
 def test_arrays_of_other_data_than_the_run_was_trained_on_are_told_by_its_name(trained):
     about = Path("data/resized/rgb/dataset.json")
     about.write_text(json.dumps(json.loads(about.read_text()) | {"name": "own"}))
-    message = r"the data set 'own', but model_2_best_sgd_rgb_8 was trained on 'sample'; run .python -m pipeline.clean data=sample"
+    message = r"the data set 'own', but model_2_best_sgd_rgb_8 was trained on 'sample'; run .python -m pipeline.clean"
     with pytest.raises(UserError, match=message):
         evaluated()
 

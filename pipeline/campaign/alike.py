@@ -38,19 +38,14 @@ def groups(pictures: Sequence[np.ndarray], similarity: float) -> list[int]:
     unit = np.stack(pictures).astype(np.float32)
     unit /= np.linalg.norm(unit, axis=2, keepdims=True).clip(1e-6)
     whole, every = unit[:, 0], unit.reshape(-1, SIZE)
-    first = list(range(len(pictures)))
+    first = np.arange(len(pictures))
     for start in range(0, len(pictures), BLOCK):
         alike = (whole[start : start + BLOCK] @ every.T).reshape(-1, *unit.shape[:2]).max(2) >= similarity
-        for row, other in zip(*np.nonzero(alike), strict=True):
-            one, two = sorted((_root(first, start + int(row)), _root(first, int(other))))
-            first[two] = one
-    return [_root(first, number) for number in range(len(pictures))]
-
-
-def _root(first: list[int], number: int) -> int:
-    while first[number] != number:
-        number = first[number]
-    return number
+        for row, others in enumerate(alike, start):
+            joined = np.unique([first[row], *first[others]])
+            if len(joined) > 1:
+                first[np.isin(first, joined)] = joined[0]
+    return first.tolist()
 
 
 def _cut(gray: np.ndarray, aspect: float) -> np.ndarray:

@@ -93,7 +93,6 @@ def group(kind: str, read: Sequence[Ad], block: int, confidence: float) -> dict[
         "ads": said(len(of_kind), *(PICTURES if kind == "picture" else VIDEOS)),
         "with_face": sum(bool(ad.seen) for ad in of_kind),
         "alike": sum(bool(ad.looks_like) for ad in of_kind if ad.seen),
-        "parts": len(parts),
         "faces": int(parts.sum()),
         **mix(parts, confidence),
     }
