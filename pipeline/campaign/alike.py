@@ -42,7 +42,7 @@ def groups(pictures: Sequence[np.ndarray], similarity: float) -> list[int]:
     for start in range(0, len(pictures), BLOCK):
         alike = (whole[start : start + BLOCK] @ every.T).reshape(-1, *unit.shape[:2]).max(2) >= similarity
         for row, others in enumerate(alike, start):
-            joined = np.unique([first[row], *first[others]])
+            joined = np.unique(np.append(first[others], first[row]))
             if len(joined) > 1:
                 first[np.isin(first, joined)] = joined[0]
     return first.tolist()

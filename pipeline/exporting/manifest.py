@@ -26,6 +26,7 @@ def about(run: EvaluatedRun, arrays: Arrays, version: int) -> dict[str, Any]:
         **{key: learned[key] for key in ("temperature", "threshold", "precision")},
         "accuracy": _measured(run.report, "accuracy"),
         "f1_macro": _measured(run.report, "f1_macro"),
+        "answers": _answers(run.report),
         "caution": run.about.get("caution", ""),
     }
 
@@ -39,6 +40,18 @@ def _measured(report: Mapping[str, Any], score: str) -> dict[str, dict[str, floa
         low, high = report[name]["intervals"][score]
         figures[name] = {"value": report[name]["scores"][score], "low": low, "high": high}
         figures[name] |= {"confidence": report["confidence"], "images": report[name]["images"]}
+    return figures
+
+
+def _answers(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """How often its answers over the threshold are right, as `_measured`; images: those that got an answer."""
+    figures = {}
+    for name in ("valid", "test"):
+        given = report[name]["calibration"]["answers"]
+        if "precision" in given:
+            low, high = given["intervals"]["precision"]
+            figures[name] = {"value": given["precision"], "low": low, "high": high}
+            figures[name] |= {"confidence": report["confidence"], "images": given["images"]}
     return figures
 
 

@@ -37,7 +37,8 @@ class Manifest(BaseModel):
     precision: float
     accuracy: dict[str, Interval]
     f1_macro: dict[str, Interval]
-    caution: str = ""  # why they may flatter; exports of older versions have none
+    answers: dict[str, Interval] = {}  # this and the next are not in exports of older versions
+    caution: str = ""  # why the figures may flatter
     files: dict[str, str]
 
 
@@ -107,7 +108,8 @@ def read(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         about = json.loads(manifest.read_bytes())
         content = (folder / FILE).read_bytes()
-        about["caution"] = Manifest.model_validate(about).caution
+        known = Manifest.model_validate(about)
+        about |= {"caution": known.caution, "answers": known.model_dump()["answers"]}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not there; expected an exported model in {folder}") from None
     except OSError as error:  # such as a file where a folder has to be

@@ -118,7 +118,8 @@ class About(BaseModel):
     """What is in service: the parts of the model's manifest that users need, and the limits of a request.
 
     precision: how often answers over the threshold were to be right when it was chosen; an aim, not a measurement.
-    caution: why accuracy and f1_macro may flatter, "" where nothing is known to make them.
+    answers: how often those on valid and test were right, by split, of so many images that got one; exports of older
+    versions have none. caution: why all these may flatter, "" where nothing is known to make them.
     """
 
     model: str
@@ -128,6 +129,7 @@ class About(BaseModel):
     precision: float
     accuracy: dict[str, Interval]
     f1_macro: dict[str, Interval]
+    answers: dict[str, Interval]
     caution: str
     limits: dict[str, int]
 

@@ -91,7 +91,7 @@ class Service:
     def about(self) -> dict[str, Any]:
         """What GET /api/about answers."""
         about = self.model().about
-        told = ("model", "version", "labels", "threshold", "precision", "accuracy", "f1_macro", "caution")
+        told = ("model", "version", "labels", "threshold", "precision", "accuracy", "f1_macro", "answers", "caution")
         limits = {key: self.limits[key] for key in ("upload_bytes", "file_bytes", "files", "pixels")}
         return {key: about[key] for key in told} | {"limits": limits}
 

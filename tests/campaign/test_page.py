@@ -9,7 +9,7 @@ from pipeline.campaign.mix import FEWEST, SHOWN, Ad
 from pipeline.campaign.page import make, moment
 from pipeline.labels import LABELS
 
-ABOUT = {"accuracy": {}, "model": "compact", "version": 1, "threshold": 0.5, "caution": ""}
+ABOUT = {"accuracy": {}, "answers": {}, "model": "compact", "version": 1, "threshold": 0.5, "caution": ""}
 
 
 def made(ads: list[Ad], **settings) -> str:
@@ -25,6 +25,16 @@ def test_what_the_model_may_have_seen_is_told(monkeypatch, caution, words):
     monkeypatch.setitem(ABOUT, "accuracy", {"test": figure})
     monkeypatch.setitem(ABOUT, "caution", caution)
     assert f"of 2,000 test pictures, each one face, {words} (90 % interval" in made([])
+
+
+def test_how_often_it_is_right_where_it_is_sure_is_told(monkeypatch):
+    figure = {"value": 0.5, "low": 0.48, "high": 0.52, "confidence": 0.9, "images": 2000}
+    monkeypatch.setitem(ABOUT, "accuracy", {"test": figure})
+    assert "It named" not in made([])
+    monkeypatch.setitem(ABOUT, "answers", {"test": figure | {"value": 0.8, "images": 1400}})
+    assert "It named 70\u00a0% of them and was right for 80.0\u00a0% of those (48.0\u00a0% to 52.0\u00a0%)." in made([])
+    monkeypatch.setitem(ABOUT, "answers", {"test": figure})  # of all
+    assert "It named" not in made([])
 
 
 def test_lists_of_files_are_as_long_as_it_is_said_and_say_what_they_leave_out():

@@ -18,7 +18,10 @@ def report(**without: str) -> dict:
             "images": images,
             "scores": {"accuracy": first + 0.02, "f1_macro": first + 0.12},
             "intervals": {"accuracy": [first, first + 0.04], "f1_macro": [first + 0.1, first + 0.14]},
+            "calibration": {"answers": {"images": 9, "precision": first + 0.3}},
         }
+        ends = {"precision": [first + 0.2, first + 0.35]}
+        made[split]["calibration"]["answers"]["intervals"] = ends
         made[split]["intervals"].pop(without.get(split), None)
     return made
 
@@ -44,6 +47,15 @@ def test_each_split_has_its_own_value_interval_and_images(score):
         )
         for split, first, images in (("valid", 0.1 + more, 40), ("test", 0.6 + more, 70))
     }
+
+
+def test_how_often_its_answers_are_right_is_told_where_it_gave_any():
+    known = report()
+    found = about(known)["answers"]
+    figure = {"value": 0.9, "low": 0.8, "high": 0.95, "confidence": 0.8, "images": 9}
+    assert found["test"] == pytest.approx(figure) and found["valid"]["value"] == pytest.approx(0.4)
+    known["test"]["calibration"]["answers"] = {"images": 0, "intervals": {}}
+    assert set(about(known)["answers"]) == {"valid"}
 
 
 def test_a_runs_caution_goes_with_its_figures():

@@ -1186,6 +1186,20 @@ def test_what_the_page_says_of_the_model_is_its_figure_on_test(page, caution, wo
     expect(page.locator("#model")).to_contain_text("would give 14 %). Model: tiny, version 1.")
 
 
+def test_how_often_the_model_is_right_where_it_is_sure_is_told(page):
+    from playwright.sync_api import expect
+
+    figure = {"value": 0.8, "low": 0.78, "high": 0.82, "confidence": 0.95, "images": 1400}
+    for images, words in ((1400, "It named 70 % of them and was right for 80.0 % of those (95 % interval"), (2000, "")):
+        answered = {"answers": {"test": figure | {"images": images}}}
+        page.unroute("**/api/about")
+        page.route("**/api/about", lambda route: route.fulfill(json=route.fetch().json() | answered))  # noqa: B023
+        page.reload()
+        expect(page.locator("#model")).to_contain_text("Model: tiny", timeout=WAIT)
+        said_of_it = page.text_content("#model")
+        assert (words in said_of_it) if words else "It named" not in said_of_it
+
+
 def test_a_service_that_would_be_asked_in_an_hour_is_asked_in_ten_seconds(page):
     later = {"status": 503, "headers": {"retry-after": "3600"}, "json": {"error": "Too many.", "code": "busy"}}
     page.route("**/api/predict", lambda route: route.fulfill(**later))

@@ -10,6 +10,8 @@ function rows(facts) {
     if (facts.accuracy[split]) listed.push([`Right answers, ${split}`, figure(facts.accuracy[split])]);
     if (facts.f1_macro[split]) listed.push([`Macro F1, ${split}`, figure(facts.f1_macro[split])]);
   }
+  const sure = facts.answers.test;
+  if (sure) listed.push(["Right where it is sure, test", figure(sure)]);
   if (facts.caution) listed.push(["Caution", facts.caution]);
   listed.push(["Not sure below", facts.threshold ? exactly(facts.threshold) : "never"]);
   listed.push(["How that was chosen", chosen(facts)]);

@@ -2,7 +2,7 @@
 import { NoAnswer, about, ask } from "./ask.js";
 import { startCamera } from "./camera.js";
 import { facesToCsv, mixToCsv, showCampaign, toPng } from "./campaign.js";
-import { count, dropSuffix, exactly, interval, sameBytes, save } from "./parts.js";
+import { count, dropSuffix, exactly, interval, percent, sameBytes, save } from "./parts.js";
 import { forget, revealInStrip, showFace, showPicture, showStrip } from "./results.js";
 
 const at = (id) => document.getElementById(id);
@@ -189,8 +189,12 @@ async function tell() {
       `${facts.caution ? "of which it may have seen some before" : "it had never seen"} ` +
       `(${interval(found)}; guessing one of seven would give 14 %).`;
     const test = facts.accuracy.test ? score(facts.accuracy.test) : "Not tested, so nothing is known of how often it is right.";
+    const sure = facts.answers.test;
+    const named = sure && sure.images < facts.accuracy.test.images
+      ? ` It named ${percent(sure.images / facts.accuracy.test.images)} of them and was right for ${exactly(sure.value)} of those (${interval(sure)}); of the others it said “not sure”.`
+      : "";
     const never = facts.threshold === 1 ? " It was never right often enough to be sure: it says “not sure” of every face." : "";
-    at("model").textContent = `${test}${never} Model: ${facts.model}, version ${facts.version}.`;
+    at("model").textContent = `${test}${named}${never} Model: ${facts.model}, version ${facts.version}.`;
     const { file_bytes: bytes, pixels } = facts.limits;
     at("limits").textContent = `up to ${Math.round(bytes / 2 ** 20)} MB and ${+(pixels / 1e6).toPrecision(3)} million pixels each`;
   } catch (error) {
