@@ -42,6 +42,7 @@ def confusion(matrix: np.ndarray, title: str) -> Figure:
     # seaborn chooses the ink by the colour below it, scikit-learn by the largest share there is
     seaborn.heatmap(shares, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axes)
     axes.tick_params("x", rotation=40)
+    axes.tick_params("y", rotation=0)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set(title=f"{title}: share of each true emotion, {int(images.sum()):,} images")
     return figure
