@@ -29,11 +29,8 @@ lint: install
 	ruff check .
 	ruff format --check .
 
-# MLflow's front page is that for language models, where trainings are not to be found
-UI = http://127.0.0.1:$(or $(PORT),5000)
-
 ui: install
-	@echo "MLflow's page: $(UI)/#/experiments?workflowType=machine_learning (end with Ctrl-C)"
+	@echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000); choose Model training there (end with Ctrl-C)"
 	mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlruns/mlflow.db" --host 127.0.0.1 --port $(or $(PORT),5000)
 
 serve: install-serve

@@ -228,7 +228,7 @@ def _experiment(client: MlflowClient, name: str, create: bool, location: str | N
             f"MLflow has no experiment {name!r}; there are: {known or 'none'}; train first, or import histories "
             "(trainings that dvc repro takes from its cache are not tracked again; dvc repro --force trains them)"
         )
-    # the kind makes MLflow's page open on runs and curves, not on its views for language models
+    # the kind makes MLflow's page open on runs and curves, once its switch stands at Model training
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return found.experiment_id if found else client.create_experiment(name, location, kind)
 
