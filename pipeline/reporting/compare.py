@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import optimize, special  # not stats: importing it takes as long as ranking does
 
 UNPAIRED = "two proportions"  # the test when it is not known which images both got right
 ROUNDING = np.finfo(np.float32).eps  # of an accuracy, as Keras gives it
@@ -23,10 +23,9 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     fewer, discordant = min(only_first, only_second), only_first + only_second
     if discordant == 0:
         return 1.0
-    p_fewer = stats.binom.pmf(fewer, discordant, 0.5)
-    if only_first == only_second:
-        return float(1 - p_fewer / 2)
-    return float(2 * stats.binom.cdf(fewer, discordant, 0.5) - p_fewer)
+    at_most = special.bdtr(fewer, discordant, 0.5)
+    below = special.bdtr(fewer - 1, discordant, 0.5) if fewer else 0.0
+    return float(1 - (at_most - below) / 2 if only_first == only_second else at_most + below)
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,10 @@ def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float) 
     rounding = 2 * ROUNDING * max(np.abs(first).max(), np.abs(second).max()) if len(difference) else 0
     if len(difference) < 2 or np.ptp(difference) <= rounding:
         return figures | {"low": np.nan, "high": np.nan, "p_value": np.nan}
-    test = stats.ttest_1samp(difference, 0)
-    low, high = test.confidence_interval(confidence)
-    return figures | {"low": float(low), "high": float(high), "p_value": float(test.pvalue)}
+    freedom, error = len(difference) - 1, difference.std(ddof=1) / np.sqrt(len(difference))
+    half = special.stdtrit(freedom, (1 + confidence) / 2) * error
+    p_value = 2 * special.stdtr(freedom, -abs(difference.mean()) / error)
+    return figures | {"low": figures["mean"] - half, "high": figures["mean"] + half, "p_value": float(p_value)}
 
 
 def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, confidence: float) -> pd.DataFrame:
@@ -196,8 +196,8 @@ def main_effects(table: pd.DataFrame, choices: Sequence[str], measure: str, conf
         position += width
     found = pd.DataFrame(rows, columns=["choice", "value", "runs", "mean", "effect", "error"])
     effect, error = found["effect"].to_numpy(float), found.pop("error").to_numpy(float)
-    half = stats.t.ppf((1 + confidence) / 2, freedom) * error
-    p_values = 2 * stats.t.sf(np.abs(effect) / error, freedom)
+    half = special.stdtrit(freedom, (1 + confidence) / 2) * error
+    p_values = 2 * special.stdtr(freedom, -np.abs(effect) / error)
     other_side = found.duplicated("choice") & (found.groupby("choice")["value"].transform("size") == 2)
     adjusted = pd.Series(np.nan, found.index)
     adjusted[~other_side] = holm(p_values[~other_side])
