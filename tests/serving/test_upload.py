@@ -31,6 +31,8 @@ def read(body: Body, parsing: asyncio.Semaphore | None = None):
 class Counted(Body):
     """A body that says how many pieces of it were asked for, and gives each once the client has `left`."""
 
+    patience = 60  # seconds
+
     def __init__(self, gate: Gate):
         super().__init__(gate)
         self.asked, self.left = 0, threading.Event()
@@ -38,13 +40,14 @@ class Counted(Body):
     def pieces(self):
         for piece in super().pieces():
             self.asked += 1
-            self.left.wait(60)
+            self.left.wait(self.patience)
             yield piece
 
 
 def test_the_event_loop_goes_on_while_a_form_is_parsed():
     async def parsed() -> None:
         body = came(SLOW, kind=Counted)
+        body.patience = 5
         parsing = asyncio.ensure_future(read(body))
         while not body.asked:
             await asyncio.sleep(0.001)
