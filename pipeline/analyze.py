@@ -30,8 +30,7 @@ from typing import Any, BinaryIO, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.campaign import alike as same
-from pipeline.campaign import page, tables
+from pipeline.campaign import alike, page, tables
 from pipeline.campaign.faults import FAULTS, Copy
 from pipeline.campaign.files import Files, open_files, shown
 from pipeline.campaign.kept import Kept
@@ -156,7 +155,7 @@ def count(shot: Shot, rows: tables.FacesCsv, kept: Kept) -> None:
 
 def note_alike(pictures: list[Ad], similarity: float) -> None:
     """Note of each picture which one before it shows the same, in another size or format."""
-    for ad, first in zip(pictures, same.groups([ad.looks for ad in pictures], similarity), strict=True):
+    for ad, first in zip(pictures, alike.groups([ad.looks for ad in pictures], similarity), strict=True):
         ad.looks_like = "" if pictures[first] is ad else pictures[first].name
 
 
@@ -173,8 +172,8 @@ def say(ads: list[Ad], out: Path) -> None:
     copies, faults = sum(ad.copy for ad in ads), sum(bool(ad.note) and not ad.copy for ad in ads)
     at_each_look = ", in a video counted at each look" if any(ad.kind == "video" for ad in ads) else ""
     log.info("%d of %d files read, %d faces%s", read, len(ads), faces, at_each_look)
-    if alike := sum(bool(ad.looks_like) for ad in ads):
-        log.info("%d of them show the same as another; for the ranges they are one with it", alike)
+    if again := sum(bool(ad.looks_like) for ad in ads):
+        log.info("%d of them show the same as another; for the ranges they are one with it", again)
     if faults or copies:
         log.info("%d not or not wholly read, %d the same as another: listed on the page and in ads.csv", faults, copies)
     log.info("open %s in a browser; the tables are beside it: ads.csv, faces.csv, faces.parquet", out / "index.html")

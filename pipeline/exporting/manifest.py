@@ -1,6 +1,6 @@
 """manifest.json of an export: which model it is, how good, how to read its answers, and the checksum of every file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,8 @@ def _measured(report: Mapping[str, Any], score: str) -> dict[str, dict[str, floa
     for name in ("valid", "test"):
         if score not in report[name]["intervals"]:
             continue
-        low, high = report[name]["intervals"][score]
-        figures[name] = {"value": report[name]["scores"][score], "low": low, "high": high}
-        figures[name] |= {"confidence": report["confidence"], "images": report[name]["images"]}
+        of = report[name]
+        figures[name] = _figure(of["scores"][score], of["intervals"][score], report["confidence"], of["images"])
     return figures
 
 
@@ -49,10 +48,14 @@ def _answers(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for name in ("valid", "test"):
         given = report[name]["calibration"]["answers"]
         if "precision" in given:
-            low, high = given["intervals"]["precision"]
-            figures[name] = {"value": given["precision"], "low": low, "high": high}
-            figures[name] |= {"confidence": report["confidence"], "images": given["images"]}
+            ends, images = given["intervals"]["precision"], given["images"]
+            figures[name] = _figure(given["precision"], ends, report["confidence"], images)
     return figures
+
+
+def _figure(value: float, ends: Sequence[float], confidence: float, images: int) -> dict[str, float]:
+    """A score with its interval, as the service's schema has it."""
+    return {"value": value, "low": ends[0], "high": ends[1], "confidence": confidence, "images": images}
 
 
 def checksums(folder: Path) -> dict[str, str]:

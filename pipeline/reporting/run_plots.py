@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import RocCurveDisplay
 
@@ -38,12 +39,10 @@ def confusion(matrix: np.ndarray, title: str) -> Figure:
     axes = figure.subplots()
     images = matrix.sum(1)
     shares = pd.DataFrame(matrix / np.maximum(images[:, None], 1), LABELS, LABELS)
-    said = shares.map("{:.2f}".format).where(pd.Series(images > 0, LABELS), NONE, axis=0)
-    # seaborn chooses the ink by the colour below it, scikit-learn by the largest share there is
-    seaborn.heatmap(shares, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axes)
+    _heatmap(axes, shares, pd.Series(images > 0, LABELS))
     axes.tick_params("x", rotation=40)
     axes.tick_params("y", rotation=0)
-    axes.set(xlabel="predicted", ylabel="true")
+    axes.set(aspect="equal", xlabel="predicted", ylabel="true")
     axes.set(title=f"{title}: share of each true emotion, {int(images.sum()):,} images")
     return figure
 
@@ -57,11 +56,17 @@ def classification(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Fi
     axes = figure.subplots()
     table = pd.DataFrame(per_class).T[["precision", "recall", "f1-score", "support"]].astype(float)
     there = table.pop("support") > 0
-    said = table.map("{:.2f}".format).where(there, NONE, axis=0)
-    table.index = [f"{label} ({per_class[label]['support']:.0f})" for label in table.index]
-    seaborn.heatmap(table, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axes)
+    table.index = there.index = [f"{label} ({per_class[label]['support']:.0f})" for label in table.index]
+    _heatmap(axes, table, there)
     axes.set(title=f"{title}: by emotion (images)")
     return figure
+
+
+def _heatmap(axes: Axes, shares: pd.DataFrame, there: pd.Series) -> None:
+    """Shares 0..1 as colours and figures; NONE in the rows that are not `there`."""
+    said = shares.map("{:.2f}".format).where(there, NONE, axis=0)
+    # seaborn chooses the ink by the colour below it, scikit-learn by the largest share there is
+    seaborn.heatmap(shares, annot=said, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axes)
 
 
 def roc(labels: np.ndarray, probabilities: np.ndarray, title: str) -> Figure:

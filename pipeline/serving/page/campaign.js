@@ -4,15 +4,18 @@ import { EMOTIONS, SHOWN, UNSURE, capital, count, element, numberOf, percent, ve
 
 const at = (id) => document.getElementById(id);
 
+// {emotion: number} of faces, by what is said of each
+function counted(faces) {
+  const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
+  for (const face of faces) counts[verdict(face)] += 1;
+  return counts;
+}
+
 // [{name, faces, counts: {emotion: number}}] of the pictures that were read, and of all of them at the end
 function mixes(pictures) {
   const rows = pictures
     .filter((each) => each.answer)
-    .map((each) => {
-      const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, 0]));
-      for (const face of each.answer.faces) counts[verdict(face)] += 1;
-      return { name: each.label, faces: each.answer.faces.length, counts };
-    });
+    .map((each) => ({ name: each.label, faces: each.answer.faces.length, counts: counted(each.answer.faces) }));
   const sum = (of) => rows.reduce((total, row) => total + of(row), 0);
   const counts = Object.fromEntries(SHOWN.map((emotion) => [emotion, sum((row) => row.counts[emotion])]));
   return [...rows, { name: "All pictures", faces: sum((row) => row.faces), counts, all: true }];
@@ -106,8 +109,8 @@ function lane(row) {
 export function mixToCsv(pictures) {
   const rows = pictures.map(({ name, answer, problem }) => {
     if (!answer) return [name, "", ...SHOWN.map(() => ""), problem ?? "not read yet"];
-    const said = answer.faces.map(verdict);
-    return [name, said.length, ...SHOWN.map((each) => said.filter((one) => one === each).length), ""];
+    const counts = counted(answer.faces);
+    return [name, answer.faces.length, ...SHOWN.map((each) => counts[each]), ""];
   });
   return toCsv([["picture", "faces", ...SHOWN, "note"], ...rows]);
 }
