@@ -26,6 +26,7 @@ from pipeline.images import survey
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.facts import pixel_hash
+from pipeline.images.layout import layout_of
 from pipeline.images.shards import slices
 from pipeline.images.source import Source, open_source
 from pipeline.running.cli import CONF
@@ -68,10 +69,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="after one to warm up")
     arguments = parser.parse_args()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        looks = OmegaConf.to_container(compose("clean", ["data=own"]).looks)
+        cleaning = compose("clean", ["data=own"])
         resizing = compose("resize", ["data=own", "channels=rgb"])
+    looks = OmegaConf.to_container(cleaning.looks)
     caps = looks["max_bytes"], looks["max_pixels"]
-    raw = open_source(arguments.source)
+    raw = open_source(arguments.source, layout_of(cleaning.data))
     ids = raw.ids()[:: -(-len(raw.ids()) // arguments.images)]
     decoded = ((id, decode(raw.read(id), looks["max_pixels"])) for id in ids)
     cleaned = [[id, pixel_hash(image.image)] for id, image in decoded if isinstance(image, Decoded)]

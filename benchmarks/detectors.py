@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from pipeline.drawing.dirt import placeholder
+from pipeline.images.layout import Layout
 from pipeline.images.source import open_source
 from pipeline.running.cli import CONF
 from pipeline.serving.faces import Detector
@@ -136,7 +137,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(CANDIDATES))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    rng, raw = np.random.default_rng(0), open_source(arguments.crops)
+    rng, raw = np.random.default_rng(0), open_source(arguments.crops, Layout({}, {}, 0, 0))
     fer = [id for id in raw.ids() if "Test_" in id and id.startswith("valid/")]
     colour = [id for id in raw.ids() if "mux_" in id]
     faces = {name: (reduced(read((arguments.photos / name).read_bytes()), 1280), n) for name, n in FACES.items()}

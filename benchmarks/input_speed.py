@@ -23,7 +23,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from omegaconf import OmegaConf
 from PIL import Image
 
-from pipeline.labels import FOLDERS, index_of_folder
+from pipeline.labels import FOLDERS, LABELS
 from pipeline.learning.arrays import Split
 from pipeline.learning.batches import training_batches
 from pipeline.running.cli import CONF
@@ -40,7 +40,7 @@ def write_pictures(folder: Path, images: int) -> Split:
         path = folder / "files" / emotion / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse.resize((48, 48), Image.Resampling.BICUBIC).save(path, quality=90)
-        pixels[number], labels[number] = np.asarray(Image.open(path)), index_of_folder(emotion)
+        pixels[number], labels[number] = np.asarray(Image.open(path)), LABELS.index(FOLDERS[emotion])
     pixels.flush()
     return Split(np.load(folder / "train.npy", mmap_mode="r"), labels, pd.DataFrame({"label": labels}))
 

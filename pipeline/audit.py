@@ -1,7 +1,8 @@
-"""Say what is wrong with any folder or .zip in the MMAFEDB layout, and fail if its train leaks into valid or test.
+"""Say what is wrong with any folder or .zip of faces, and fail if its train leaks into valid or test.
 
-Reads the source as it is, but for what a person has allowed or denied by the data's lists. Writes nothing but a cache,
-from which a run that was cut off goes on and which goes when it ends. Needs no training and no cleaning before it.
+Reads the source as it is, without drawing a valid from train, but for what a person has allowed or denied by the data's
+lists. Writes nothing but a cache, from which a run that was cut off goes on and which goes when it ends. Needs no
+training and no cleaning before it.
 """
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from pipeline.clean import judge, refuse_strangers, within_limit
+from pipeline.images.layout import layout_of
 from pipeline.images.leaks import leaks
 from pipeline.images.page import summarize, table
 from pipeline.images.source import open_source
@@ -18,11 +20,13 @@ from pipeline.running.errors import UserError
 
 
 def main(cfg) -> None:
-    raw = open_source(cfg.source)
+    raw = open_source(cfg.source, layout_of(cfg.data))
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
-    ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
+    ids = within_limit(raw.places(), cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
+        if raw.layout.valid_share:
+            known["split"] = known.split.replace("valid", "train")
         manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
         pictures = manifest.sha256.notna().to_numpy() & ~manifest.reason.isin(["blank", "denied"]).to_numpy()
         missed = leaks(manifest[pictures], prints, near, cfg.data.allow, search=0)

@@ -1,13 +1,16 @@
 """Look at every raw image once and write a manifest: what it is, and whether it is kept or the reason why not.
 
 Nothing is copied or deleted. Set aside are files that can't be decoded, blank images, placeholders, and images of train
-that also stand in valid, in test or earlier in train, with the same pixels or as nearly the same picture. Writes
-data/clean/: manifest.parquet, summary.json, report.html and a contact sheet for each reason.
+that also stand in valid, in test or earlier in train, with the same pixels or as nearly the same picture; so are those
+of a valid that is drawn from train. Writes data/clean/: manifest.parquet, summary.json, report.html and a contact sheet
+for each reason.
 """
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -21,11 +24,12 @@ from PIL import Image
 from pipeline.images import survey
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.duplicates import duplicates, near_duplicates
+from pipeline.images.layout import Place, layout_of
 from pipeline.images.leaks import leaks
 from pipeline.images.near import shown_again
 from pipeline.images.page import page, sheets, summarize, table
-from pipeline.images.source import CHANGED, Source, folder_of, open_source, split_of
-from pipeline.labels import FOLDERS, LABELS, SPLITS
+from pipeline.images.source import CHANGED, Source, open_source
+from pipeline.labels import LABELS, SPLITS
 from pipeline.running import cleaned, cli
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, whole_folder, write_json
@@ -50,16 +54,19 @@ SCHEMA = pa.schema(
 
 def main(cfg) -> None:
     check_place(cfg.paths.clean, "manifest.parquet")
-    raw = open_source(cfg.source)
-    ids = within_limit(raw.ids(), cfg.limit, cfg.limit_seed)
+    raw = open_source(cfg.source, layout_of(cfg.data))
+    ids = within_limit(raw.places(), cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
     with survey.survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
         manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
+        if raw.layout.valid_share:
+            manifest = without_copies(manifest, cfg.data.allow)
         refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
         manifest = gate(manifest, prints, near, cfg.data.allow, cfg.source)
         refuse_empty(manifest, cfg.source)
         summary = {"name": cfg.data.name, "source": str(cfg.source), "root": raw.root, "limit": cfg.limit}
+        summary |= {"layout": asdict(raw.layout)}
         summary |= {"allow": list(cfg.data.allow), "deny": list(cfg.data.deny), "digest": cleaned.digest(manifest)}
         summary |= summarize(manifest)
         pictures = sheets(manifest, partial(shown, raw, looks["max_pixels"]), **cfg.sheet)
@@ -70,25 +77,27 @@ def main(cfg) -> None:
             for name, picture in pictures.items():
                 picture.save(folder / f"{name}.png")
     print(table(summary))
+    if raw.layout.valid_share:
+        print(f"  valid: it had none; {raw.layout.valid_share:g} of train was drawn for it (data.layout.valid_share)")
     for link in raw.links():
         print(f"  {link} is a link: dvc repro does not see changes behind it; use dvc repro -f or a .zip")
 
 
-def within_limit(ids: list[str], limit: int | str, seed: int) -> list[str]:
-    """At most `limit` ids of each split, in proportion to its classes but at least one of each; sorted.
+def within_limit(places: Mapping[str, Place], limit: int | str, seed: int) -> list[str]:
+    """At most `limit` of these ids of each split, in proportion to its classes but at least one of each; sorted.
 
     Which ones depends on each id's hash with `seed` alone, so never on the files' order, and a larger limit holds every
     id of a smaller one.
     """
     if limit == "all":
-        return ids
-    classes, totals = {}, Counter(split_of(id) for id in ids)
-    for id in ids:
-        classes.setdefault((split_of(id), folder_of(id)), []).append(id)
+        return list(places)
+    classes, totals = {}, Counter(place.split for place in places.values())
+    for id, place in places.items():
+        classes.setdefault(place, []).append(id)
     drawn = []
     for (split, _), members in classes.items():
-        spare = max(totals[split] - len(FOLDERS), 1)
-        quota = 1 + (limit - len(FOLDERS)) * (len(members) - 1) // spare
+        spare = max(totals[split] - len(LABELS), 1)
+        quota = 1 + (limit - len(LABELS)) * (len(members) - 1) // spare
         drawn += sorted(members, key=lambda id: hashlib.sha256(f"{seed}:{id}".encode()).digest())[:quota]
     return sorted(drawn)
 
@@ -145,6 +154,21 @@ def _deny_copies(known: pd.DataFrame, allowed: pd.Series, prints: np.ndarray, ne
             known.loc[other, ["reason", "of", "similarity"]] = ["denied", known.id[one], cosine]
 
 
+def without_copies(manifest: pd.DataFrame, allow: list[str]) -> pd.DataFrame:
+    """The manifest whose valid, drawn from train, loses what also stands in test or earlier in valid, as train would.
+
+    A valid that came with the source keeps such images: what others measure on is not for this project to change.
+    allow: ids that may be nearly the same as another, not exactly.
+    """
+    allowed = manifest.note.str.startswith("near") & manifest.id.isin(list(allow))
+    lost = manifest.kept & (manifest.split == "valid") & (manifest.note != "") & ~allowed
+    return manifest.assign(
+        kept=manifest.kept & ~lost,
+        reason=manifest.reason.mask(lost, manifest.note),
+        note=manifest.note.mask(lost, ""),
+    )
+
+
 def bad(manifest: pd.DataFrame) -> pd.DataFrame:
     """The rows that are no usable image, whatever the others are: set aside, but not as a duplicate or by a person."""
     return manifest[~manifest.kept & ~manifest.reason.str.contains("duplicate") & (manifest.reason != "denied")]
@@ -165,9 +189,9 @@ def refuse_empty(manifest: pd.DataFrame, path: str) -> None:
     """UserError if no image of some class is kept in some split."""
     kept = set(zip(manifest.split[manifest.kept], manifest.label[manifest.kept], strict=True))
     for split in SPLITS:
-        for folder, label in FOLDERS.items():
-            if (split, LABELS.index(label)) not in kept:
-                raise UserError(f"{path}: no image of {split}/{folder} is left after cleaning; add some")
+        for label, emotion in enumerate(LABELS):
+            if (split, label) not in kept:
+                raise UserError(f"{path}: no image of {emotion} is left in {split} after cleaning; add some")
 
 
 def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str], path: str) -> pd.DataFrame:
@@ -176,7 +200,7 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
     The search for near duplicates finds almost all of them; one by other hashes among what is left finds most of the
     rest, so it is repeated, by others each time, until it finds none. UserError if it does not come to an end.
     """
-    manifest, labels = manifest.copy(), manifest.set_index("id").label
+    manifest, known = manifest.copy(), manifest.set_index("id")
     for search in range(1, 6):
         kept = manifest.kept.to_numpy()
         found = leaks(manifest[kept], prints, near, allow, search).set_index("id")
@@ -188,8 +212,8 @@ def gate(manifest: pd.DataFrame, prints: np.ndarray, near: dict, allow: list[str
         manifest.loc[rows, "kept"] = False
         manifest.loc[rows, "of"] = of
         manifest.loc[rows, "similarity"] = ids.map(found.similarity)
-        manifest.loc[rows, "reason"] = "near_duplicate_of_" + of.map(split_of)
-        differs = labels[ids].to_numpy() != labels[of].to_numpy()
+        manifest.loc[rows, "reason"] = "near_duplicate_of_" + of.map(known.split)
+        differs = known.label[ids].to_numpy() != known.label[of].to_numpy()
         manifest.loc[manifest.id.isin([*ids[differs], *of[differs]]), "other_label"] = True
     raise UserError(
         f"{path}: {found.index[0]!r} and others of train are nearly the same as images of valid or test, and each of "

@@ -1,4 +1,4 @@
-"""The seven emotions: their public encoding, and the folder each one is read from.
+"""The seven emotions: their public encoding, and what the folder of each is called in MMAFEDB.
 
 The one home of label order. A class index anywhere in the project (arrays, model outputs, reports) is a position in
 `LABELS`; folder names are looked up by name and never sorted, because the alphabetical order of the folders is a
@@ -19,8 +19,3 @@ FOLDERS = {
 }
 
 SPLITS = ("train", "valid", "test")
-
-
-def index_of_folder(folder: str) -> int:
-    """Class index, 0..6, of an MMAFEDB class folder such as `"happy"`; KeyError for any other name."""
-    return LABELS.index(FOLDERS[folder])

@@ -22,13 +22,14 @@ from pipeline.images import shape as shaping
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.decode import Decoded
 from pipeline.images.facts import pixel_hash
+from pipeline.images.layout import layout_of
 from pipeline.images.shape import resized
 from pipeline.images.shards import cache_folder, shards, slices
 from pipeline.images.source import Source, open_source
 from pipeline.labels import LABELS, SPLITS
 from pipeline.learning.arrays import write_images
 from pipeline.running import cli
-from pipeline.running.cleaned import AGAIN, require_same_lists
+from pipeline.running.cleaned import AGAIN, require_same_choices
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_folder, write_json
 from pipeline.running.outputs import read_json, read_table
@@ -38,7 +39,7 @@ ROWS = pa.schema([("id", pa.string()), ("label", pa.int8()), ("gray", pa.bool_()
 
 def main(cfg) -> None:
     rows, summary = read_clean(Path(cfg.paths.clean), cfg.data)
-    raw = open_source(summary["source"])
+    raw = open_source(summary["source"], layout_of(cfg.data))
     caps = int(rows.bytes.max()), int((rows.width * rows.height).max())  # cleaning has let through none larger
     splits = {split: rows[rows.split == split] for split in SPLITS}
     parts = {split: slices(part[["id", "sha256"]].values.tolist(), cfg.shard) for split, part in splits.items()}
@@ -66,7 +67,7 @@ def main(cfg) -> None:
 def read_clean(folder: Path, data: Mapping[str, Any]) -> tuple[pd.DataFrame, dict]:
     """The manifest's kept rows and the summary. UserError unless `data` has been cleaned into `folder`, wholly.
 
-    `data` is a file of conf/data/: with other lists in it than now, what was cleaned is not what it says.
+    `data` is a file of conf/data/: with another layout or lists in it than now, what was cleaned is not what it says.
     """
     name = data["name"]
     again = AGAIN.format(name=name)
@@ -75,7 +76,7 @@ def read_clean(folder: Path, data: Mapping[str, Any]) -> tuple[pd.DataFrame, dic
     rows = read_table(folder / "manifest.parquet", again, columns=columns)
     if summary["name"] != name:
         raise UserError(f"{folder}: holds data {summary['name']!r}, not {name!r}; {again}")
-    require_same_lists(folder, summary, data)
+    require_same_choices(folder, summary, data)
     return rows[rows.kept], summary
 
 

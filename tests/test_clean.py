@@ -18,7 +18,8 @@ from trees import cleaned, config, digests, encoded, picture, tree, write, zippe
 
 from pipeline import clean, draw
 from pipeline.images import survey
-from pipeline.labels import LABELS
+from pipeline.images.layout import Place
+from pipeline.labels import FOLDERS, LABELS
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 
@@ -197,23 +198,24 @@ def test_row_11_too_many_bad_images_fail_the_step(tmp_path, raw):
 def test_row_3_a_class_that_cleaning_empties_fails_the_step(tmp_path, raw):
     for number in range(2):
         write(raw, f"valid/fear/{number}.jpg", b"")
-    with pytest.raises(UserError, match="no image of valid/fear is left"):
+    with pytest.raises(UserError, match="no image of fear is left in valid"):
         cleaned(tmp_path, raw)
 
 
 def test_limit_draws_in_proportion_and_nested(tmp_path):
-    ids = [f"{split}/{folder}/{n}" for split in clean.SPLITS for folder in clean.FOLDERS for n in range(9)]
+    ids = [f"{split}/{folder}/{n}" for split in clean.SPLITS for folder in FOLDERS for n in range(9)]
     ids = sorted(ids + [f"train/happy/more{n}" for n in range(300)])
-    small, large = clean.within_limit(ids, 30, seed=0), clean.within_limit(ids, 60, seed=0)
+    places = {id: Place(id.split("/")[0], LABELS.index(FOLDERS[id.split("/")[1]])) for id in ids}
+    small, large = clean.within_limit(places, 30, seed=0), clean.within_limit(places, 60, seed=0)
     assert set(small) < set(large)
-    assert small == sorted(small) == clean.within_limit(ids[::-1], 30, seed=0)
-    assert small != clean.within_limit(ids, 30, seed=1)
+    assert small == sorted(small) == clean.within_limit(dict(reversed(places.items())), 30, seed=0)
+    assert small != clean.within_limit(places, 30, seed=1)
     for split in ("train", "valid", "test"):
         drawn = [id for id in small if id.startswith(split)]
         assert 20 <= len(drawn) <= 30
-        assert {id.split("/")[1] for id in drawn} == set(clean.FOLDERS)
+        assert {id.split("/")[1] for id in drawn} == set(FOLDERS)
     assert sum(id.startswith("train/happy") for id in small) > 15
-    assert clean.within_limit(ids, "all", seed=0) == ids
+    assert clean.within_limit(places, "all", seed=0) == ids
     with pytest.raises(UserError, match="limit=3"):  # at least one image of each class
         composed("clean", "data=own", "limit=3")
 

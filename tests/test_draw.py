@@ -18,7 +18,7 @@ from pipeline import draw
 from pipeline.drawing.dirt import NEAR
 from pipeline.drawing.faces import UNITS, Shot, random_person
 from pipeline.drawing.sketch import draw_face
-from pipeline.labels import FOLDERS, SPLITS, index_of_folder
+from pipeline.labels import FOLDERS, LABELS, SPLITS
 from pipeline.running.errors import UserError
 from pipeline.running.pool import in_processes
 
@@ -65,7 +65,7 @@ def learning():
             images, labels = found[picture.id.split("/")[0]]
             image = Image.open(BytesIO(content)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
             images.append(np.asarray(image, np.float32))
-            labels.append(index_of_folder(picture.folder))
+            labels.append(LABELS.index(FOLDERS[picture.folder]))
     return {split: (np.array(images), np.array(labels)) for split, (images, labels) in found.items() if labels}
 
 

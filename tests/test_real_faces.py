@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from trees import cleaned
+from trees import PLAIN, cleaned
 
 from pipeline.images.decode import decode
 from pipeline.images.fingerprints import fingerprints, transforms
@@ -69,7 +69,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_planted_near_duplicates(found, change):
     manifest, _ = found
-    raw = open_source(ZIP)
+    raw = open_source(ZIP, PLAIN)
     kept = manifest[manifest.kept & (manifest.width == 48)]
     originals, planted = [], []
     for id in kept.index[:: len(kept) // 1000][:1000]:

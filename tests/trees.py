@@ -12,7 +12,10 @@ from conftest import composed
 from PIL import Image
 
 from pipeline import clean
+from pipeline.images.layout import Layout
 from pipeline.labels import FOLDERS, SPLITS
+
+PLAIN = Layout({}, {}, 0, 0)  # folders called as in MMAFEDB
 
 
 def picture(seed: int, size: int = 48, colour: bool = False) -> Image.Image:

@@ -51,7 +51,9 @@ def summarize(manifest: pd.DataFrame) -> dict:
         "images": len(manifest),
         "kept": int(manifest.kept.sum()),
         "splits": {
-            split: {"images": int(by_split.size()[split]), "kept": int(by_split.sum()[split])} for split in SPLITS
+            split: {"images": int(by_split.size()[split]), "kept": int(by_split.sum()[split])}
+            for split in SPLITS
+            if split in by_split.size()
         },
         "reasons": manifest.reason[~manifest.kept].value_counts().sort_index().to_dict(),
         "notes": manifest.note[manifest.note != ""].value_counts().sort_index().to_dict(),

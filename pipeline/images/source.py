@@ -1,43 +1,38 @@
-"""Raw images where they lie: a folder or a .zip in the MMAFEDB layout, read in place and never changed.
+"""Raw images where they lie: a folder or a .zip, read in place and never changed.
 
-The layout is `{train,valid,test}/{angry,disgust,fear,happy,neutral,sad,surprise}/<image>`, at the top of the folder or
-zip or any number of folders below it. An image's id is its path from there, `"train/angry/x.jpg"`, so it is the same
-for a folder and for the zip made of it.
+An image's id is its path from the folder that holds the data set, `"train/angry/x.jpg"`, so it is the same for a folder
+and for the zip made of it. `layout` has what such folders are called.
 """
 
 import hashlib
 import os
 import stat
 import zipfile
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.images.layout import Layout, Place, is_text, placed
 from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
-from pipeline.labels import FOLDERS, SPLITS
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists
-
-LAYOUT = f"{{{','.join(SPLITS)}}}/{{{','.join(sorted(FOLDERS))}}}/<images>"
 
 CHANGED = "{path}: {id} has changed since it was looked at; run the same command again when nothing changes there"
 
 
-def open_source(path: str | os.PathLike) -> "Source":
+def open_source(path: str | os.PathLike, layout: Layout) -> "Source":
     """The images under `path`, a folder or a .zip. UserError names what is missing, refused or not in the layout."""
     where = Path(path)
-    if not _is_text(str(path)):
+    if not is_text(str(path)):
         raise UserError(f"{str(path)!r}: not valid UTF-8; rename it")
     if not exists(path):
-        raise UserError(f"{path}: no such folder or .zip; expected one that holds {LAYOUT}")
+        raise UserError(f"{path}: no such folder or .zip; expected one that holds {layout}")
     if where.is_dir():
         files, folders = walk(where)
-        source = FolderSource(str(path), _root_of(files, folders, str(path)))
     else:
-        files, folders = zip_entries(where, LAYOUT)
-        source = ZipSource(str(where), _root_of(files, folders, str(path)))
-    source._listed = _ids_of(files, folders, source.root, str(path))
+        files, folders = zip_entries(where, str(layout))
+    root, places = placed(files, folders, layout, str(path))
+    source = FolderSource(str(path), root, layout) if where.is_dir() else ZipSource(str(where), root, layout)
+    source._places = places
     return source
 
 
@@ -45,23 +40,28 @@ def open_source(path: str | os.PathLike) -> "Source":
 class Source:
     """The images of one data set; picklable, each process opens what it needs at its first read.
 
-    path: the folder or zip as given. root: the folder inside it that holds train/, valid/ and test/ ("" or "a/b/").
+    path: the folder or zip as given. root: the folder inside it that holds the splits ("" or "a/b/").
     """
 
     path: str
     root: str
+    layout: Layout
 
-    _listed = None
+    _places = None
     _zip = None
 
     def __getstate__(self) -> dict:
-        return {"path": self.path, "root": self.root}
+        return {"path": self.path, "root": self.root, "layout": self.layout}
+
+    def places(self) -> dict[str, Place]:
+        """Every image's split and label by its id, sorted; images are files in a class folder, whatever their name."""
+        if self._places is None:
+            self._places = open_source(self.path, self.layout)._places
+        return self._places
 
     def ids(self) -> list[str]:
-        """Every image's id, sorted; images are files in a class folder, whatever their name ends in."""
-        if self._listed is None:
-            self._listed = open_source(self.path)._listed
-        return self._listed
+        """Every image's id, sorted."""
+        return list(self.places())
 
     def size(self, id: str) -> int:
         """Bytes of an image, without reading it. Raises OSError where it can't be read."""
@@ -140,75 +140,3 @@ class ZipSource(Source):
     def _version(self, id: str) -> str:
         entry = self._entry(id)
         return f"{entry.file_size} {entry.CRC}"
-
-
-def split_of(id: str) -> str:
-    """`"train"` of `"train/angry/x.jpg"`."""
-    return id.split("/", 1)[0]
-
-
-def folder_of(id: str) -> str:
-    """`"angry"` of `"train/angry/x.jpg"`."""
-    return id.split("/", 2)[1]
-
-
-def _root_of(files: list[str], folders: set[str], path: str) -> str:
-    """The folder that holds the splits: the one with most of them, of several the one nearest to the top."""
-    splits = Counter(folder.rpartition("/")[0] for folder in folders if folder.rpartition("/")[2] in SPLITS)
-    if not splits:
-        if not files:
-            raise UserError(f"{path}: empty; expected {LAYOUT}")
-        raise UserError(f"{path}: no train/, valid/ and test/ in it or below it; expected {LAYOUT}")
-    most = max(splits.values())
-    nearest = min(root.count("/") + bool(root) for root, count in splits.items() if count == most)
-    roots = [root for root, n in splits.items() if n == most and root.count("/") + bool(root) == nearest]
-    if len(roots) > 1:
-        first, second = sorted(roots)[:2]
-        raise UserError(f"{path}: two data sets in it, {first!r} and {second!r}; give the path of one as source")
-    if most == len(SPLITS):
-        _refuse_incomplete(splits.keys() - roots, folders, roots[0], path)
-    return roots[0] + "/" if roots[0] else ""
-
-
-def _refuse_incomplete(others: Iterable[str], folders: set[str], root: str, path: str) -> None:
-    """UserError for a data set without all splits that is no deeper than `root`: it may be the one that is meant."""
-    for other in sorted(others):
-        prefix = other + "/" if other else ""
-        here = [split for split in SPLITS if any(f"{prefix}{split}/{folder}" in folders for folder in FOLDERS)]
-        if here and prefix.count("/") <= root.count("/") + bool(root):
-            missing = next(split for split in SPLITS if prefix + split not in folders)
-            raise UserError(
-                f"{path}: split {prefix + missing!r} is missing beside {prefix + here[0]!r}, and a whole data set lies "
-                f"in {root!r}; rename a folder to the missing one, or make a source of the one that you mean alone"
-            )
-
-
-def _ids_of(files: list[str], folders: set[str], root: str, path: str) -> list[str]:
-    """Ids of the images below `root`; UserError for a class that is unknown and for one or a split without images."""
-    expected = f"the seven expected: {', '.join(sorted(FOLDERS))}"
-    below = sorted(folder[len(root) :] for folder in folders if folder.startswith(root))
-    for folder in below:
-        parts = folder.split("/")
-        if len(parts) == 2 and parts[0] in SPLITS and parts[1] not in FOLDERS:
-            raise UserError(f"{path}: unknown class folder {root + folder!r}; {expected}; rename or remove it")
-    ids = sorted(file[len(root) :] for file in files if file.startswith(root))
-    ids = [id for id in ids if split_of(id) in SPLITS and id.count("/") >= 2]
-    undecodable = next((id for id in ids if not _is_text(id)), None)
-    if undecodable:
-        raise UserError(f"{path}: the name of {undecodable!r} is not valid UTF-8; rename the file")
-    found = Counter(tuple(id.split("/", 2)[:2]) for id in ids)
-    for split in SPLITS:
-        missing = [folder for folder in sorted(FOLDERS) if not found[split, folder]]
-        if len(missing) == len(FOLDERS):
-            raise UserError(f"{path}: split {root + split!r} is missing or empty; expected {LAYOUT}")
-        if missing:
-            raise UserError(f"{path}: no images in class folder {f'{root}{split}/{missing[0]}'!r}; {expected}")
-    return ids
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

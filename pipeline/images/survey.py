@@ -15,8 +15,7 @@ from pipeline.images import blocks, facts, fingerprints, junk, source
 from pipeline.images import decode as decoding
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.shards import cache_folder, shards, slices
-from pipeline.images.source import Source, folder_of, split_of
-from pipeline.labels import index_of_folder
+from pipeline.images.source import Source
 
 SCHEMA = pa.schema(
     [
@@ -61,8 +60,9 @@ def survey(
             tables.append(table.drop_columns("prints"))
             row += len(table)
         frame = pa.concat_tables(tables).to_pandas(types_mapper=_nullable.get)
-        frame["split"] = [split_of(id) for id in frame.id]
-        frame["label"] = [index_of_folder(folder_of(id)) for id in frame.id]
+        places = raw.places()
+        frame["split"] = [places[id].split for id in frame.id]
+        frame["label"] = [places[id].label for id in frame.id]
         yield frame, prints
 
 

@@ -27,8 +27,8 @@ NULL, BOOL, NUMBER, TEXT, LIST, GROUP = "null", "true or false", "a number", "a 
 MAY_BE_TAKEN_OUT = "emotions.*"  # units of an expression
 MAY_BE_SEVERAL = {"initial_weights", "teacher"}  # null in conf/, and a text or a list of them
 # Names that a config may have and conf/ does not: arguments of `build`, whose function refuses wrong ones itself;
-# units of an expression; names of files.
-MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*")
+# units of an expression; names of files and folders.
+MAY_BE_ADDED = ("*.build.*", "emotions.*.*", "models.*", "endings.*", "parameters.*", "data.layout.*.*")
 OF_THE_IMAGES = ("model.build.size", "model.build.channels")
 # Listed here, since a file with a mistake in it can't be its own example: a value that was emptied is null there, and a
 # text may stand where a list has to be.
@@ -48,6 +48,8 @@ def check(step: str, cfg: DictConfig) -> None:
             raise UserError(unknown(step, name))
         if name not in known and name.startswith("optimizer.build."):
             _value(name, value, [0, True])  # over a text Keras would stumble in the middle of a training
+        if name not in known and name.startswith("data.layout."):
+            _value(name, value, [TEXT])
     if not _of_the_project(OmegaConf.select(cfg, "model.build._target_")):
         values["model"]["build"] = {"_target_": values["model"]["build"]["_target_"]}  # the rest is its function's
     _group("", values, examples)
@@ -291,7 +293,8 @@ def _kind(value: Any) -> str:
 
 def _expected(name: str, value: Any, kinds: Iterable[str], examples: list) -> str:
     if GROUP in kinds and NULL not in kinds:
-        first = next(iter(next(example for example in examples if _kind(example) == GROUP)))
+        names = [key for example in examples if _kind(example) == GROUP for key in example]
+        first = names[0] if names else "<name>"
         return f"{name} is a group; give its values one by one, such as {name}.{first}=..."
     said = f"expected {' or '.join(kinds) or 'a value'}"
     if TEXT in kinds and _kind(value) in (NUMBER, BOOL):

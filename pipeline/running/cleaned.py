@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipeline.images.layout import layout_of
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists
 from pipeline.running.outputs import read_json
@@ -21,14 +23,14 @@ def digest(manifest: pd.DataFrame) -> str:
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def require_same_lists(folder: Path, summary: Mapping, data: Mapping[str, Any]) -> None:
-    """UserError when `data`, a file of conf/data/, has other lists allow and deny than the `summary` in `folder`."""
-    for name in ("allow", "deny"):
-        if sorted(summary[name]) != sorted(data[name]):
+def require_same_choices(folder: Path, summary: Mapping, data: Mapping[str, Any]) -> None:
+    """UserError when `data`, a file of conf/data/, has another layout or other lists than the `summary` in `folder`."""
+    same = {name: sorted(summary[name]) == sorted(data[name]) for name in ("allow", "deny")}
+    same |= {"layout": summary.get("layout") == asdict(layout_of(data))}
+    for name in same:
+        if not same[name]:
             again = AGAIN.format(name=data["name"])
-            raise UserError(
-                f"{folder}: was cleaned with another list data.{name} than there is now; {again}, and resize"
-            )
+            raise UserError(f"{folder}: was cleaned with another data.{name} than there is now; {again}, and resize")
 
 
 def summary_of(clean: Path, data: str) -> dict[str, Any] | None:
@@ -46,7 +48,7 @@ def require_current(arrays: Path, made_from: str, data: Mapping[str, Any], clean
     """
     if not (summary := summary_of(clean, data["name"])):
         return
-    require_same_lists(clean, summary, data)
+    require_same_choices(clean, summary, data)
     if summary["digest"] != made_from:
         again = f"run: python -m pipeline.resize data={data['name']} channels={arrays.name}"
         raise UserError(f"{arrays}: was made of other images than {clean} keeps now; {again}")

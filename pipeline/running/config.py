@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.images.layout import layout_of
 from pipeline.running.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -27,7 +29,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     if data := values.get("data"):
         data.pop("max_bad_share", None)  # decides whether cleaning fails, and nothing of what it keeps
-        data |= {name: sorted(data[name]) for name in ("allow", "deny")}
+        data |= {name: sorted(data[name]) for name in ("allow", "deny")} | {"layout": asdict(layout_of(data))}
     for key in ("initial_weights", "teacher"):
         if given := values.get(key):
             paths = [_plain(path) for path in (given if isinstance(given, list) else [given])]

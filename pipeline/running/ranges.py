@@ -3,6 +3,9 @@
 from fnmatch import fnmatch
 from functools import cache
 
+from pipeline.images.layout import UNREAD
+from pipeline.labels import LABELS, SPLITS
+
 COUNT = (1, None)
 MAYBE_NONE = (0, None)
 SHARE = (0.0, 1.0)
@@ -62,6 +65,8 @@ RANGES: dict[str, tuple | set] = {
     "sheet.tile": (8, 256),
     "sheet.columns": (1, 100),
     "data.max_bad_share": SHARE,
+    "data.layout.splits.*": set(SPLITS),
+    "data.layout.folders.*": {*LABELS, UNREAD},
     # resize, balance, train
     "channels.count": {1, 3},
     "balance.per_class": COUNT,

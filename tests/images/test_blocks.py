@@ -2,7 +2,7 @@
 
 import pytest
 from PIL import Image
-from trees import encoded, picture, tree, write
+from trees import PLAIN, encoded, picture, tree, write
 
 from pipeline.images import blocks
 from pipeline.images.blocks import decoded_blocks
@@ -14,7 +14,7 @@ CAPS = 100_000, 1_000_000  # bytes, pixels
 
 @pytest.fixture
 def raw(tmp_path):
-    return open_source(tree(tmp_path / "raw"))
+    return open_source(tree(tmp_path / "raw"), PLAIN)
 
 
 def reasons(raw, ids):

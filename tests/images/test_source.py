@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from trees import misname, tree, write, zipped
+from trees import PLAIN, misname, tree, write, zipped
 
 from pipeline.images.source import open_source
 from pipeline.running.errors import UserError
@@ -17,7 +17,7 @@ from pipeline.running.errors import UserError
 
 def refusal(path) -> str:
     with pytest.raises(UserError) as caught:
-        open_source(path)
+        open_source(path, PLAIN)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
     return str(caught.value)
@@ -25,7 +25,7 @@ def refusal(path) -> str:
 
 def test_folder_and_zip_have_the_same_ids_and_bytes(tmp_path):
     root = tree(tmp_path / "tree")
-    folder, archive = open_source(root), open_source(zipped(root, tmp_path / "a.zip", "deep/MMAFEDB/"))
+    folder, archive = open_source(root, PLAIN), open_source(zipped(root, tmp_path / "a.zip", "deep/MMAFEDB/"), PLAIN)
     assert folder.ids() == archive.ids() == sorted(folder.ids())
     assert len(folder.ids()) == 3 * 7 * 2
     id = "valid/happy/1.jpg"
@@ -35,13 +35,13 @@ def test_folder_and_zip_have_the_same_ids_and_bytes(tmp_path):
 
 def test_a_zip_however_a_tool_wrote_its_names_has_the_ids_and_bytes_of_the_folder(tmp_path):
     root = tree(tmp_path / "tree")
-    folder = open_source(root)
+    folder = open_source(root, PLAIN)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
         for number, id in enumerate(folder.ids()):
             name = (f"./{id}", id.replace("/", "//"), id.replace("/", "\\"))[number % 3]
             out.writestr(name, (root / id).read_bytes())
         out.writestr("train\\angry\\", b"")
-    archive = open_source(tmp_path / "a.zip")
+    archive = open_source(tmp_path / "a.zip", PLAIN)
     assert archive.ids() == folder.ids()
     assert all(archive.read(id) == folder.read(id) for id in folder.ids())
     assert archive.size(folder.ids()[0]) == folder.size(folder.ids()[0])
@@ -49,7 +49,7 @@ def test_a_zip_however_a_tool_wrote_its_names_has_the_ids_and_bytes_of_the_folde
 
 
 def test_an_image_whose_packed_bytes_are_damaged_cannot_be_read_and_says_its_name(tmp_path):
-    source = open_source(tree(tmp_path / "tree"))
+    source = open_source(tree(tmp_path / "tree"), PLAIN)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as out:
         for id in source.ids():
@@ -61,14 +61,14 @@ def test_an_image_whose_packed_bytes_are_damaged_cannot_be_read_and_says_its_nam
     data[middle : middle + 4] = b"\xff" * 4
     path.write_bytes(data)
     with pytest.raises(OSError, match=id):
-        open_source(path).read(id)
+        open_source(path, PLAIN).read(id)
 
 
 def test_an_image_whose_name_in_the_zip_is_damaged_cannot_be_read_and_the_others_can(tmp_path):
-    source = open_source(zipped(tree(tmp_path / "tree"), tmp_path / "a.zip", "MMAFEDB/"))
+    source = open_source(zipped(tree(tmp_path / "tree"), tmp_path / "a.zip", "MMAFEDB/"), PLAIN)
     id, other = source.ids()[:2]
     misname(tmp_path / "a.zip", "MMAFEDB/" + id)
-    damaged = open_source(tmp_path / "a.zip")
+    damaged = open_source(tmp_path / "a.zip", PLAIN)
     with pytest.raises(OSError, match=id):
         damaged.read(id)
     assert damaged.read(other) == source.read(other)
@@ -77,24 +77,24 @@ def test_an_image_whose_name_in_the_zip_is_damaged_cannot_be_read_and_the_others
 @pytest.mark.parametrize("below", ["", "MMAFEDB", "a/b"])
 def test_layout_is_found_below_the_path(tmp_path, below):
     tree(tmp_path / below)
-    assert open_source(tmp_path).ids()[0] == "test/angry/0.jpg"
+    assert open_source(tmp_path, PLAIN).ids()[0] == "test/angry/0.jpg"
 
 
 def test_files_beside_the_layout_are_ignored(tmp_path):
     root = tree(tmp_path / "MMAFEDB")
-    ids = open_source(tmp_path).ids()
+    ids = open_source(tmp_path, PLAIN).ids()
     for beside in ("../truth.csv", "notes.txt", "train/readme.md", "train/angry/.DS_Store", "train/angry/Thumbs.db"):
         write(root, beside, b"x")
     for beside in ("../__MACOSX/train/angry/._1.jpg", "train/.ipynb_checkpoints/1.jpg", "other/folder/1.jpg"):
         write(root, beside, b"x")
     for beside in ("train/angry/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg", "test/sad/thumbs.db"):
         write(root, beside, b"x")
-    assert open_source(tmp_path).ids() == ids
-    assert open_source(zipped(tmp_path, tmp_path.with_suffix(".zip"), "")).ids() == ids
+    assert open_source(tmp_path, PLAIN).ids() == ids
+    assert open_source(zipped(tmp_path, tmp_path.with_suffix(".zip"), ""), PLAIN).ids() == ids
 
 
 def test_source_reads_in_another_process(tmp_path):
-    source = open_source(zipped(tree(tmp_path / "t"), tmp_path / "a.zip"))
+    source = open_source(zipped(tree(tmp_path / "t"), tmp_path / "a.zip"), PLAIN)
     source.read("train/sad/0.jpg")
     copy = pickle.loads(pickle.dumps(source))
     assert copy.read("train/sad/0.jpg") == source.read("train/sad/0.jpg")
@@ -103,17 +103,17 @@ def test_source_reads_in_another_process(tmp_path):
 
 def test_fingerprint_tells_a_changed_image(tmp_path):
     root = tree(tmp_path)
-    before = open_source(root).fingerprint()
-    assert before == open_source(root).fingerprint()
+    before = open_source(root, PLAIN).fingerprint()
+    assert before == open_source(root, PLAIN).fingerprint()
     write(root, "train/sad/0.jpg", b"other")
-    assert before != open_source(root).fingerprint()
+    assert before != open_source(root, PLAIN).fingerprint()
 
 
 def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
     root = tree(tmp_path)
-    before = open_source(root).fingerprint()
+    before = open_source(root, PLAIN).fingerprint()
     (root / "train/sad/gone.jpg").symlink_to("/nowhere/gone.jpg")
-    source = open_source(root)
+    source = open_source(root, PLAIN)
     assert "train/sad/gone.jpg" in source.ids()
     assert source.fingerprint() != before
     with pytest.raises(OSError):
@@ -122,20 +122,20 @@ def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path):
 
 def test_a_link_to_a_folder_is_followed_and_one_to_where_it_lies_is_not(tmp_path):
     root = tree(tmp_path / "tree")
-    ids = open_source(root).ids()
+    ids = open_source(root, PLAIN).ids()
     (root / "latest").symlink_to(".")
     for split in ("train", "valid"):
         (root / split / "sad/up").symlink_to("../..")
     (root / "test/happy").rename(tmp_path / "elsewhere")
     (root / "test/happy").symlink_to(tmp_path / "elsewhere")
-    assert open_source(root).ids() == ids
+    assert open_source(root, PLAIN).ids() == ids
     (tmp_path / "elsewhere/back").symlink_to(root / "test")
-    assert open_source(root).ids() == ids
+    assert open_source(root, PLAIN).ids() == ids
 
 
 def test_a_pipe_is_an_image_that_cannot_be_read(tmp_path):
     os.mkfifo(tree(tmp_path) / "train/sad/pipe.jpg")
-    source = open_source(tmp_path)
+    source = open_source(tmp_path, PLAIN)
     for look in (source.size, source.read):
         with pytest.raises(OSError, match="not a file"):
             look("train/sad/pipe.jpg")
@@ -143,7 +143,7 @@ def test_a_pipe_is_an_image_that_cannot_be_read(tmp_path):
 
 def test_links_to_folders_that_images_lie_behind_are_known(tmp_path):
     root = tree(tmp_path / "tree")
-    assert open_source(zipped(root, tmp_path / "a.zip")).links() == []
+    assert open_source(zipped(root, tmp_path / "a.zip"), PLAIN).links() == []
     (root / "deep").mkdir()
     for split in ("train", "valid", "test"):
         (root / split).rename(root / "deep" / split)
@@ -151,12 +151,12 @@ def test_links_to_folders_that_images_lie_behind_are_known(tmp_path):
     (root / "deep/train/sad/0.jpg").symlink_to(tmp_path / "0.jpg")
     (tmp_path / "link").symlink_to(root)
     (root / "empty").symlink_to(tmp_path)
-    assert open_source(tmp_path / "link").links() == []
+    assert open_source(tmp_path / "link", PLAIN).links() == []
     (root / "deep").rename(tmp_path / "deep")
     (root / "deep").symlink_to(tmp_path / "deep")
     (tmp_path / "deep/test/happy").rename(tmp_path / "happy")
     (tmp_path / "deep/test/happy").symlink_to(tmp_path / "happy")
-    assert open_source(root).links() == [str(root / "deep"), str(root / "deep/test/happy")]
+    assert open_source(root, PLAIN).links() == [str(root / "deep"), str(root / "deep/test/happy")]
 
 
 def test_row_1_missing_source(tmp_path):
@@ -294,17 +294,17 @@ def test_a_whole_data_set_is_not_taken_for_one_no_deeper_that_lacks_a_split(tmp_
 
 
 def test_folders_named_as_splits_that_hold_no_classes_and_deeper_ones_are_no_data_set(tmp_path):
-    ids = open_source(tree(tmp_path / "faces")).ids()
+    ids = open_source(tree(tmp_path / "faces"), PLAIN).ids()
     write(tmp_path, "test/notes.txt", b"x")
     write(tmp_path, "faces/backup/train/happy/1.jpg", b"x")
-    source = open_source(tmp_path)
+    source = open_source(tmp_path, PLAIN)
     assert (source.ids(), source.root) == (ids, "faces/")
 
 
 def test_row_1_a_path_that_is_no_text(tmp_path):
     root = tree(tmp_path / os.fsdecode(b"caf\xe9"))
     with pytest.raises(UserError, match="not valid UTF-8; rename it"):
-        open_source(root)
+        open_source(root, PLAIN)
 
 
 def test_names_that_a_mac_zipped_without_saying_that_they_are_utf_8(tmp_path):
@@ -315,15 +315,15 @@ def test_names_that_a_mac_zipped_without_saying_that_they_are_utf_8(tmp_path):
         for found in re.finditer(re.escape(signature), bytes(data)):
             data[found.start() + flags] &= ~0x08
     (tmp_path / "a.zip").write_bytes(data)
-    archive, id = open_source(tmp_path / "a.zip"), "train/happy/Zoë.jpg"
-    assert archive.ids() == open_source(root).ids()
+    archive, id = open_source(tmp_path / "a.zip", PLAIN), "train/happy/Zoë.jpg"
+    assert archive.ids() == open_source(root, PLAIN).ids()
     assert archive.read(id) == (root / id).read_bytes()
 
 
 def test_a_slash_behind_a_zip_changes_nothing_and_a_disk_that_fails_is_called_so(tmp_path, monkeypatch):
     path = zipped(tree(tmp_path / "tree"), tmp_path / "a.zip")
-    assert open_source(f"{path}/").fingerprint() == open_source(path).fingerprint()
-    source = open_source(path)
+    assert open_source(f"{path}/", PLAIN).fingerprint() == open_source(path, PLAIN).fingerprint()
+    source = open_source(path, PLAIN)
 
     def fail(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -338,7 +338,7 @@ def test_a_zip_that_has_changed_since_it_was_listed_is_one_line(tmp_path):
     whole = path.read_bytes()
     for now in (whole[: len(whole) // 2], zipped(tree(tmp_path / "tree", seed=9), tmp_path / "b.zip", "").read_bytes()):
         path.write_bytes(whole)
-        source = open_source(path)
+        source = open_source(path, PLAIN)
         path.write_bytes(now)
         with pytest.raises(
             UserError, match=r"a\.zip: test/angry/0\.jpg has changed since it was looked at; run the same command"

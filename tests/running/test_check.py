@@ -24,6 +24,7 @@ REQUIRED = {
 OTHERS = {  # of groups whose default has fewer values
     "train": [("model=model_2_best", f"optimizer={name}", "balance=balanced_1") for name in ("adam", "rmsprop")],
     "balance": [("balance=balanced_1",)],
+    "clean": [("data=raf_db", "+data.layout.splits.val=valid")],
 }
 STEPS = sorted(file.stem for file in CONF.glob("*.yaml") if "defaults:" in file.read_text())
 FREE = ("endings.*", "parameters.*", "model.build.*")  # of people's own; the published runs' are data

@@ -45,7 +45,8 @@ STEPS = {
             {"digest": "another"},
             r"resized/rgb: was made of other images than data/clean keeps now; run: .*channels=rgb",
         ),
-        ({"deny": ["train/happy/1.jpg"]}, "another list data.deny than there is now; run: python -m pipeline.clean"),
+        ({"layout": {}}, "another data.layout than there is now; run: python -m pipeline.clean"),
+        ({"deny": ["train/happy/1.jpg"]}, "another data.deny than there is now; run: python -m pipeline.clean"),
         ({"digest": "another", "name": "own"}, None),
     ],
 )
@@ -54,7 +55,8 @@ def test_arrays_of_an_earlier_cleaning_are_refused(project, monkeypatch, step, c
     about = project / "data/resized/rgb/dataset.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"made_from": "one"}))
     (project / "data/clean").mkdir()
-    summary = {"name": "sample", "digest": "one", "allow": [], "deny": []} | cleaning
+    layout = {"splits": {}, "folders": {}, "valid_share": 0, "valid_seed": 0}
+    summary = {"name": "sample", "digest": "one", "layout": layout, "allow": [], "deny": []} | cleaning
     (project / "data/clean/summary.json").write_text(json.dumps(summary))
     if message:
         monkeypatch.setattr(train, "fit", lambda *_: pytest.fail("trained"))
@@ -80,5 +82,5 @@ def test_images_cleaned_anew_are_resized_before_they_are_trained_on(tmp_path, mo
     cleaned(tmp_path, raw)
     with pytest.raises(UserError, match=r"was made of other images than .*clean keeps now"):
         train.main(composed("train", *training))
-    with pytest.raises(UserError, match=r"another list data\.deny than there is now"):
+    with pytest.raises(UserError, match=r"another data\.deny than there is now"):
         resize.main(composed("resize", "data=own", "channels=rgb", *places, "data.deny=[train/happy/another.png]"))

@@ -1,0 +1,192 @@
+"""What the folders of a source are: which one holds the data set, and the split and the emotion of each image in it.
+
+A data set is `<split>/<class>/<image>`, at the top of the source or any number of folders below it. Folders are called
+as in MMAFEDB, `train/angry`, or as `layout` of a file of conf/data/ says.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pipeline.labels import FOLDERS, LABELS, SPLITS
+from pipeline.running.errors import UserError
+
+UNREAD = "none"  # the emotion of a class folder that is passed over
+
+
+class Place(NamedTuple):
+    """Where an image belongs: its split, and its label as a position in `LABELS`."""
+
+    split: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders' names beside the usual ones, and what of train is valid: `layout` of a file of conf/data/.
+
+    splits: a folder's name, and train, valid or test. folders: that of a class, and its emotion or `UNREAD`.
+    valid_share: of the images of train, which become valid where the source has none; 0: it has. valid_seed: which.
+    """
+
+    splits: Mapping[str, str]
+    folders: Mapping[str, str]
+    valid_share: float
+    valid_seed: int
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The splits that the source has to have."""
+        return tuple(split for split in SPLITS if split != "valid" or not self.valid_share)
+
+    @property
+    def split_of(self) -> dict[str, str]:
+        """The split that a folder of each name is."""
+        return {split: split for split in SPLITS} | dict(self.splits)
+
+    @property
+    def emotion_of(self) -> dict[str, str]:
+        """The emotion, or `UNREAD`, of a class folder of each name."""
+        return {label: label for label in LABELS} | FOLDERS | dict(self.folders)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names to expect of class folders: for each emotion those that were given, else MMAFEDB's; sorted."""
+        given = {name for name, emotion in self.folders.items() if emotion != UNREAD}
+        return sorted(given | {name for name, emotion in FOLDERS.items() if emotion not in self.folders.values()})
+
+    def __str__(self) -> str:
+        given = {split: [name for name, other in self.splits.items() if other == split] for split in self.needed}
+        splits = [name for split in self.needed for name in given[split] or [split]]
+        return f"{{{','.join(splits)}}}/{{{','.join(self.classes)}}}/<images>"
+
+
+def layout_of(data: Mapping[str, Any]) -> Layout:
+    """`layout` of a file of conf/data/, whose folders YAML may take for numbers."""
+    values = data["layout"]
+    names = {key: {str(name): meant for name, meant in values[key].items()} for key in ("splits", "folders")}
+    return Layout(**names, valid_share=values["valid_share"], valid_seed=values["valid_seed"])
+
+
+def placed(files: Iterable[str], folders: set[str], layout: Layout, path: str) -> tuple[str, dict[str, Place]]:
+    """The folder of the data set, "" or "a/b/", and by its path from there, sorted, the place of each image.
+
+    files, folders: what the source at `path` has, by POSIX paths from its top. UserError for no data set or several, a
+    class that is unknown, and one or a split without images.
+    """
+    files = list(files)
+    root = _root_of(files, folders, layout, path)
+    return root, _places(files, folders, root, layout, path)
+
+
+def _root_of(files: list[str], folders: set[str], layout: Layout, path: str) -> str:
+    """The folder that holds the splits: the one with most of them, of several the one nearest to the top."""
+    split_of, splits = layout.split_of, {}
+    for folder in folders:
+        parent, _, name = folder.rpartition("/")
+        if name in split_of:
+            splits.setdefault(parent, set()).add(split_of[name])
+    if not splits:
+        if not files:
+            raise UserError(f"{path}: empty; expected {layout}")
+        raise UserError(f"{path}: no {_said(layout.needed)} in it or below it; expected {layout}")
+    most = max(map(len, splits.values()))
+    nearest = min(root.count("/") + bool(root) for root, found in splits.items() if len(found) == most)
+    roots = [root for root, found in splits.items() if len(found) == most and root.count("/") + bool(root) == nearest]
+    if len(roots) > 1:
+        first, second = sorted(roots)[:2]
+        raise UserError(f"{path}: two data sets in it, {first!r} and {second!r}; give the path of one as source")
+    if splits[roots[0]] >= set(layout.needed):
+        _refuse_incomplete(splits.keys() - roots, folders, roots[0], layout, path)
+    return roots[0] + "/" if roots[0] else ""
+
+
+def _said(splits: tuple[str, ...]) -> str:
+    return f"{', '.join(f'{split}/' for split in splits[:-1])} and {splits[-1]}/"
+
+
+def _refuse_incomplete(others: Iterable[str], folders: set[str], root: str, layout: Layout, path: str) -> None:
+    """UserError for a data set without all splits that is no deeper than `root`: it may be the one that is meant."""
+    split_of, classes = layout.split_of, layout.emotion_of
+    for other in sorted(others):
+        prefix = other + "/" if other else ""
+        here = [name for name in split_of if any(f"{prefix}{name}/{each}" in folders for each in classes)]
+        if here and prefix.count("/") <= root.count("/") + bool(root):
+            missing = next(split for split in SPLITS if split not in {split_of[name] for name in here})
+            raise UserError(
+                f"{path}: split {prefix + missing!r} is missing beside {prefix + here[0]!r}, and a whole data set lies "
+                f"in {root!r}; rename a folder to the missing one, or make a source of the one that you mean alone"
+            )
+
+
+def _places(files: Iterable[str], folders: set[str], root: str, layout: Layout, path: str) -> dict[str, Place]:
+    """The place of each image below `root`, by its path from there, sorted."""
+    split_of, emotion_of = layout.split_of, layout.emotion_of
+    for folder in sorted(folder[len(root) :] for folder in folders if folder.startswith(root)):
+        parts = folder.split("/")
+        if len(parts) == 2 and parts[0] in split_of and parts[1] not in emotion_of:
+            raise UserError(
+                f"{path}: unknown class folder {root + folder!r}; expected are {', '.join(layout.classes)}; rename or "
+                "remove it, or give its emotion in data.layout.folders"
+            )
+    places = {}
+    for id in sorted(file[len(root) :] for file in files if file.startswith(root)):
+        split, _, rest = id.partition("/")
+        name, within, _ = rest.partition("/")
+        if split in split_of and within and emotion_of[name] != UNREAD:
+            places[id] = Place(split_of[split], LABELS.index(emotion_of[name]))
+    undecodable = next((id for id in places if not is_text(id)), None)
+    if undecodable:
+        raise UserError(f"{path}: the name of {undecodable!r} is not valid UTF-8; rename the file")
+    _refuse_missing(places, root, layout, path)
+    return _with_valid(places, layout, path) if layout.valid_share else places
+
+
+def _refuse_missing(places: Mapping[str, Place], root: str, layout: Layout, path: str) -> None:
+    """UserError for a split, or an emotion in one, without images, and for a valid that is there and to be drawn."""
+    found = Counter(places.values())
+    for split in layout.needed:
+        missing = [label for label in range(len(LABELS)) if not found[split, label]]
+        if len(missing) == len(LABELS):
+            raise UserError(
+                f"{path}: split {root + split!r} is missing or empty; expected {layout}; folders of other names, and a "
+                "valid that is to be drawn from train, go into data.layout"
+            )
+        if missing:
+            named = [name for name in layout.classes if layout.emotion_of[name] == LABELS[missing[0]]]
+            folder = " or ".join(repr(f"{root}{split}/{name}") for name in named)
+            raise UserError(f"{path}: no images in class folder {folder}; expected are {', '.join(layout.classes)}")
+    if layout.valid_share and any(place.split == "valid" for place in places.values()):
+        raise UserError(
+            f"{path}: has a valid, and data.layout.valid_share={layout.valid_share} would draw another; make it 0"
+        )
+
+
+def _with_valid(places: Mapping[str, Place], layout: Layout, path: str) -> dict[str, Place]:
+    """Of each emotion's images in train the share that becomes valid, at least one: which ones, their hash decides."""
+    train: dict[int, list[str]] = {}
+    for id, place in places.items():
+        if place.split == "train":
+            train.setdefault(place.label, []).append(id)
+    drawn = {}
+    for label, ids in train.items():
+        ids.sort(key=lambda id: hashlib.sha256(f"{layout.valid_seed}:{id}".encode()).digest())
+        count = max(round(layout.valid_share * len(ids)), 1)
+        if count == len(ids):
+            raise UserError(
+                f"{path}: {LABELS[label]} has {len(ids)} image in train, and valid is to be drawn from it; "
+                "add images, or lower data.layout.valid_share"
+            )
+        drawn |= {id: Place("valid", label) for id in ids[:count]}
+    return dict(places) | drawn
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is valid UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
