@@ -39,13 +39,14 @@ def main(cfg: DictConfig) -> str | None:
     values = identity(cfg)
     digest = config_hash(values)
     name = run_name(values)
-    output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{digest[:8]}")
     arrays = _arrays(cfg, values)
     wait = OUTAGE if sweep.another_ended() else 0
     store = tracking.open_store(cfg.paths.tracking, values["data"]["name"], create=True, wait=wait)
     point = {"config_hash": digest, "train_digest": arrays.digest["train"], "valid_digest": arrays.digest["valid"]}
     point |= {f"{key}_digest": earlier.digest(key, values[key]) for key in tracking.EARLIER if values[key]}
-    place = Path(cfg.paths.checkpoints) / f"{name}-{config_hash(point)[:16]}"
+    known = config_hash(point)
+    output = Path(cfg.output or f"{cfg.paths.multirun}/{name}-{known[:8]}")
+    place = Path(cfg.paths.checkpoints) / f"{name}-{known[:16]}"
     own = own_code([file for group in ("model", "optimizer") if (file := own_source(group, values[group]))])
     if own:
         point["own_code_digest"] = own

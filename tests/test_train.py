@@ -71,6 +71,18 @@ def test_a_run_writes_its_model_history_and_figures_and_tracks_them(project):
     assert not list(project.glob("checkpoints/*/"))
 
 
+def test_equal_choices_on_other_images_are_a_run_beside_and_on_the_same_ones_none(project):
+    train.main(composed("train", *TINY, "epochs=1"))
+    (first,) = Path("multirun").iterdir()
+    before = (first / "train/run.json").read_bytes()
+    shutil.rmtree("data/resized/rgb")
+    write_arrays(Path("data/resized/rgb"), seed=9)
+    for _ in range(2):
+        train.main(composed("train", *TINY, "epochs=1"))
+        assert len(list(Path("multirun").iterdir())) == 2
+    assert (first / "train/run.json").read_bytes() == before
+
+
 def test_the_saved_model_is_the_one_of_the_best_epoch(project):
     folder = run("epochs=8", "optimizer.build.learning_rate=0.1")  # a rate at which accuracy goes up and down
     history = pd.read_csv(folder / "history.csv")
