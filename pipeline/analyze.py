@@ -7,17 +7,17 @@ Writes to `out`, whole or not at all:
 - faces.csv, faces.parquet: a row for each face. file; second, of a video; face, its number from the left;
   x, y, width, height in pixels of the upright picture; score, how sure the detector is of it, 0 to 1; emotion, what is
   said of it, "not sure" too; likeliest, of the seven; anger to neutral, how likely each is, sum 1.
-- ads.csv: a row for each file. kind; seconds; frames, looks taken and those with a face, a still one at each look;
-  faces, in a video each once for every look at it; too_small and not_read, faces that were left out, counted likewise;
-  note, what was wrong; looks_like, a picture before it that shows the same; for each emotion and not_sure the share of
-  faces and its interval (_low, _high), empty where too few were seen.
+- ads.csv, ads.xlsx: a row for each file. kind; seconds; frames, looks taken and those with a face, a still one at each
+  look; faces, in a video each once for every look at it; too_small and not_read, faces that were left out, counted
+  likewise; note, what was wrong; looks_like, a picture before it that shows the same; for each emotion and not_sure the
+  share of faces and its interval (_low, _high), empty where too few were seen.
 
 A file that is, byte for byte, the same as one before is not read again; its row's note names that one. Pictures that
 show the same in another size, or cut to another format about their middle, are read and counted, but for the ranges,
 and for what leads, they are one.
 
 In the CSVs one of = + - @ ' that begins a name, or follows a ; in it, has a ' before it, so that no spreadsheet runs it
-as a formula. Parquet has the names as they are.
+as a formula. Parquet and ads.xlsx have the names as they are.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ from pipeline.serving.pictures import ANIMATED
 
 log = logging.getLogger(__name__)
 
-WRITTEN = {"index.html", "faces.csv", "faces.parquet", "ads.csv"}
+WRITTEN = {"index.html", "faces.csv", "faces.parquet", "ads.csv", "ads.xlsx"}
 
 
 def main(cfg: DictConfig) -> None:
@@ -71,6 +71,7 @@ def main(cfg: DictConfig) -> None:
         tables.to_parquet(folder / "faces.csv", folder / "faces.parquet")
         with open_table(folder / "ads.csv") as file:
             tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
+        tables.write_workbook(folder / "ads.xlsx", ads.values(), settings["block_seconds"], settings["confidence"])
         made = page.make(title(source), [*ads.values()], kept.faces(), model.about, settings)
         (folder / "index.html").write_text(made, encoding="utf-8")
         refuse_place(out, source)  # what somebody has put there since would be lost
@@ -175,8 +176,13 @@ def say(ads: list[Ad], out: Path) -> None:
     if again := sum(bool(ad.looks_like) for ad in ads):
         log.info("%d of them show the same as another; for the ranges they are one with it", again)
     if faults or copies:
-        log.info("%d not or not wholly read, %d the same as another: listed on the page and in ads.csv", faults, copies)
-    log.info("open %s in a browser; the tables are beside it: ads.csv, faces.csv, faces.parquet", out / "index.html")
+        log.info(
+            "%d not or not wholly read, %d the same as another: listed on the page and in ads.xlsx", faults, copies
+        )
+    log.info(
+        "open %s in a browser; the tables are beside it: ads.xlsx, ads.csv, faces.csv, faces.parquet",
+        out / "index.html",
+    )
 
 
 if __name__ == "__main__":

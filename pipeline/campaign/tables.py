@@ -1,12 +1,14 @@
-"""The tables of a campaign: faces.csv and faces.parquet with a row for each face, ads.csv with one for each file."""
+"""The tables of a campaign: faces.csv and faces.parquet by the face, ads.csv and ads.xlsx by the file."""
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import duckdb
+import xlsxwriter
 
 from pipeline.campaign.mix import SHOWN, Ad, shares, verdict
 from pipeline.labels import LABELS
@@ -25,6 +27,7 @@ FACES = {  # column: type in Parquet
     **dict.fromkeys(LABELS, "FLOAT"),
 }
 _ADS = ("file", "kind", "seconds", "frames", "frames_with_face", "faces", "too_small", "not_read", "note", "looks_like")
+_SHARES = [f"{name.replace(' ', '_')}{end}" for name in SHOWN for end in ("", "_low", "_high")]
 
 
 class FacesCsv:
@@ -66,11 +69,38 @@ def to_parquet(faces_csv: Path, parquet: Path) -> None:
 def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: int, confidence: float) -> None:
     """ads.csv: what was read of each file, and of each kind of SHOWN its share and interval, 0..1, empty if unknown."""
     writer = csv.writer(file)
-    kinds = [name.replace(" ", "_") for name in SHOWN]
-    writer.writerow([*_ADS, *(f"{kind}{end}" for kind in kinds for end in ("", "_low", "_high"))])
+    writer.writerow([*_ADS, *_SHARES])
+    for facts, mix in _rows(ads, block_seconds, confidence):
+        cells = (harmless(fact) if isinstance(fact, str) else fact for fact in facts)
+        writer.writerow([*cells, *("" if end is None else round(end, 4) for end in mix)])
+
+
+def write_workbook(path: Path, ads: Iterable[Ad], block_seconds: int, confidence: float) -> None:
+    """ads.xlsx: the same, for people: numbers that Excel takes for numbers in every language, shares as percentages.
+
+    Text is text there, whatever it begins with.
+    """
+    with xlsxwriter.Workbook(path, {"strings_to_numbers": False}) as book:
+        book.set_properties({"created": datetime(1980, 1, 1)})  # equal campaigns have equal files
+        sheet = book.add_worksheet("ads")
+        bold, percent = book.add_format({"bold": True}), book.add_format({"num_format": "0.0 %"})
+        sheet.write_row(0, 0, [*_ADS, *_SHARES], bold)
+        number = 0
+        for number, (facts, mix) in enumerate(_rows(ads, block_seconds, confidence), 1):
+            for column, fact in enumerate(facts):
+                (sheet.write_string if isinstance(fact, str) else sheet.write_number)(number, column, fact)
+            for column, end in enumerate(mix, len(facts)):
+                if end is not None:
+                    sheet.write_number(number, column, end, percent)
+        sheet.autofilter(0, 0, number, len(_ADS) + len(_SHARES) - 1)
+        sheet.autofit(300)  # pixels
+        sheet.freeze_panes(1, 1)
+
+
+def _rows(ads: Iterable[Ad], block_seconds: int, confidence: float) -> Iterator[tuple[list, list[float | None]]]:
+    """Of each file what _ADS names, and its _SHARES, None where they are unknown."""
     for ad in ads:
-        facts = (ad.kind, round(ad.seconds, 3) if ad.kind == "video" else "", ad.frames, ad.frames_with_face)
-        faces = (ad.counts.sum(), ad.too_small, ad.not_read, harmless(ad.note), harmless(ad.looks_like))
+        facts = [ad.name, ad.kind, round(ad.seconds, 3) if ad.kind == "video" else "", ad.frames, ad.frames_with_face]
+        facts += [int(ad.counts.sum()), ad.too_small, ad.not_read, ad.note, ad.looks_like]
         mix = shares(ad.parts(block_seconds), confidence)
-        ends = [each[end] for each in mix for end in ("share", "low", "high")] or [None] * 3 * len(kinds)
-        writer.writerow([harmless(ad.name), *facts, *faces, *("" if end is None else round(end, 4) for end in ends)])
+        yield facts, [each[end] for each in mix for end in ("share", "low", "high")] or [None] * len(_SHARES)

@@ -41,7 +41,7 @@ def test_lists_of_files_are_as_long_as_it_is_said_and_say_what_they_leave_out():
     faulty = [Ad(f"bad{n}.jpg", "", note="empty") for n in range(5)]
     without_face = [Ad(f"bare{n}.jpg", "picture", frames=1) for n in range(6)]
     page = made([*faulty, *without_face], ads_shown=2)
-    assert page.count("<strong><bdi>bad") == 2 and "3 more in ads.csv" in page
+    assert page.count("<strong><bdi>bad") == 2 and "3 more in ads.xlsx" in page
     assert "bare0.jpg</bdi>, <bdi>bare1.jpg</bdi> and 4 more" in page and "bare2" not in page
     page = made([*faulty, *without_face], ads_shown=6)
     assert (
@@ -217,4 +217,4 @@ def test_where_not_all_ads_are_shown_those_with_most_faces_are():
     ads = [Ad(f"{size} faces.jpg", "picture", seen={0: np.eye(8, dtype=int)[0] * size}, frames=1) for size in (5, 1, 9)]
     page = made(ads, ads_shown=2)
     assert re.findall(r'data-faces="(\d+)"', page) == ["5", "9"]
-    assert "Shown are the 2 with most faces; 1 more are in ads.csv." in page
+    assert "Shown are the 2 with most faces; 1 more are in ads.xlsx." in page

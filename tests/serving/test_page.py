@@ -1144,6 +1144,21 @@ def test_a_saved_csv_has_the_mark_of_utf_8_and_no_name_that_a_spreadsheet_would_
         assert first[1:6] == ["'-1+1.jpg", "'@SUM(1).jpg", "'+1.jpg", "'=1.jpg", "1-1.jpg"]
 
 
+@pytest.mark.parametrize(("locale", "end", "point"), [("de-DE", ";", ","), ("en-GB", ",", "."), ("de-CH", ",", ".")])
+def test_a_saved_csv_is_as_excel_reads_it_in_the_browsers_language(browser, server, locale, end, point):
+    context = browser.new_context(locale=locale)
+    page = context.new_page()
+    page.goto(server.url)
+    drop(page, more={"a;b.jpg": (SAMPLES / "three.jpg").read_bytes()})
+    said(page, "1 picture read")
+    names, row, *_ = csv.reader(saved_bytes(page, "#faces-csv").decode("utf-8-sig").splitlines(), delimiter=end)
+    cells = dict(zip(names, row, strict=True))
+    assert cells["file"] == "a;b.jpg" and cells["fear"].startswith(f"0{point}")
+    (row,) = list(csv.reader(saved_bytes(page, "#mix-csv").decode("utf-8-sig").splitlines(), delimiter=end))[1:]
+    assert row[:2] == ["a;b.jpg", "3"]
+    context.close()
+
+
 def test_a_box_lies_where_the_answer_says_in_a_wide_picture_and_the_csv_has_its_pixels(page):
     answer = answer_of("fear") | {"width": 400, "height": 100}
     answer["faces"][0]["box"] = {"x": 40, "y": 25, "width": 80, "height": 50}

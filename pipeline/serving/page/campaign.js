@@ -130,11 +130,15 @@ export function facesToCsv(pictures) {
   return toCsv(rows);
 }
 
-const toCsv = (rows) => "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; // the mark: Excel reads it as UTF-8
+// As Excel in the browser's language reads it: where 1.5 is written 1,5 a ; ends a cell. The mark: it is UTF-8.
+function toCsv(rows) {
+  const [point, end] = Intl.NumberFormat().format(1.5) === "1,5" ? [",", ";"] : [".", ","];
+  return "\ufeff" + rows.map((row) => row.map((value) => cell(value, point)).join(end)).join("\r\n") + "\r\n";
+}
 
-function cell(value) {
-  let text = String(value);
-  if (/^[=+\-@\t\r]/.test(text) && typeof value === "string") text = `'${text}`; // a spreadsheet would run it as a formula
+function cell(value, point) {
+  if (typeof value === "number") return String(value).replace(".", point);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value; // a spreadsheet would run it as a formula
   // a ; as well: many an Excel of Europe takes it for the end of a cell
   return /[",;\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
