@@ -18,7 +18,7 @@ from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Arrays
 from pipeline.learning.earlier import softening
-from pipeline.learning.fit import Taught
+from pipeline.learning.fit import Trained
 from pipeline.running.cli import CONF
 
 
@@ -50,7 +50,7 @@ def main() -> None:
         for number in range(arguments.most):
             models.save(compact(), folder / f"{number}.keras")
             teachers = [str(folder / f"{each}.keras") for each in range(number + 1)]
-            pupils.append(Taught(compact(), softening(teachers, 0.9, arrays)))
+            pupils.append(Trained(compact(), [softening(teachers, 0.9, arrays, "float32")], "float32"))
     taken: list[list[float]] = [[] for _ in pupils]
     for pupil in pupils:
         pupil.compile("sgd", "categorical_crossentropy", jit_compile=True)

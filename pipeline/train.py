@@ -67,6 +67,8 @@ def main(cfg: DictConfig) -> str | None:
             return sweep.SKIPPED
         check_place(output / "train", MARK)
         log.info("%s: config hash %s, seed %d, %s", name, digest[:16], values["seed"], _device())
+        if values["precision"] != "float32" and _without_bfloat16():
+            log.warning("%s: this processor has no instructions for bfloat16: float32 is faster on it", name)
         if cut_off:
             store.resume(cut_off)
         elif checkpoints.of_other_code():
@@ -193,6 +195,14 @@ def _epoch_done(model, checkpoints, store, run_id, state: State) -> None:
 def _device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     return f"training on {len(gpus)} GPU" if gpus else "no GPU found: training on the CPU"
+
+
+def _without_bfloat16() -> bool:
+    """Whether it trains on a processor that names what it can do, and nothing with bfloat16 (x86 and ARM alike)."""
+    named = Path("/proc/cpuinfo")  # Linux alone has it
+    if tf.config.list_physical_devices("GPU") or not named.exists():
+        return False
+    return not {b"avx512_bf16", b"amx_bf16", b"bf16"} & set(named.read_bytes().split())
 
 
 @contextmanager

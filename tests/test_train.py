@@ -279,7 +279,7 @@ def test_a_teacher_is_followed_where_it_contradicts_every_label(project, augment
     folder = run(*taught, "augment=strong", "epochs=6")
     answers = models.load(folder / "model.keras").predict(train_images, verbose=0).argmax(1)
     assert (answers == 6).mean() > 0.9 > (labels == 6).mean() * 2
-    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "Softened"
+    assert keras.saving.load_model(folder / "model.keras").__class__.__name__ != "Trained"
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "half", "null"])
@@ -372,6 +372,60 @@ def test_row_15_and_row_30_a_killed_training_resumes_and_ends_with_the_uninterru
     uninterrupted = run(*CUT, "rerun=true", output="whole")
     for name in ("history.csv", "model.keras"):
         assert (resumed / name).read_bytes() == (uninterrupted / name).read_bytes()
+
+
+def test_in_bfloat16_it_resumes_alike_and_leaves_a_float32_model_of_which_the_history_is_true(
+    project, monkeypatch, caplog
+):
+    def cut_off(model, checkpoints, store, run_id, state: State) -> None:
+        checkpoints.save(model, state, run_id)
+        if state.epoch == 3:
+            sys.exit(143)
+
+    low = (*CUT, "precision=mixed_bfloat16")
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_epoch_done", cut_off)
+        with pytest.raises(SystemExit):
+            run(*low)
+    caplog.set_level("INFO")
+    resumed = run(*low)
+    assert "resumed after epoch 3 of 8" in caplog.text
+    uninterrupted = run(*low, "rerun=true", output="whole")
+    for name in ("history.csv", "model.keras"):
+        assert (resumed / name).read_bytes() == (uninterrupted / name).read_bytes()
+    model, history = models.load(resumed / "model.keras"), pd.read_csv(resumed / "history.csv")
+    assert {layer.dtype_policy.name for layer in model._flatten_layers()} == {"float32"}
+    assert {str(each.dtype) for each in model.weights} == {"float32"}
+    valid = read_arrays("data/resized/rgb", "sample").split("valid")
+    said = model.predict(np.asarray(valid.images), verbose=0)
+    best = history.loc[history["val_accuracy"].idxmax()]
+    assert np.mean(said.argmax(1) == valid.labels) == pytest.approx(best["val_accuracy"], abs=1e-6)
+    assert -np.log(said[np.arange(len(said)), valid.labels]).mean() == pytest.approx(best["val_loss"], rel=1e-5)
+    assert history["loss"].tolist() != pd.read_csv(run(*CUT, output="float32") / "history.csv")["loss"].tolist()
+
+
+@pytest.mark.parametrize("augmented", ["true", "false"])
+def test_in_bfloat16_it_goes_on_from_and_learns_from_an_earlier_run(trained, augmented):
+    earlier = ("initial_weights=out", "teacher=out", f"teacher_augmented={augmented}", "balance=even_sampling")
+    taught = run(*earlier, "epochs=1", "precision=mixed_bfloat16", "label_smoothing=0.1", output="taught")
+    assert {str(each.dtype) for each in models.load(taught / "model.keras").weights} == {"float32"}
+    assert len(runs()) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "gpus", "warned"),
+    [
+        (b"flags : avx2 avx512_bf16", 0, False),
+        (b"flags : avx2", 0, True),
+        (b"flags : avx2", 1, False),
+        (None, 0, False),
+    ],
+)
+def test_a_processor_that_names_nothing_with_bfloat16_is_said_to_be_slow_in_it(monkeypatch, said, gpus, warned):
+    monkeypatch.setattr(train.tf.config, "list_physical_devices", lambda _: ["one"] * gpus)
+    monkeypatch.setattr(Path, "exists", lambda _: said is not None)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: said)
+    assert train._without_bfloat16() is warned
 
 
 def test_row_22_cut_off_under_other_code_it_begins_anew_and_says_so(project, monkeypatch, caplog):

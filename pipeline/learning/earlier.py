@@ -171,17 +171,23 @@ def softened_labels(split: Split, paths: str | Sequence[str], share: float, arra
     return labels
 
 
-def softening(paths: str | Sequence[str], share: float, arrays: Arrays) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def softening(
+    paths: str | Sequence[str], share: float, arrays: Arrays, precision: str
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """As `softened_labels`, of batches as they are trained on: from images and labels, float32 [B, 7], the softened.
 
     Each sees the images as they were augmented and mixed for the pupil: of an image as it is a teacher may have learnt
     the label by heart, of an augmented one it has not (Beyer et al. 2022, "Knowledge distillation: A good teacher is
-    patient and consistent"). UserError when one takes other images.
+    patient and consistent"). They calculate in `precision`. UserError when one takes other images.
     """
     teachers = _teachers(paths, arrays)
 
+    def asked(teacher: keras.Model, images: tf.Tensor) -> tf.Tensor:
+        with models.calculating_in(teacher, precision):
+            return teacher(images, training=False)
+
     def softened(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        said = tf.add_n([teacher(images, training=False) for teacher in teachers])
+        said = tf.add_n([asked(teacher, images) for teacher in teachers])
         return (1 - share) * labels + share / len(teachers) * said
 
     return softened

@@ -60,31 +60,45 @@ def compiled_model(values: Mapping[str, Any], arrays: Arrays) -> keras.Model:
         begin_with(model, values["initial_weights"], arrays.split("train"), values["seed"])
     softenings = []
     if values["teacher"] and values["teacher_augmented"]:
-        softenings.append(softening(values["teacher"], values["teacher_share"], arrays))
+        softenings.append(softening(values["teacher"], values["teacher_share"], arrays, values["precision"]))
     if share := values["label_smoothing"]:
         softenings.append(lambda images, labels: (1 - share) * labels + share / len(LABELS))
-    if softenings:
-        model = Softened(model, softenings)
+    low = values["precision"] != "float32"
+    if softenings or low:
+        model = Trained(model, softenings, values["precision"])
+    # On a CPU XLA has no kernels in bfloat16 and is slower with it than in float32; oneDNN, used without XLA, has them.
+    plain = low and not tf.config.list_physical_devices("GPU")
     steps = steps_per_epoch(len(arrays.split("train").images), values["batch_size"])
     model.compile(
         build_optimizer(values["optimizer"], steps, values["epochs"]),
         keras.losses.CategoricalCrossentropy(),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=values["model"]["jit_compile"],
+        jit_compile=values["model"]["jit_compile"] and not plain,
     )
     model.optimizer.build(model.trainable_variables)  # in the first step it would make TensorFlow trace that twice
     return model
 
 
-class Softened(keras.Model):
-    """`model`, its layers and weights, trained on labels that `softenings` make of each batch's images and labels.
+class Trained(keras.Model):
+    """`model`, its layers and weights, trained in `precision` on labels that `softenings` make of images and labels.
 
-    Valid keeps its labels as they are: with them softened too, its loss could not be compared with that of other runs.
+    Valid is calculated in float32, as by all who use the model, and keeps its labels as they are: its figures are those
+    of the model that is saved, and can be compared with those of other runs.
     """
 
-    def __init__(self, model: keras.Model, softenings: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]):
+    def __init__(
+        self,
+        model: keras.Model,
+        softenings: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
+        precision: str,
+    ):
         super().__init__(model.input, model.output, name=model.name)
         self.softenings = softenings
+        self.precision = precision
+
+    def train_step(self, data):
+        with models.calculating_in(self, self.precision):
+            return super().train_step(data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         for soften in self.softenings if training else ():

@@ -8,7 +8,8 @@ service cannot disagree about either.
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,27 @@ def _squeeze_excite(x, ratio: int, name: str):
 def _emotions(x):
     # float32 whatever the policy: a softmax in half precision loses the small probabilities.
     return kl.Dense(len(LABELS), activation="softmax", dtype="float32", name="emotion")(x)
+
+
+@contextmanager
+def calculating_in(model: keras.Model, precision: str) -> Iterator[None]:
+    """Within it the layers of `model`, and what is traced of them, calculate in `precision`, a dtype policy of Keras.
+
+    Not the layer that gives what the model says, in any architecture as in `_emotions`, and none that has a policy of
+    its own. Weights stay float32.
+    """
+    layers = [layer for layer in model._flatten_layers(include_self=False) if layer.dtype_policy.name == "float32"]
+    last = model
+    while isinstance(last, keras.Model):  # the last layer may be a model itself
+        last = last.outputs[0]._keras_history.operation
+        layers = [layer for layer in layers if layer is not last]
+    for layer in layers:
+        layer.dtype_policy = precision
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.dtype_policy = "float32"
 
 
 def save(model: keras.Model, path: str | Path) -> None:

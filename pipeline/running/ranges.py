@@ -87,6 +87,7 @@ RANGES: dict[str, tuple | set] = {
     "epochs": COUNT,
     "label_smoothing": (0.0, 0.99),
     "teacher_share": SHARE,
+    "precision": {"float32", "mixed_bfloat16"},
     "monitor": {"val_accuracy", "val_loss"},
     "optimizer.build.learning_rate": AT_LEAST_0,
     "optimizer.build.beta_?": SHARE,

@@ -188,9 +188,12 @@ def test_softened_batches_are_the_share_asked_for_of_what_the_teachers_say_of_th
     labels = np.random.default_rng(1).dirichlet(np.ones(7), 9).astype(np.float32)
     arrays = Arrays(folder, folder, "sample", 48, 1, {}, "")
     said = (teacher(images).numpy() + other(images).numpy()) / 2
+    several = [str(folder), str(folder / "other.keras")]
     for share in (0, 0.3, 1):
-        found = softening([str(folder), str(folder / "other.keras")], share, arrays)(images, labels)
+        found = softening(several, share, arrays, "float32")(images, labels)
         assert found.numpy() == pytest.approx((1 - share) * labels + share * said, abs=1e-5)
+    found = softening(several, 1, arrays, "mixed_bfloat16")(images, labels).numpy()
+    assert found.dtype == np.float32 and 1e-5 < np.abs(found - said).max() < 0.02
 
 
 def test_a_teacher_that_takes_other_images_is_refused(saved):
@@ -199,4 +202,4 @@ def test_a_teacher_that_takes_other_images_is_refused(saved):
     with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
         softened_labels(split, str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}, ""))
     with pytest.raises(UserError, match=r"teacher=.*takes images of shape \(48, 48, 1\), expected \(48, 48, 3\)"):
-        softening(str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}, ""))
+        softening(str(saved[1]), 0.5, Arrays(saved[1], saved[1], "sample", 48, 3, {}, ""), "float32")

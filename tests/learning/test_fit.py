@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import composed, write_arrays
 
 from pipeline.learning.arrays import read_arrays
@@ -41,3 +42,35 @@ def test_training_is_on_smoothed_labels_and_valid_on_those_there_are(tmp_path):
     for training, smoothing in ((True, 0.3), (False, 0)):
         expected = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)(labels, said)
         assert float(model.compute_loss(None, labels, said, training=training)) == pytest.approx(float(expected))
+
+
+def test_steps_are_calculated_in_the_precision_asked_for_and_valid_in_float32(tmp_path):
+    write_arrays(tmp_path / "rgb")
+    arrays = read_arrays(tmp_path / "rgb", "sample")
+    images, labels = np.asarray(arrays.split("train").images), np.eye(7, dtype=np.float32)[arrays.split("train").labels]
+    loss, asked = [], []
+    for precision in ("float32", "mixed_bfloat16"):
+        layers = "model.build.layers=[{conv: 4},norm,flatten,{dense: 8}]"
+        cfg = composed("train", "model=model_2_best", layers, "optimizer=adam", f"precision={precision}")
+        model = compiled_model(identity(cfg), arrays)
+        asked.append(model.test_on_batch(images, labels)[0])
+        loss.append(model.train_on_batch(images, labels)[0])
+        variables = [*model.variables, *model.optimizer.variables]
+        assert {str(each.dtype) for each in variables} <= {"float32", "int64"}, "the latter count"
+    assert asked[1] == pytest.approx(asked[0], rel=1e-6)
+    assert pytest.approx(loss[0], rel=1e-5) != loss[1] == pytest.approx(loss[0], rel=0.02)
+
+
+def test_in_bfloat16_xla_is_for_gpus(tmp_path, monkeypatch):
+    write_arrays(tmp_path / "rgb")
+    arrays = read_arrays(tmp_path / "rgb", "sample")
+
+    def xla(model: str, precision: str) -> bool:
+        cfg = composed("train", f"model={model}", "optimizer=adam", f"precision={precision}")
+        return compiled_model(identity(cfg), arrays).jit_compile
+
+    for gpus, expected in (([], False), (["one"], True)):
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_, gpus=gpus: gpus)
+        assert xla("compact", "float32")
+        assert xla("compact", "mixed_bfloat16") is expected
+        assert not xla("model_1_concept", "mixed_bfloat16")

@@ -151,6 +151,39 @@ def test_uint8_goes_in_and_probabilities_come_out(model, channels):
     assert np.allclose(probabilities.sum(1), 1, atol=1e-6)
 
 
+def nested(policy=None) -> keras.Model:
+    """A net whose norm and whose last layer are each in a model of its own, and a layer of `policy` in the middle."""
+    first = keras.Sequential([kl.Rescaling(1 / 255), kl.Conv2D(4, 3), kl.BatchNormalization()])
+    middle = [kl.Flatten(), kl.Dense(8, dtype=policy, name="middle")]
+    last = keras.Sequential([kl.Dense(8, name="before"), kl.Dense(7, "softmax", name="last")])
+    return keras.Sequential([keras.Input((12, 12, 3), dtype="uint8"), first, *middle, last])
+
+
+@pytest.mark.parametrize("which", ["tiny", "nested"])
+def test_layers_calculate_in_bfloat16_while_asked_to_with_weights_and_answers_in_float32(tiny, which):
+    model = {"tiny": lambda: tiny, "nested": nested}[which]()
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), np.uint8)
+    plain = model(images).numpy()
+    with models.calculating_in(model, "mixed_bfloat16"):
+        layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+        low = [layer for layer in layers if layer.compute_dtype == "bfloat16"]
+        said = model(images)
+        norm = next(layer for layer in layers if isinstance(layer, kl.BatchNormalization))
+        assert norm(np.ones((1, 12, 12, 4), np.float32)).dtype == "bfloat16"
+    assert [layer.name for layer in layers if layer not in low] == ["emotion" if which == "tiny" else "last"]
+    assert said.dtype == "float32" and {str(each.dtype) for each in model.weights} == {"float32"}
+    assert 0 < np.abs(said.numpy() - plain).max() < 0.02
+    assert np.array_equal(model(images), plain), "as before, afterwards"
+
+
+def test_a_layer_with_a_policy_of_its_own_keeps_it():
+    model = nested("float64")
+    for precision in ("float32", "mixed_bfloat16"):
+        with models.calculating_in(model, precision):
+            assert model.get_layer("middle").compute_dtype == "float64"
+        assert model.get_layer("middle").compute_dtype == "float64"
+
+
 def test_pixels_are_scaled_inside_the_model(tiny):
     scale = tiny.get_layer("scale")
     assert np.allclose(scale(np.array([0.0, 255.0])), [0, 1])

@@ -87,6 +87,7 @@ def test_every_range_is_of_a_number_there_is():
         ("resize", "channels.count=3.0", "channels.count=3.0: expected 1 or 3"),
         ("train", "monitor=val_acc", "monitor=val_acc: expected val_accuracy or val_loss"),
         ("train", "monitor=null", "monitor=null: expected val_accuracy or val_loss"),
+        ("train", "precision=bfloat16", "precision=bfloat16: expected float32 or mixed_bfloat16"),
         ("clean", "near.flips=17", "near.flips=17: expected a whole number, from 0 to 16"),
         ("clean", "sheet.tile=300", "sheet.tile=300: expected a whole number, from 8 to 256"),
         ("suspect", "folds=1", "folds=1: expected a whole number, at least 2"),

@@ -37,8 +37,8 @@ def test_the_order_of_a_persons_lists_changes_nothing():
 @pytest.mark.parametrize(
     "override",
     ["seed=1", "epochs=51", "batch_size=64", "optimizer=adam", "optimizer.build.momentum=0.8", "augment=none",
-     "channels=grayscale", "model=model_1_concept", "deterministic=true", "label_smoothing=0.1",
-     "model.build.layers=[flatten]", "data=own"],
+     "channels=grayscale", "model=model_1_concept", "deterministic=true", "precision=mixed_bfloat16",
+     "label_smoothing=0.1", "model.build.layers=[flatten]", "data=own"],
 )  # fmt: skip
 def test_whatever_changes_the_result_changes_the_hash(plain, override):
     assert hash_of(override) != plain
