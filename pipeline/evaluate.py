@@ -16,16 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import Split, image_set, read_arrays, require_same_held_out
 from pipeline.learning.batches import evaluation_batches
-from pipeline.reporting import calibration, metrics, run_plots
-from pipeline.reporting.calibration import Calibration
-from pipeline.reporting.temperature import calibrated
+from pipeline.reporting import calibration, on_split, run_plots
 from pipeline.running import cli, run_folder, tracking
 from pipeline.running.config import flatten
 from pipeline.running.errors import UserError
@@ -54,9 +50,9 @@ def main(cfg: DictConfig) -> None:
     model = models.load(trained.model)
     splits = {name: arrays.split(name) for name in EVALUATED}
     found: dict[str, np.ndarray] = {}
-    for name, split in splits.items():
-        log.info("%s: %s, %d images", about["run"], name, len(split.images))
-        found[name] = predict(model, split, cfg.batch_size)
+    for name, part in splits.items():
+        log.info("%s: %s, %d images", about["run"], name, len(part.images))
+        found[name] = predict(model, part, cfg.batch_size)
     learned = calibration.learn(splits["valid"].labels, found["valid"], cfg.calibration.precision, cfg.confidence)
     tested_on = {"test_digest": arrays.digest["test"], "test_set": image_set(splits["test"])}
     report: dict[str, Any] = {
@@ -67,32 +63,27 @@ def main(cfg: DictConfig) -> None:
         **tested_on,
         "confidence": cfg.confidence,
         "brightness": OmegaConf.to_container(cfg.brightness),
-        "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration),
+        "calibration": asdict(learned) | OmegaConf.to_container(cfg.calibration) | {"bins": cfg.bins},
     }
-    generator = np.random.default_rng(cfg.seed)
+    settings, generator = OmegaConf.to_container(cfg), np.random.default_rng(cfg.seed)
     with whole_folder(run / "evaluate", MARK) as folder:
-        for name, split in splits.items():
-            parts = slices(split.index, **cfg.brightness)
-            labels, said = split.labels, found[name]
-            report[name] = metrics.evaluate_split(labels, said, parts, cfg.resamples, cfg.confidence, generator)
-            again = np.random.default_rng(cfg.seed)
-            report[name]["calibration"] = calibration.figures(
-                labels, said, learned, cfg.calibration.bins, cfg.resamples, cfg.confidence, again
-            )
-            report[name]["one_by_one"] = one_by_one(model, split, said, cfg.one_by_one)
-            for plot, figure in _plots(report[name], labels, said, learned, f"{about['run']}, {name}").items():
+        for name, part in splits.items():
+            said, title = found[name], f"{about['run']}, {name}"
+            report[name] = on_split.figures(part.index, said, learned, settings, generator)
+            report[name]["one_by_one"] = one_by_one(model, part, said, cfg.one_by_one)
+            for plot, figure in on_split.plots(report[name], part.labels, said, learned, title).items():
                 figure.savefig(folder / f"{name}_{plot}.png", dpi=run_plots.DPI)
         curves = run_plots.learning_curves(history, about["best_epoch"], about["run"])
         curves.savefig(folder / "learning_curves.png", dpi=run_plots.DPI)
-        tables = [_table(name, split, found[name]) for name, split in splits.items()]
+        tables = [on_split.table(name, part.index, found[name]) for name, part in splits.items()]
         pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
-        figures = {name: headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
+        figures = {name: on_split.headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
         write_json(folder / "metrics.json", figures)
         write_json(folder / MARK, report)
     store.tag(about["run_id"], tested_on)
     store.log_metrics(about["run_id"], gone(logged, flatten(figures)) | flatten(figures))
     store.log_files(about["run_id"], run / "evaluate", "evaluate")
-    for line in [*(accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:
+    for line in [*(on_split.accuracy_line(name, report[name]) for name in EVALUATED), *calibration_lines(report)]:
         log.info("%s: %s", about["run"], line)
     log.info("%s: see %s", about["run"], run / "evaluate")
 
@@ -103,13 +94,6 @@ def gone(logged: Mapping[str, float], figures: Mapping[str, float]) -> dict[str,
     MLflow can't take a metric back, and its page would show the old one beside those of now.
     """
     return {key: math.nan for key in logged if key.split(".")[0] in EVALUATED and key not in figures}
-
-
-def accuracy_line(name: str, figures: Mapping[str, Any]) -> str:
-    """What a split's figures come to, for the log."""
-    low, high = figures["intervals"]["accuracy"]
-    accuracy, f1 = figures["scores"]["accuracy"], figures["scores"]["f1_macro"]
-    return f"{name} accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}), macro F1 {f1:.4f}, {figures['images']} images"
 
 
 def calibration_lines(report: Mapping[str, Any]) -> list[str]:
@@ -132,70 +116,24 @@ def calibration_lines(report: Mapping[str, Any]) -> list[str]:
     return [error, f"{when}; on test {answers['coverage']:.1%} answered{right}"]
 
 
-def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
+def predict(model: keras.Model, part: Split, batch_size: int) -> np.ndarray:
     """Probabilities float32 [N, 7] of every image of the split, in its order."""
-    return model.predict(evaluation_batches(split, batch_size), verbose=0)
+    return model.predict(evaluation_batches(part, batch_size), verbose=0)
 
 
-def one_by_one(model: keras.Model, split: Split, probabilities: np.ndarray, images: int) -> dict[str, float]:
+def one_by_one(model: keras.Model, part: Split, probabilities: np.ndarray, images: int) -> dict[str, float]:
     """Predict the first `images` images again, each alone, and compare: batch size must not change a result.
 
     Returns how many were compared, the share with the same emotion (expected 1), and the greatest difference of a
     probability (expected below 1e-4: only the order of float additions may differ).
     """
-    some = Split(split.images[:images], split.labels[:images], split.index[:images])
+    some = Split(part.images[:images], part.labels[:images], part.index[:images])
     alone = predict(model, some, 1)
     together = probabilities[:images]
     return {
         "images": len(alone),
         "same_emotion": float((alone.argmax(1) == together.argmax(1)).mean()),
         "max_difference": float(np.abs(alone - together).max()),
-    }
-
-
-def slices(index: pd.DataFrame, dark_below: float, light_from: float) -> dict[str, np.ndarray]:
-    """Parts of a split, bool [N] each: gray or colour by content; dark, medium or light by mean luminance, 0..255."""
-    gray, mean = index["gray"].to_numpy(bool), index["mean"].to_numpy()
-    dark, light = mean < dark_below, mean >= light_from
-    return {"gray": gray, "colour": ~gray, "dark": dark, "medium": ~dark & ~light, "light": light}
-
-
-def headline(figures: dict[str, Any]) -> dict[str, float]:
-    """The figures of a split that DVC and MLflow compare, flat."""
-    found = figures["calibration"]
-    answers = found["answers"]
-    return {
-        "images": figures["images"],
-        **figures["scores"],
-        **{f"{name}_low": low for name, (low, _) in figures["intervals"].items()},
-        **{f"{name}_high": high for name, (_, high) in figures["intervals"].items()},
-        **{f"accuracy_{name}": figure["scores"]["accuracy"] for name, figure in figures["slices"].items()},
-        "nll": found["nll"]["before"],
-        "nll_calibrated": found["nll"]["after"],
-        "ece": found["ece"]["before"],
-        "ece_calibrated": found["ece"]["after"],
-        "risk_coverage_area": found["risk_coverage_area"],
-        **{f"answers_{key}": answers[key] for key in ("coverage", "precision") if key in answers},
-    }
-
-
-def _table(name: str, split: Split, probabilities: np.ndarray) -> pd.DataFrame:
-    table = split.index[["id", "label", "gray"]].reset_index(drop=True)
-    table.insert(0, "split", name)
-    return pd.concat([table, pd.DataFrame(probabilities, columns=list(LABELS))], axis=1)
-
-
-def _plots(
-    figures: dict, labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, title: str
-) -> dict[str, Figure]:
-    """The plots of a split by name."""
-    curve = calibration.risk_coverage(labels, calibrated(probabilities, learned.temperature))
-    return {
-        "confusion": run_plots.confusion(np.array(figures["confusion"]), title),
-        "classification": run_plots.classification(figures["per_class"], title),
-        "roc": run_plots.roc(labels, probabilities, title),
-        "reliability": run_plots.reliability(figures["calibration"], learned.temperature, title),
-        "risk_coverage": run_plots.risk_coverage(curve, learned.threshold, title),
     }
 
 

@@ -41,8 +41,8 @@ def test_every_choice_that_a_step_composes_is_tracked_by_its_stage(stages):
         chosen = HydraConfig.get().runtime.choices
         files = {f"conf/{group}/{choice}.yaml" for group, choice in chosen.items() if not group.startswith("hydra/")}
         tracked = {dep.def_path for dep in stage.deps if isinstance(dep, ParamsDependency)}
-        if "conf/intervals.yaml" not in tracked:
-            assert "confidence" not in cfg, name
+        for file, key in (("conf/intervals.yaml", "confidence"), ("conf/figures.yaml", "resamples")):
+            assert file in tracked or key not in cfg, name
         assert tracked >= files | {f"conf/{step}.yaml"}, name
 
 

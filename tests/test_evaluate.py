@@ -13,6 +13,7 @@ from pipeline import evaluate
 from pipeline.labels import LABELS
 from pipeline.learning import models
 from pipeline.learning.arrays import read_arrays
+from pipeline.reporting import on_split
 from pipeline.running.errors import UserError
 from pipeline.running.tracking import Store, open_store
 
@@ -38,7 +39,7 @@ def judged(evaluated_once, monkeypatch) -> Path:
 @pytest.fixture
 def trained(trained, monkeypatch) -> Path:
     """That run; its evaluations draw no pictures, which are looked at in `judged`."""
-    monkeypatch.setattr(evaluate, "_plots", lambda *_: {})
+    monkeypatch.setattr(on_split, "plots", lambda *_: {})
     return trained
 
 
@@ -110,7 +111,7 @@ def test_gray_and_colour_are_told_apart(judged):
 
 def test_dark_medium_and_light_are_parted_by_the_mean_luminance():
     index = pd.DataFrame({"gray": [True, False, False, True], "mean": [84.9, 85.0, 169.9, 170.0]})
-    found = {name: rows.tolist() for name, rows in evaluate.slices(index, 85, 170).items()}
+    found = {name: rows.tolist() for name, rows in on_split.slices(index, 85, 170).items()}
     assert found == {
         "gray": [True, False, False, True],
         "colour": [False, True, True, False],

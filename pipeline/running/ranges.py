@@ -104,7 +104,6 @@ RANGES: dict[str, tuple | set] = {
     "one_by_one": COUNT,
     "resamples": COUNT,
     "brightness.*": (0.0, 256.0),
-    "calibration.bins": COUNT,
     "calibration.precision": SHARE,
     "bins": COUNT,
     "folds": (2, None),

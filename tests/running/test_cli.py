@@ -49,7 +49,7 @@ def test_row_20_a_mistake_is_one_line_with_the_choices_and_exit_2(project, monke
     [
         ("serve", "limits=3", "limits.upload_bytes"),
         ("analyze", "faces.crop=3", "faces.crop.long_side"),
-        ("evaluate", "calibration=2", "calibration.bins"),
+        ("evaluate", "calibration=2", "calibration.precision"),
         ("clean", "paths=elsewhere", "paths.sample"),
     ],
 )
