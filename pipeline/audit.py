@@ -20,12 +20,13 @@ from pipeline.running.errors import UserError
 
 
 def main(cfg) -> None:
-    raw = open_source(cfg.source, layout_of(cfg.data))
+    layout = layout_of(cfg.data)
+    raw = open_source(cfg.source, layout)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
-    ids = within_limit(raw.places(), cfg.limit, cfg.limit_seed)
+    ids = within_limit(raw.places, cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
-        if raw.layout.valid_share:
+        if layout.valid_share:
             known["split"] = known.split.replace("valid", "train")
         manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
         pictures = manifest.sha256.notna().to_numpy() & ~manifest.reason.isin(["blank", "denied"]).to_numpy()

@@ -54,19 +54,20 @@ SCHEMA = pa.schema(
 
 def main(cfg) -> None:
     check_place(cfg.paths.clean, "manifest.parquet")
-    raw = open_source(cfg.source, layout_of(cfg.data))
-    ids = within_limit(raw.places(), cfg.limit, cfg.limit_seed)
+    layout = layout_of(cfg.data)
+    raw = open_source(cfg.source, layout)
+    ids = within_limit(raw.places, cfg.limit, cfg.limit_seed)
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
     with survey.survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
         manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
-        if raw.layout.valid_share:
+        if layout.valid_share:
             manifest = without_copies(manifest, cfg.data.allow)
         refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
         manifest = gate(manifest, prints, near, cfg.data.allow, cfg.source)
         refuse_empty(manifest, cfg.source)
         summary = {"name": cfg.data.name, "source": str(cfg.source), "root": raw.root, "limit": cfg.limit}
-        summary |= {"layout": asdict(raw.layout)}
+        summary |= {"layout": asdict(layout)}
         summary |= {"allow": list(cfg.data.allow), "deny": list(cfg.data.deny), "digest": cleaned.digest(manifest)}
         summary |= summarize(manifest)
         pictures = sheets(manifest, partial(shown, raw, looks["max_pixels"]), **cfg.sheet)
@@ -77,8 +78,8 @@ def main(cfg) -> None:
             for name, picture in pictures.items():
                 picture.save(folder / f"{name}.png")
     print(table(summary))
-    if raw.layout.valid_share:
-        print(f"  valid: it had none; {raw.layout.valid_share:g} of train was drawn for it (data.layout.valid_share)")
+    if layout.valid_share:
+        print(f"  valid: it had none; {layout.valid_share:g} of train was drawn for it (data.layout.valid_share)")
     for link in raw.links():
         print(f"  {link} is a link: dvc repro does not see changes behind it; use dvc repro -f or a .zip")
 

@@ -5,6 +5,7 @@ as in MMAFEDB, `train/angry`, or as `layout` of a file of conf/data/ says.
 """
 
 import hashlib
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -57,10 +58,15 @@ class Layout:
         given = {name for name, emotion in self.folders.items() if emotion != UNREAD}
         return sorted(given | {name for name, emotion in FOLDERS.items() if emotion not in self.folders.values()})
 
+    @property
+    def of_classes(self) -> str:
+        """The class folders to expect, in words."""
+        return f"{{{','.join(self.classes)}}}/<images>"
+
     def __str__(self) -> str:
         given = {split: [name for name, other in self.splits.items() if other == split] for split in self.needed}
         splits = [name for split in self.needed for name in given[split] or [split]]
-        return f"{{{','.join(splits)}}}/{{{','.join(self.classes)}}}/<images>"
+        return f"{{{','.join(splits)}}}/{self.of_classes}"
 
 
 def layout_of(data: Mapping[str, Any]) -> Layout:
@@ -79,6 +85,47 @@ def placed(files: Iterable[str], folders: set[str], layout: Layout, path: str) -
     files = list(files)
     root = _root_of(files, folders, layout, path)
     return root, _places(files, folders, root, layout, path)
+
+
+def labelled(files: Iterable[str], layout: Layout, split: str, path: str) -> tuple[str, dict[str, Place]]:
+    """As `placed`, the images in class folders: those of `split`, or of a source without splits all.
+
+    The class of an image is the nearest of its folders that is called as one, its split the nearest above that.
+    Emotions may be missing. UserError for a class that is unknown, no such split, and for no image.
+    """
+    split_of, emotion_of = layout.split_of, layout.emotion_of
+    found, above, strangers, around = {}, set(), {}, set()
+    for file in sorted(files):
+        folders = file.split("/")[:-1]
+        at = next((at for at in reversed(range(len(folders))) if folders[at] in emotion_of), None)
+        if at is None:
+            strangers |= {tuple(folders[:at]): folders[at] for at in range(len(folders)) if folders[at] not in split_of}
+            continue
+        around.add(tuple(folders[:at]))
+        if emotion_of[folders[at]] != UNREAD:
+            top = next((top for top in reversed(range(at)) if folders[top] in split_of), None)
+            name = "" if top is None else split_of[folders[top]]
+            found[file] = Place(name, LABELS.index(emotion_of[folders[at]]))
+            above.add("/" + "/".join(folders[: at if top is None else top]))
+    unknown = next((where for where in sorted(strangers) if where in around), None)
+    if unknown is not None:
+        raise UserError(_unknown_class(path, "/".join([*unknown, strangers[unknown]]), layout))
+    _refuse_undecodable(found, path)
+    there = {place.split for place in found.values()}
+    if not found:
+        raise UserError(f"{path}: no image in a class folder; expected {layout.of_classes}, in splits or not")
+    if there != {""} and split not in there:
+        raise UserError(f"{path}: no {split} in it; it has {' and '.join(sorted(there - {''}))}: split=<one of them>")
+    root = f"{posixpath.commonpath(above)}/".lstrip("/")
+    kept = {file: place for file, place in found.items() if there == {""} or place.split == split}
+    return root, {file[len(root) :]: Place(split, place.label) for file, place in kept.items()}
+
+
+def _unknown_class(path: str, folder: str, layout: Layout) -> str:
+    return (
+        f"{path}: unknown class folder {folder!r}; expected are {', '.join(layout.classes)}; rename or remove it, or "
+        "give its emotion in data.layout.folders"
+    )
 
 
 def _root_of(files: list[str], folders: set[str], layout: Layout, path: str) -> str:
@@ -127,19 +174,14 @@ def _places(files: Iterable[str], folders: set[str], root: str, layout: Layout, 
     for folder in sorted(folder[len(root) :] for folder in folders if folder.startswith(root)):
         parts = folder.split("/")
         if len(parts) == 2 and parts[0] in split_of and parts[1] not in emotion_of:
-            raise UserError(
-                f"{path}: unknown class folder {root + folder!r}; expected are {', '.join(layout.classes)}; rename or "
-                "remove it, or give its emotion in data.layout.folders"
-            )
+            raise UserError(_unknown_class(path, root + folder, layout))
     places = {}
     for id in sorted(file[len(root) :] for file in files if file.startswith(root)):
         split, _, rest = id.partition("/")
         name, within, _ = rest.partition("/")
         if split in split_of and within and emotion_of[name] != UNREAD:
             places[id] = Place(split_of[split], LABELS.index(emotion_of[name]))
-    undecodable = next((id for id in places if not is_text(id)), None)
-    if undecodable:
-        raise UserError(f"{path}: the name of {undecodable!r} is not valid UTF-8; rename the file")
+    _refuse_undecodable(places, path)
     _refuse_missing(places, root, layout, path)
     return _with_valid(places, layout, path) if layout.valid_share else places
 
@@ -181,6 +223,12 @@ def _with_valid(places: Mapping[str, Place], layout: Layout, path: str) -> dict[
             )
         drawn |= {id: Place("valid", label) for id in ids[:count]}
     return dict(places) | drawn
+
+
+def _refuse_undecodable(ids: Iterable[str], path: str) -> None:
+    undecodable = next((id for id in ids if not is_text(id)), None)
+    if undecodable:
+        raise UserError(f"{path}: the name of {undecodable!r} is not valid UTF-8; rename the file")
 
 
 def is_text(name: str) -> bool:

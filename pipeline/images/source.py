@@ -8,10 +8,10 @@ import hashlib
 import os
 import stat
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.images.layout import Layout, Place, is_text, placed
+from pipeline.images.layout import Layout, Place, is_text, labelled, placed
 from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists
@@ -21,47 +21,48 @@ CHANGED = "{path}: {id} has changed since it was looked at; run the same command
 
 def open_source(path: str | os.PathLike, layout: Layout) -> "Source":
     """The images under `path`, a folder or a .zip. UserError names what is missing, refused or not in the layout."""
-    where = Path(path)
+    files, folders = _listed(path, str(layout))
+    return _source(path, *placed(files, folders, layout, str(path)))
+
+
+def open_labelled(path: str | os.PathLike, layout: Layout, split: str) -> "Source":
+    """Likewise the images that lie in class folders, in splits or not: those of `split` where there are splits."""
+    files, _ = _listed(path, layout.of_classes)
+    return _source(path, *labelled(files, layout, split, str(path)))
+
+
+def _listed(path: str | os.PathLike, expected: str) -> tuple[list[str], set[str]]:
     if not is_text(str(path)):
         raise UserError(f"{str(path)!r}: not valid UTF-8; rename it")
     if not exists(path):
-        raise UserError(f"{path}: no such folder or .zip; expected one that holds {layout}")
-    if where.is_dir():
-        files, folders = walk(where)
-    else:
-        files, folders = zip_entries(where, str(layout))
-    root, places = placed(files, folders, layout, str(path))
-    source = FolderSource(str(path), root, layout) if where.is_dir() else ZipSource(str(where), root, layout)
-    source._places = places
-    return source
+        raise UserError(f"{path}: no such folder or .zip; expected one that holds {expected}")
+    return walk(Path(path)) if Path(path).is_dir() else zip_entries(Path(path), expected)
+
+
+def _source(path: str | os.PathLike, root: str, places: dict[str, Place]) -> "Source":
+    return FolderSource(str(path), root, places) if Path(path).is_dir() else ZipSource(str(Path(path)), root, places)
 
 
 @dataclass
 class Source:
-    """The images of one data set; picklable, each process opens what it needs at its first read.
+    """The images of one data set; another process gets a copy that reads them and has no list of them.
 
-    path: the folder or zip as given. root: the folder inside it that holds the splits ("" or "a/b/").
+    path: the folder or zip as given. root: the folder inside it that holds the splits ("" or "a/b/"). places: every
+    image's split and label by its id, sorted; images are files in a class folder, whatever their name.
     """
 
     path: str
     root: str
-    layout: Layout
+    places: dict[str, Place] = field(repr=False)
 
-    _places = None
     _zip = None
 
     def __getstate__(self) -> dict:
-        return {"path": self.path, "root": self.root, "layout": self.layout}
-
-    def places(self) -> dict[str, Place]:
-        """Every image's split and label by its id, sorted; images are files in a class folder, whatever their name."""
-        if self._places is None:
-            self._places = open_source(self.path, self.layout)._places
-        return self._places
+        return {"path": self.path, "root": self.root}
 
     def ids(self) -> list[str]:
         """Every image's id, sorted."""
-        return list(self.places())
+        return list(self.places)
 
     def size(self, id: str) -> int:
         """Bytes of an image, without reading it. Raises OSError where it can't be read."""

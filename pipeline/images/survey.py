@@ -60,9 +60,8 @@ def survey(
             tables.append(table.drop_columns("prints"))
             row += len(table)
         frame = pa.concat_tables(tables).to_pandas(types_mapper=_nullable.get)
-        places = raw.places()
-        frame["split"] = [places[id].split for id in frame.id]
-        frame["label"] = [places[id].label for id in frame.id]
+        frame["split"] = [raw.places[id].split for id in frame.id]
+        frame["label"] = [raw.places[id].label for id in frame.id]
         yield frame, prints
 
 

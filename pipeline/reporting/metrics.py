@@ -75,9 +75,9 @@ def evaluate_split(
     """All figures of one split: `images`, `scores`, `intervals`, `per_class`, `confusion`, and the same by slice.
 
     `slices` names parts of the images, bool [N] each; one without an image is left out, and so are the macro averages
-    of one that lacks an emotion. `per_class` has a `recall_interval` (Wilson) of every emotion with images, and is of
-    the whole split alone. The interval of a macro average is left out where an emotion has fewer than FEWEST images,
-    and where it would have no width.
+    of the whole or of one that lacks an emotion. `per_class` has a `recall_interval` (Wilson) of every emotion with
+    images, and is of the whole split alone. The interval of a macro average is left out where an emotion has fewer than
+    FEWEST images, and where it would have no width.
     """
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def evaluate_split(
             ends = wilson(row["recall"], row["support"], confidence)
             row["recall_interval"] = [float(end) for end in ends]
     whole["slices"] = {name: figures(rows) for name, rows in slices.items() if rows.any()}
-    for part in whole["slices"].values():
+    for part in (whole, *whole["slices"].values()):
         if not np.sum(part["confusion"], axis=1).all():
             part["scores"] = {name: score for name, score in part["scores"].items() if name not in MACRO}
     return whole

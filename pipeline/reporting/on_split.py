@@ -45,8 +45,9 @@ def slices(index: pd.DataFrame, dark_below: float, light_from: float) -> dict[st
 def accuracy_line(name: str, figures: Mapping[str, Any]) -> str:
     """What a split's figures come to, for the log."""
     low, high = figures["intervals"]["accuracy"]
-    accuracy, f1 = figures["scores"]["accuracy"], figures["scores"]["f1_macro"]
-    return f"{name} accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}), macro F1 {f1:.4f}, {figures['images']} images"
+    scores = figures["scores"]
+    f1 = f", macro F1 {scores['f1_macro']:.4f}" if "f1_macro" in scores else ""
+    return f"{name} accuracy {scores['accuracy']:.4f} ({low:.4f} to {high:.4f}){f1}, {figures['images']} images"
 
 
 def headline(figures: Mapping[str, Any]) -> dict[str, float]:

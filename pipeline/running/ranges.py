@@ -113,7 +113,8 @@ RANGES: dict[str, tuple | set] = {
     "model.batch_size": COUNT,
     "model.learning_rate": (1e-9, None),
     "model.weight_decay": AT_LEAST_0,
-    # promote, export, restore, report
+    # measure, promote, export, restore, report
+    "split": set(SPLITS),
     "margin": SHARE,
     "calibration.images": COUNT,
     "warm_up": COUNT,

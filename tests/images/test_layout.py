@@ -34,27 +34,27 @@ def without_valid(root, per_class=20):
 
 
 def test_a_label_is_looked_up_by_name_and_not_by_its_place_in_the_alphabet(tmp_path):
-    places = open_source(tree(tmp_path, per_class=1), PLAIN).places()
+    places = open_source(tree(tmp_path, per_class=1), PLAIN).places
     found = {id.split("/")[1]: place.label for id, place in places.items()}
     assert found == {"angry": 0, "disgust": 1, "fear": 2, "happy": 3, "neutral": 6, "sad": 4, "surprise": 5}
     assert all(place.split == id.split("/")[0] for id, place in places.items())
 
 
 def test_folders_of_other_names_have_the_places_that_the_usual_ones_have(tmp_path):
-    usual = open_source(tree(tmp_path / "usual"), PLAIN).places()
+    usual = open_source(tree(tmp_path / "usual"), PLAIN).places
     digit = {folder: str(LABELS.index(label)) for folder, label in FOLDERS.items()}
     root = named(tmp_path / "own", {"train": "Training", "valid": "val"}, digit)
     layout = Layout({"Training": "train", "val": "valid"}, DIGITS, 0, 0)
     for source in (open_source(root, layout), open_source(zipped(root, tmp_path / "own.zip"), layout)):
-        assert Counter(source.places().values()) == Counter(usual.values())
-        assert source.places()["Training/3/0.jpg"] == ("train", LABELS.index("happiness"))
-        assert source.places()["val/6/1.jpg"] == ("valid", LABELS.index("neutral"))
+        assert Counter(source.places.values()) == Counter(usual.values())
+        assert source.places["Training/3/0.jpg"] == ("train", LABELS.index("happiness"))
+        assert source.places["val/6/1.jpg"] == ("valid", LABELS.index("neutral"))
         assert source.read("val/6/1.jpg") == (root / "val/6/1.jpg").read_bytes()
 
 
 def test_folders_called_as_the_emotions_need_no_layout(tmp_path):
     root = named(tmp_path, folders={"angry": "anger", "happy": "happiness", "sad": "sadness"})
-    assert open_source(root, PLAIN).places()["train/happiness/0.jpg"] == ("train", LABELS.index("happiness"))
+    assert open_source(root, PLAIN).places["train/happiness/0.jpg"] == ("train", LABELS.index("happiness"))
 
 
 def test_a_folder_that_is_of_none_is_passed_over_and_two_may_be_of_one_emotion(tmp_path):
@@ -62,24 +62,24 @@ def test_a_folder_that_is_of_none_is_passed_over_and_two_may_be_of_one_emotion(t
     before = open_source(root, PLAIN).ids()
     write(root, "train/contempt/1.jpg", b"x")
     write(root, "train/rage/1.jpg", b"x")
-    places = open_source(root, Layout({}, {"contempt": "none", "rage": "anger"}, 0, 0)).places()
+    places = open_source(root, Layout({}, {"contempt": "none", "rage": "anger"}, 0, 0)).places
     assert list(places) == sorted([*before, "train/rage/1.jpg"])
     assert places["train/rage/1.jpg"] == ("train", LABELS.index("anger"))
 
 
 def test_valid_is_drawn_from_train_where_it_is_asked_for(tmp_path):
     root = without_valid(tmp_path / "faces")
-    usual = open_source(tree(tmp_path / "whole", per_class=20), PLAIN).places()
-    places = open_source(root, Layout({}, {}, 0.1, 0)).places()
+    usual = open_source(tree(tmp_path / "whole", per_class=20), PLAIN).places
+    places = open_source(root, Layout({}, {}, 0.1, 0)).places
     assert list(places) == [id for id in usual if not id.startswith("valid/")]
     drawn = [id for id, place in places.items() if place.split == "valid"]
     assert all(id.startswith("train/") for id in drawn)
     assert Counter(places[id].label for id in drawn) == dict.fromkeys(range(7), 2)
     assert all(places[id].label == usual[id].label for id in places)
-    assert open_source(zipped(root, tmp_path / "a.zip"), Layout({}, {}, 0.1, 0)).places() == places
-    other = open_source(root, Layout({}, {}, 0.1, 1)).places()
+    assert open_source(zipped(root, tmp_path / "a.zip"), Layout({}, {}, 0.1, 0)).places == places
+    other = open_source(root, Layout({}, {}, 0.1, 1)).places
     assert drawn != [id for id, place in other.items() if place.split == "valid"]
-    more = open_source(root, Layout({}, {}, 0.2, 0)).places()
+    more = open_source(root, Layout({}, {}, 0.2, 0)).places
     assert all(more[id].split == "valid" for id in drawn)
 
 
@@ -156,7 +156,7 @@ def test_the_audit_takes_train_as_it_is(tmp_path, capsys):
 def test_a_valid_that_is_drawn_loses_copies_and_one_that_was_there_does_not(tmp_path):
     root = without_valid(tmp_path / "faces")
     overrides = ["data.layout.valid_share=0.2"]
-    places = open_source(root, Layout({}, {}, 0.2, 0)).places()
+    places = open_source(root, Layout({}, {}, 0.2, 0)).places
     again, near, first, second = [id for id, place in places.items() if place.split == "valid"][:4]
     (root / second).write_bytes((root / first).read_bytes())
     write(root, "test/sad/again.jpg", (root / again).read_bytes())
