@@ -1,5 +1,7 @@
 """What benchmarks make up is still what the steps read; what they measure is run by hand (benchmarks/README.md)."""
 
+import ast
+import importlib
 import runpy
 from pathlib import Path
 
@@ -10,6 +12,16 @@ from pipeline.learning.arrays import read_arrays
 from pipeline.running.tracking import open_store
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("*.py")), ids=lambda file: file.stem)
+def test_what_a_benchmark_imports_of_the_project_is_there(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "pipeline":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
 
 
 @pytest.mark.parametrize(("name", "shape"), [("sweep_grid.py", [1, 14]), ("memory.py", [14])])
