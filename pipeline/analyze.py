@@ -71,7 +71,8 @@ def main(cfg: DictConfig) -> None:
         tables.to_parquet(folder / "faces.csv", folder / "faces.parquet")
         with open_table(folder / "ads.csv") as file:
             tables.write_ads(file, ads.values(), settings["block_seconds"], settings["confidence"])
-        tables.write_workbook(folder / "ads.xlsx", ads.values(), settings["block_seconds"], settings["confidence"])
+        workbook = tables.workbook(ads.values(), settings["block_seconds"], settings["confidence"])
+        (folder / "ads.xlsx").write_bytes(workbook)
         made = page.make(title(source), [*ads.values()], kept.faces(), model.about, settings)
         (folder / "index.html").write_text(made, encoding="utf-8")
         refuse_place(out, source)  # what somebody has put there since would be lost

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +27,7 @@ FACES = {  # column: type in Parquet
     "likeliest": "VARCHAR",
     **dict.fromkeys(LABELS, "FLOAT"),
 }
+LONGEST = 32_767  # characters of a cell of Excel
 _ADS = ("file", "kind", "seconds", "frames", "frames_with_face", "faces", "too_small", "not_read", "note", "looks_like")
 _SHARES = [f"{name.replace(' ', '_')}{end}" for name in SHOWN for end in ("", "_low", "_high")]
 
@@ -75,12 +77,13 @@ def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: int, confidence: f
         writer.writerow([*cells, *("" if end is None else round(end, 4) for end in mix)])
 
 
-def write_workbook(path: Path, ads: Iterable[Ad], block_seconds: int, confidence: float) -> None:
+def workbook(ads: Iterable[Ad], block_seconds: int, confidence: float) -> bytes:
     """ads.xlsx: the same, for people: numbers that Excel takes for numbers in every language, shares as percentages.
 
     Text is text there, whatever it begins with.
     """
-    with xlsxwriter.Workbook(path, {"strings_to_numbers": False}) as book:
+    made = BytesIO()  # of a file XlsxWriter makes a full disk an error of its own
+    with xlsxwriter.Workbook(made, {"in_memory": True}) as book:
         book.set_properties({"created": datetime(1980, 1, 1)})  # equal campaigns have equal files
         sheet = book.add_worksheet("ads")
         bold, percent = book.add_format({"bold": True}), book.add_format({"num_format": "0.0 %"})
@@ -88,13 +91,17 @@ def write_workbook(path: Path, ads: Iterable[Ad], block_seconds: int, confidence
         number = 0
         for number, (facts, mix) in enumerate(_rows(ads, block_seconds, confidence), 1):
             for column, fact in enumerate(facts):
-                (sheet.write_string if isinstance(fact, str) else sheet.write_number)(number, column, fact)
+                if isinstance(fact, str):
+                    sheet.write_string(number, column, fact[:LONGEST])
+                else:
+                    sheet.write_number(number, column, fact)
             for column, end in enumerate(mix, len(facts)):
                 if end is not None:
                     sheet.write_number(number, column, end, percent)
         sheet.autofilter(0, 0, number, len(_ADS) + len(_SHARES) - 1)
         sheet.autofit(300)  # pixels
         sheet.freeze_panes(1, 1)
+    return made.getvalue()
 
 
 def _rows(ads: Iterable[Ad], block_seconds: int, confidence: float) -> Iterator[tuple[list, list[float | None]]]:
