@@ -280,6 +280,18 @@ def test_it_says_by_what_its_epoch_was_the_best(run, monitor, said):
     assert f"those of epoch 19, the best on valid{said}. Every value" in card(run)
 
 
+def test_a_valid_that_was_drawn_from_train_is_told(run):
+    said = "The data came without a valid: 0.1 of its train was drawn for that"
+    config = OmegaConf.load(run / "train/config.yaml")
+    assert said not in card(run)
+    config.data.layout.valid_share = 0.1
+    OmegaConf.save(config, run / "train/config.yaml")
+    assert said in card(run)
+    del config.data["layout"]  # a run of before there was a choice
+    OmegaConf.save(config, run / "train/config.yaml")
+    assert "came without a valid" not in card(run)
+
+
 def test_a_model_that_it_went_on_from_is_named_by_its_digest(run):
     assert "SHA-256" not in card(run)
     config = OmegaConf.load(run / "train/config.yaml")
