@@ -40,7 +40,7 @@ from pipeline.campaign.video import Video
 from pipeline.running import cli
 from pipeline.running.cores import workers
 from pipeline.running.errors import UserError
-from pipeline.running.files import check_place, whole_folder
+from pipeline.running.files import check_place, refuse_inside, whole_folder
 from pipeline.running.progress import progress
 from pipeline.serving.model import Model
 from pipeline.serving.pictures import ANIMATED
@@ -81,8 +81,7 @@ def main(cfg: DictConfig) -> None:
 
 def refuse_place(out: Path, source: Path) -> None:
     """UserError for an output folder that can't be written, lies in the source or holds anything but a report."""
-    if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UserError(f"out={out}: lies in the source {source}; name another folder")
+    refuse_inside(out, source)
     check_place(out, "index.html", WRITTEN)
 
 

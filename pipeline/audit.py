@@ -28,7 +28,7 @@ def main(cfg) -> None:
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
         if layout.valid_share:
             known["split"] = known.split.replace("valid", "train")
-        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
+        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny, ["train"])
         pictures = manifest.sha256.notna().to_numpy() & ~manifest.reason.isin(["blank", "denied"]).to_numpy()
         missed = leaks(manifest[pictures], prints, near, cfg.data.allow, search=0)
         found = pd.concat([judged(manifest), missed]).drop_duplicates("id")

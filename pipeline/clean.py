@@ -8,7 +8,7 @@ for each reason.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -60,7 +60,7 @@ def main(cfg) -> None:
     refuse_strangers(raw.ids(), allow=cfg.data.allow, deny=cfg.data.deny)
     looks, near = OmegaConf.to_container(cfg.looks), OmegaConf.to_container(cfg.near)
     with survey.survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
-        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
+        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny, layout.of_train)
         if layout.valid_share:
             manifest = without_copies(manifest, cfg.data.allow)
         refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
@@ -112,12 +112,19 @@ def refuse_strangers(ids: list[str], **lists: list[str]) -> None:
 
 
 def judge(
-    known: pd.DataFrame, prints: np.ndarray, blank_spread: int, near: dict, allow: list[str], deny: list[str]
+    known: pd.DataFrame,
+    prints: np.ndarray,
+    blank_spread: int,
+    near: dict,
+    allow: list[str],
+    deny: list[str],
+    of_train: Sequence[str],
 ) -> pd.DataFrame:
     """The manifest (SCHEMA): what a survey knows, and kept, reason, note, of, similarity and other_label.
 
     allow and deny: ids that a person has decided on; a denied image of train takes with it what shows the same there,
-    exactly or nearly, under the same label: one of those would stand in for it otherwise. UserError if an image that is
+    exactly or nearly, under the same label: one of those would stand in for it otherwise. of_train: train, and valid
+    where it was drawn from there. UserError if an image that is
     to stay can't be decoded, or is an exact duplicate.
     """
     allowed, denied = known.id.isin(list(allow)), known.id.isin(list(deny))
@@ -125,7 +132,7 @@ def judge(
     known.loc[(known.reason == "") & (known.spread <= blank_spread).fillna(False) & ~allowed, "reason"] = "blank"
     known.loc[(known.reason == "") & known.placeholder.fillna(False) & ~allowed, "reason"] = "placeholder"
     known.loc[(known.reason == "") & denied, "reason"] = "denied"
-    _deny_copies(known, allowed, prints, near)
+    _deny_copies(known, known.split.isin(list(of_train)) & ~allowed, prints, near)
     for search in (duplicates, lambda rows: near_duplicates(rows, prints, near, allow)):
         found = search(known.loc[known.reason == "", ["id", "split", "label", "sha256"]])
         fresh = found.index[(found.of != "") & (known.of[found.index] == "")]
@@ -139,9 +146,9 @@ def judge(
     return known[SCHEMA.names]
 
 
-def _deny_copies(known: pd.DataFrame, allowed: pd.Series, prints: np.ndarray, near: dict) -> None:
-    """Mark as denied what shows the same as a denied image of train, in train under its label, and is not allowed."""
-    train = known[(known.split == "train") & ~allowed]
+def _deny_copies(known: pd.DataFrame, among: pd.Series, prints: np.ndarray, near: dict) -> None:
+    """Mark as denied what shows the same as a denied image under its label, both `among` these rows, bool [N]."""
+    train = known[among]
     denied = train[train.reason == "denied"].drop_duplicates(["sha256", "label"])
     others = train[(train.reason == "") & train.label.isin(denied.label)]
     ids = denied.set_index(["sha256", "label"]).id.to_dict()

@@ -29,7 +29,7 @@ from pipeline.reporting.calibration import Calibration
 from pipeline.running import cli
 from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
-from pipeline.running.files import check_place, whole_folder, write_json
+from pipeline.running.files import check_place, refuse_inside, whole_folder, write_json
 from pipeline.running.progress import progress
 from pipeline.serving.model import Model
 
@@ -42,12 +42,13 @@ AT_ONCE = 256  # faces between two looks at how far it got
 def main(cfg: DictConfig) -> None:
     settings = OmegaConf.to_container(cfg, resolve=True)
     looks, near, out = settings["looks"], settings["near"], Path(cfg.out)
+    refuse_inside(out, Path(cfg.source))
     check_place(out, MARK)
     model = Model(Path(cfg.exported), settings["batch_sizes"], cores())
     raw = open_labelled(cfg.source, layout_of(cfg.data), cfg.split)
     ids = within_limit(raw.places, cfg.limit, cfg.limit_seed)
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
-        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny)
+        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny, ["train"])
     refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
     index = manifest[manifest.kept].reset_index(drop=True)
     if index.empty:

@@ -4,6 +4,7 @@ Resumes at the last whole epoch when it was cut off, and skips what has FINISHED
 history.csv, config.yaml, metrics.json and run.json into train/ of the run's folder, and everything into MLflow.
 """
 
+import json
 import logging
 import shlex
 from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ def main(cfg: DictConfig) -> str | None:
         elif checkpoints.of_other_code():
             log.info("%s: was cut off under other code, Keras or TensorFlow; begins anew", name)
         tags = point | {"command": command(), "code": checkpoints.code}
-        run_id = cut_off or _new_run(store, name, flatten(values), tags)
+        run_id = cut_off or _new_run(store, name, _params(values), tags)
         with tracking.running(store, run_id), _enough_memory(values):
             model = compiled_model(values, arrays)
             images, flatters = _images(arrays), _caution(values, arrays)
@@ -157,6 +158,12 @@ def _fetch(store: tracking.Store, done: list[str], output: Path) -> None:
             file.rename(folder / file.name)
         files.rmdir()
     log.info("its files, from MLflow: %s", output)
+
+
+def _params(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as parameters of an MLflow run: the layout as one text, since MLflow takes not every folder's name."""
+    data = values["data"]
+    return flatten(values | {"data": data | {"layout": json.dumps(data["layout"], ensure_ascii=False)}})
 
 
 def _new_run(store: tracking.Store, name: str, params: dict, tags: dict) -> str:

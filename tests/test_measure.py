@@ -85,6 +85,16 @@ def test_folders_go_by_the_layout_and_emotions_may_be_missing(tmp_path, exported
     assert "no images of disgust, fear, and so no macro average" in caplog.text
 
 
+@pytest.mark.parametrize("names", [("Training", "PublicTest"), ("Train", "test"), ("train", "val")])
+def test_folders_that_may_be_splits_are_never_measured_together(tmp_path, exported, names):
+    source = labelled(labelled(tmp_path / "faces", f"{names[0]}/"), f"{names[1]}/")
+    with pytest.raises(UserError, match=r"which split is that\? Say it in data\.layout\.splits"):
+        measured(tmp_path, source, exported)
+    splits = [f"+data.layout.splits.{name}={split}" for name, split in zip(names, ("train", "test"), strict=True)]
+    _, rows = measured(tmp_path, source, exported, *splits)
+    assert len(rows) == 28 and rows.id.str.startswith(f"{names[1]}/").all()
+
+
 def test_what_is_no_picture_of_a_face_is_left_out_and_copies_are_said(tmp_path, exported, capsys):
     source = labelled(tmp_path / "faces", each=20)
     write(source, "happy/broken.jpg", b"no picture")
@@ -116,6 +126,8 @@ def test_what_cannot_be_measured_is_one_line_and_leaves_what_was_there(tmp_path,
     with pytest.raises(UserError, match="split=all: expected test or train or valid"):
         measured(tmp_path, source, exported, "split=all")
     assert (tmp_path / "out/report.json").read_bytes() == before
+    with pytest.raises(UserError, match="lies in the source"):
+        measured(tmp_path, source, exported, f"out={source / 'happy/out'}")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years")
     with pytest.raises(UserError, match="mine"):
@@ -123,12 +135,12 @@ def test_what_cannot_be_measured_is_one_line_and_leaves_what_was_there(tmp_path,
 
 
 def test_a_picture_is_of_the_nearest_folder_that_is_called_as_an_emotion(tmp_path):
-    for path in ("happy/sad/1.jpg", "test/happy/deep/er/1.jpg"):
-        write(tmp_path, path, b"x")
+    write(tmp_path, "test/happy/deep/er/1.jpg", b"x")
     with pytest.raises(UserError, match="no valid in it; it has test"):
         open_labelled(tmp_path, PLAIN, "valid")
     assert open_labelled(tmp_path, PLAIN, "test").places == {"test/happy/deep/er/1.jpg": ("test", 3)}
     shutil.rmtree(tmp_path / "test")
+    write(tmp_path, "happy/sad/1.jpg", b"x")
     source = open_labelled(tmp_path, PLAIN, "test")
     assert (source.root, source.places) == ("happy/", {"sad/1.jpg": ("test", 4)})
     unread = Layout({}, {"sad": "none"}, 0, 0)

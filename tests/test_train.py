@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY, composed, write_arrays
+from omegaconf import open_dict
 from shells import shell
 from tracked import PARAMS, TAGS
 
@@ -69,6 +70,15 @@ def test_a_run_writes_its_model_history_and_figures_and_tracks_them(project):
         "train/config.yaml",
     }
     assert not list(project.glob("checkpoints/*/"))
+
+
+def test_a_folders_name_that_mlflow_would_refuse_is_tracked(project):
+    cfg = composed("train", *TINY, "epochs=1", "output=out")
+    with open_dict(cfg):
+        cfg.data.layout.folders = {"happy (1)": "happiness", "a=b&c": "fear"}
+    train.main(cfg)
+    (tracked,) = runs()
+    assert json.loads(tracked.data.params["data.layout"])["folders"] == {"happy (1)": "happiness", "a=b&c": "fear"}
 
 
 def test_equal_choices_on_other_images_are_a_run_beside_and_on_the_same_ones_none(project):

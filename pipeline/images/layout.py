@@ -7,7 +7,7 @@ as in MMAFEDB, `train/angry`, or as `layout` of a file of conf/data/ says.
 import hashlib
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,6 +43,11 @@ class Layout:
         return tuple(split for split in SPLITS if split != "valid" or not self.valid_share)
 
     @property
+    def of_train(self) -> tuple[str, ...]:
+        """The splits whose images are of the source's train."""
+        return ("train", "valid") if self.valid_share else ("train",)
+
+    @property
     def split_of(self) -> dict[str, str]:
         """The split that a folder of each name is."""
         return {split: split for split in SPLITS} | dict(self.splits)
@@ -56,7 +61,8 @@ class Layout:
     def classes(self) -> list[str]:
         """The names to expect of class folders: for each emotion those that were given, else MMAFEDB's; sorted."""
         given = {name for name, emotion in self.folders.items() if emotion != UNREAD}
-        return sorted(given | {name for name, emotion in FOLDERS.items() if emotion not in self.folders.values()})
+        usual = {name for name, emotion in FOLDERS.items() if emotion not in self.folders.values()}
+        return sorted(given | {name for name in usual if self.emotion_of[name] != UNREAD})
 
     @property
     def of_classes(self) -> str:
@@ -94,7 +100,7 @@ def labelled(files: Iterable[str], layout: Layout, split: str, path: str) -> tup
     Emotions may be missing. UserError for a class that is unknown, no such split, and for no image.
     """
     split_of, emotion_of = layout.split_of, layout.emotion_of
-    found, above, strangers, around = {}, set(), {}, set()
+    found, above, strangers, around, unsplit = {}, set(), {}, set(), set()
     for file in sorted(files):
         folders = file.split("/")[:-1]
         at = next((at for at in reversed(range(len(folders))) if folders[at] in emotion_of), None)
@@ -107,6 +113,7 @@ def labelled(files: Iterable[str], layout: Layout, split: str, path: str) -> tup
             name = "" if top is None else split_of[folders[top]]
             found[file] = Place(name, LABELS.index(emotion_of[folders[at]]))
             above.add("/" + "/".join(folders[: at if top is None else top]))
+            unsplit |= {"/".join(folders[:at])} if top is None else set()
     unknown = next((where for where in sorted(strangers) if where in around), None)
     if unknown is not None:
         raise UserError(_unknown_class(path, "/".join([*unknown, strangers[unknown]]), layout))
@@ -114,6 +121,10 @@ def labelled(files: Iterable[str], layout: Layout, split: str, path: str) -> tup
     there = {place.split for place in found.values()}
     if not found:
         raise UserError(f"{path}: no image in a class folder; expected {layout.of_classes}, in splits or not")
+    if len(unsplit) > 1 or (unsplit and there != {""}):
+        raise UserError(
+            f"{path}: {_listed(sorted(unsplit))}: which split is that? Say it in data.layout.splits, or give one alone"
+        )
     if there != {""} and split not in there:
         raise UserError(f"{path}: no {split} in it; it has {' and '.join(sorted(there - {''}))}: split=<one of them>")
     root = f"{posixpath.commonpath(above)}/".lstrip("/")
@@ -138,7 +149,10 @@ def _root_of(files: list[str], folders: set[str], layout: Layout, path: str) -> 
     if not splits:
         if not files:
             raise UserError(f"{path}: empty; expected {layout}")
-        raise UserError(f"{path}: no {_said(layout.needed)} in it or below it; expected {layout}")
+        of_classes = {each.rpartition("/")[0] for each in folders if each.rpartition("/")[2] in layout.emotion_of}
+        others = _listed(sorted(of_classes - {""}))
+        there = f"; it has {others}: say in data.layout which is which" if others else ""
+        raise UserError(f"{path}: no {_said(layout.needed)} in it or below it; expected {layout}{there}")
     most = max(map(len, splits.values()))
     nearest = min(root.count("/") + bool(root) for root, found in splits.items() if len(found) == most)
     roots = [root for root, found in splits.items() if len(found) == most and root.count("/") + bool(root) == nearest]
@@ -148,6 +162,10 @@ def _root_of(files: list[str], folders: set[str], layout: Layout, path: str) -> 
     if splits[roots[0]] >= set(layout.needed):
         _refuse_incomplete(splits.keys() - roots, folders, roots[0], layout, path)
     return roots[0] + "/" if roots[0] else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (" and others" if len(names) > 3 else "")
 
 
 def _said(splits: tuple[str, ...]) -> str:
@@ -182,27 +200,40 @@ def _places(files: Iterable[str], folders: set[str], root: str, layout: Layout, 
         if split in split_of and within and emotion_of[name] != UNREAD:
             places[id] = Place(split_of[split], LABELS.index(emotion_of[name]))
     _refuse_undecodable(places, path)
-    _refuse_missing(places, root, layout, path)
+    classes = [folder[len(root) :].split("/") for folder in folders if folder.startswith(root)]
+    others = {each[0] for each in classes if len(each) == 2 and each[0] not in split_of and each[1] in emotion_of}
+    _refuse_missing(places, root, others, layout, path)
     return _with_valid(places, layout, path) if layout.valid_share else places
 
 
-def _refuse_missing(places: Mapping[str, Place], root: str, layout: Layout, path: str) -> None:
-    """UserError for a split, or an emotion in one, without images, and for a valid that is there and to be drawn."""
-    found = Counter(places.values())
+def _refuse_missing(places: Mapping[str, Place], root: str, others: set[str], layout: Layout, path: str) -> None:
+    """UserError for a split, or an emotion in one, without images, and for a valid that is there and to be drawn.
+
+    others: folders beside the splits that hold classes too; one may be what is missing.
+    """
+    found, there = Counter(places.values()), _listed(sorted(others))
     for split in layout.needed:
         missing = [label for label in range(len(LABELS)) if not found[split, label]]
         if len(missing) == len(LABELS):
             raise UserError(
-                f"{path}: split {root + split!r} is missing or empty; expected {layout}; folders of other names, and a "
-                "valid that is to be drawn from train, go into data.layout"
+                f"{path}: split {root + split!r} is missing or empty{f'; is it {there}?' if others else ''} Expected "
+                f"{layout}; folders of other names, and a valid that is to be drawn from train, go into data.layout"
             )
         if missing:
-            named = [name for name in layout.classes if layout.emotion_of[name] == LABELS[missing[0]]]
+            emotion = LABELS[missing[0]]
+            named = [name for name in layout.classes if layout.emotion_of[name] == emotion]
+            if not named:
+                raise UserError(f"{path}: data.layout.folders has none for {emotion}; all seven emotions are needed")
             folder = " or ".join(repr(f"{root}{split}/{name}") for name in named)
             raise UserError(f"{path}: no images in class folder {folder}; expected are {', '.join(layout.classes)}")
     if layout.valid_share and any(place.split == "valid" for place in places.values()):
         raise UserError(
             f"{path}: has a valid, and data.layout.valid_share={layout.valid_share} would draw another; make it 0"
+        )
+    if layout.valid_share and others:
+        raise UserError(
+            f"{path}: has {there} beside train, and data.layout.valid_share={layout.valid_share} would draw a valid; "
+            "say in data.layout.splits what that is, or take it away"
         )
 
 
@@ -218,8 +249,8 @@ def _with_valid(places: Mapping[str, Place], layout: Layout, path: str) -> dict[
         count = max(round(layout.valid_share * len(ids)), 1)
         if count == len(ids):
             raise UserError(
-                f"{path}: {LABELS[label]} has {len(ids)} image in train, and valid is to be drawn from it; "
-                "add images, or lower data.layout.valid_share"
+                f"{path}: of {LABELS[label]}, {len(ids)} in train, nothing would be left there; add images, or lower "
+                "data.layout.valid_share"
             )
         drawn |= {id: Place("valid", label) for id in ids[:count]}
     return dict(places) | drawn

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatch
 from functools import cache
@@ -18,6 +19,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.images.layout import Layout
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 from pipeline.running.ranges import range_of
@@ -33,7 +35,7 @@ OF_THE_IMAGES = ("model.build.size", "model.build.channels")
 # Listed here, since a file with a mistake in it can't be its own example: a value that was emptied is null there, and a
 # text may stand where a list has to be.
 MAY_BE_NULL = {"optimizer.schedule", "balance.per_class", "initial_weights", "teacher", "output", "run"}
-LISTS = {"data.allow", "data.deny"}
+EXAMPLES = {"data.allow": [[]], "data.deny": [[]], "data.layout.splits": [{}], "data.layout.folders": [{}]}
 
 
 def check(step: str, cfg: DictConfig) -> None:
@@ -48,8 +50,6 @@ def check(step: str, cfg: DictConfig) -> None:
             raise UserError(unknown(step, name))
         if name not in known and name.startswith("optimizer.build."):
             _value(name, value, [0, True])  # over a text Keras would stumble in the middle of a training
-        if name not in known and name.startswith("data.layout."):
-            _value(name, value, [TEXT])
     if not _of_the_project(OmegaConf.select(cfg, "model.build._target_")):
         values["model"]["build"] = {"_target_": values["model"]["build"]["_target_"]}  # the rest is its function's
     _group("", values, examples)
@@ -83,6 +83,8 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
             f"brightness.dark_below={cfg.brightness.dark_below}: over brightness.light_from="
             f"{cfg.brightness.light_from}, so that an image would be both dark and light; lower it"
         )
+    if "data" in cfg:
+        _layout(OmegaConf.to_container(cfg.data.layout))
     if "optimizer" in cfg:
         _rate(OmegaConf.to_container(cfg.optimizer, resolve=True))
     if "teacher" in cfg and not cfg.teacher:
@@ -92,6 +94,19 @@ def _together(cfg: DictConfig, examples: Mapping[str, list]) -> None:
                     f"{name}={_shown(cfg[name])}: without a teacher it changes nothing but the run's hash; name one in "
                     f"teacher, or leave it at {_shown(usual)}"
                 )
+
+
+def _layout(layout: Mapping[str, Any]) -> None:
+    """Refuse what `layout` of a file of conf/data/ has too much or too little, and a folder of nothing known."""
+    known = [field.name for field in fields(Layout)]
+    for key in [*layout, *known]:
+        if key not in known:
+            raise UserError(f"data.layout.{key}: there is no such value; layout has {', '.join(known)}")
+        if key not in layout:
+            raise UserError(f"data.layout.{key}: missing, and it is needed")
+    for key in ("splits", "folders"):
+        for name, meant in layout[key].items():
+            _value(f"data.layout.{key}.{name}", meant, [TEXT])
 
 
 def _rate(optimizer: Mapping[str, Any]) -> None:
@@ -140,6 +155,8 @@ def _experiment() -> None:
 def unknown(step: str, name: str) -> str:
     """What is said of a name that the step's config does not have, with those that are meant most likely."""
     names = sorted(_names(_examples(step)))
+    if name.startswith(("data.layout.splits", "data.layout.folders")):
+        return f"{name}: folders are added one by one, such as +data.layout.folders.joy=happiness"
     if name in names:
         group = name.partition(".")[0]
         having = [file.stem for file in files(group) if name in _names({group: [_file(f"{group}/{file.stem}")]})]
@@ -239,7 +256,7 @@ def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:
     """Refuse one of `values`, or that one of `examples` is missing."""
     for key, known in examples.items():
         if key in values:
-            _value(f"{prefix}{key}", values[key], [[]] if f"{prefix}{key}" in LISTS else known)
+            _value(f"{prefix}{key}", values[key], EXAMPLES.get(f"{prefix}{key}", known))
         elif not fnmatch(f"{prefix}{key}", MAY_BE_TAKEN_OUT):
             raise UserError(f"{prefix}{key}: missing, and it is needed")
 
@@ -293,9 +310,9 @@ def _kind(value: Any) -> str:
 
 def _expected(name: str, value: Any, kinds: Iterable[str], examples: list) -> str:
     if GROUP in kinds and NULL not in kinds:
-        names = [key for example in examples if _kind(example) == GROUP for key in example]
-        first = names[0] if names else "<name>"
-        return f"{name} is a group; give its values one by one, such as {name}.{first}=..."
+        first = next((key for example in examples if _kind(example) == GROUP for key in example), None)
+        such_as = f"{name}.{first}=..." if first else f"+{name}.<folder>=..."
+        return f"{name} is a group; give its values one by one, such as {such_as}"
     said = f"expected {' or '.join(kinds) or 'a value'}"
     if TEXT in kinds and _kind(value) in (NUMBER, BOOL):
         return f"{said}; in quotes, {name}='\"{_shown(value)}\"', it is one"

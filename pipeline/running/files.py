@@ -114,6 +114,12 @@ def exists(path: str | os.PathLike) -> bool:
         raise UserError(f"{path}: can't be read ({error.strerror}); grant access to it, or mend the path") from None
 
 
+def refuse_inside(out: Path, source: Path) -> None:
+    """UserError for an output folder `out` in the folder `source`, which is read and never changed."""
+    if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"out={out}: lies in the source {source}; name another folder")
+
+
 def check_place(path: str | os.PathLike, mark: str, only: Set[str] | None = None) -> None:
     """Look at an output folder before long work; UserError when it can't be written, or would take something with it.
 

@@ -109,6 +109,21 @@ def test_a_valid_that_is_missing_names_what_could_be_said_of_it(tmp_path):
     message = refusal(root, PLAIN)
     assert "split 'valid' is missing or empty" in message
     assert "a valid that is to be drawn from train, go into data.layout" in message
+    tree(tmp_path / "of other names", 1)
+    for old, new in (("train", "Training"), ("valid", "PublicTest"), ("test", "PrivateTest")):
+        (tmp_path / "of other names" / old).rename(tmp_path / "of other names" / new)
+    message = refusal(tmp_path / "of other names", PLAIN)
+    assert "it has 'PrivateTest', 'PublicTest', 'Training': say in data.layout which is which" in message
+    (tmp_path / "of other names/Training").rename(tmp_path / "of other names/train")
+    (tmp_path / "of other names/PrivateTest").rename(tmp_path / "of other names/test")
+    assert "split 'valid' is missing or empty; is it 'PublicTest'?" in refusal(tmp_path / "of other names", PLAIN)
+    message = refusal(tmp_path / "of other names", Layout({}, {}, 0.1, 0))
+    assert "has 'PublicTest' beside train, and data.layout.valid_share=0.1 would draw a valid; say in" in message
+
+
+def test_an_emotion_of_no_folder_is_said(tmp_path):
+    message = refusal(tree(tmp_path), Layout({}, {"disgust": "none"}, 0, 0))
+    assert "data.layout.folders has none for disgust; all seven emotions are needed" in message
 
 
 def test_a_valid_that_is_there_is_not_drawn_too(tmp_path):
@@ -119,7 +134,7 @@ def test_a_valid_that_is_there_is_not_drawn_too(tmp_path):
 @pytest.mark.parametrize(("per_class", "share"), [(1, 0.1), (4, 1.0)])
 def test_train_keeps_an_image_of_each_emotion(tmp_path, per_class, share):
     message = refusal(without_valid(tmp_path / "faces", per_class), Layout({}, {}, share, 0))
-    assert f"anger has {per_class} image" in message
+    assert f"of anger, {per_class} in train, nothing would be left there" in message
     assert "lower data.layout.valid_share" in message
 
 
@@ -189,6 +204,18 @@ def test_a_copy_of_an_image_that_is_drawn_for_valid_leaves_train(tmp_path):
     assert set(same.reason[same.split == "train"]) == {"duplicate_of_valid"}
 
 
+def test_a_denied_image_takes_its_copies_with_it_where_either_was_drawn_for_valid(tmp_path):
+    root = without_valid(tmp_path / "faces")
+    places = open_source(root, Layout({}, {}, 0.2, 0)).places
+    of_happy = [id for id, place in places.items() if place.label == 3]
+    drawn = next(id for id in of_happy if places[id].split == "valid")
+    train = next(id for id in of_happy if places[id].split == "train")
+    for denied, copy in ((drawn, train), (train, drawn)):
+        (root / copy).write_bytes((root / denied).read_bytes())
+        manifest, _ = cleaned(tmp_path, root, "data.layout.valid_share=0.2", f"data.deny=[{denied}]")
+        assert (manifest.reason[[denied, copy]] == "denied").all()
+
+
 def test_numbers_as_names_are_text_wherever_they_come_from():
     data = {"layout": {"splits": {}, "folders": {1: "surprise"}, "valid_share": 0, "valid_seed": 0}}
     assert layout_of(data).folders == {"1": "surprise"}
@@ -202,7 +229,15 @@ def test_numbers_as_names_are_text_wherever_they_come_from():
         ("+data.layout.folders.joy=happy", "data.layout.folders.joy=happy: expected anger or disgust or"),
         ("+data.layout.splits.val=validation", "data.layout.splits.val=validation: expected test or train or valid"),
         ("data.layout.valid_share=2", "data.layout.valid_share=2: expected a number, from 0 to 1"),
-        ("data.layout.folders=3", "data.layout.folders is a group"),
+        (
+            "data.layout.folders=3",
+            "data.layout.folders is a group; give its values one by one, such as +data.layout.fol",
+        ),
+        ("data.layout.folders is a group; give its values one by one, such as +data.layout",),
+        ("+data.layout.splits.val=[valid,test]", "data.layout.splits.val=['valid', 'test']: expected a text"),
+        ("+data.layout.splits.val={is: valid}", "data.layout.splits.val={'is': 'valid'}: expected a text"),
+        ("+data.layout.val=valid", "data.layout.val: there is no such value"),
+        ("~data.layout.folders", "data.layout.folders: missing, and it is needed"),
     ],
 )
 def test_a_layout_that_cannot_be_is_refused_before_any_work(override, said):
