@@ -5,6 +5,7 @@ a network. Its words are in the Jinja template reporting/page.html.
 """
 
 import io
+import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -33,7 +34,8 @@ def main(cfg: DictConfig) -> None:
     reports = Path(cfg.paths.reports)
     about, table, tables = read_reports(reports, cfg.study)
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-    if store.run(table["run_id"].iloc[0]) is None:
+    run = store.run(table["run_id"].iloc[0])
+    if run is None:
         raise UserError(f"{reports}: the ranking is of runs that MLflow does not hold; rank and compare again")
     if apart := tested_apart(table, {run.info.run_id: run.data.tags for run in store.finished({})}):
         log.warning("%s: %s", cfg.study, apart)
@@ -48,11 +50,17 @@ def main(cfg: DictConfig) -> None:
         "tables": {name: each.to_dict("records") for name, each in tables.items()},
         "figures": {file.stem: embed(file) for file in drawn(reports / "figures")},
         "data": table["data"].iloc[0],
+        "drawn": drawn_valid(run.data.params),
         "best": best(store, table.iloc[0], Path(cfg.paths.resized), cfg.faces),
     }
     with whole_file(reports / "index.html") as beside:
         beside.write_text(template.page(TEMPLATE, context), encoding="utf-8")
     log.info("%s: %d entries; open %s in a browser", cfg.study, len(table), reports / "index.html")
+
+
+def drawn_valid(params: Mapping[str, str]) -> float:
+    """The share of train that became valid, by a run's MLflow parameters; 0 where the data came with a valid."""
+    return json.loads(params.get("data.layout", "{}")).get("valid_share", 0)
 
 
 def read_reports(reports: Path, study: str) -> tuple[dict[str, Any], pd.DataFrame, dict[str, pd.DataFrame]]:
