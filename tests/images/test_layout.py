@@ -229,11 +229,7 @@ def test_numbers_as_names_are_text_wherever_they_come_from():
         ("+data.layout.folders.joy=happy", "data.layout.folders.joy=happy: expected anger or disgust or"),
         ("+data.layout.splits.val=validation", "data.layout.splits.val=validation: expected test or train or valid"),
         ("data.layout.valid_share=2", "data.layout.valid_share=2: expected a number, from 0 to 1"),
-        (
-            "data.layout.folders=3",
-            "data.layout.folders is a group; give its values one by one, such as +data.layout.fol",
-        ),
-        ("data.layout.folders is a group; give its values one by one, such as +data.layout",),
+        ("data.layout.folders=3", "data.layout.folders is a group; give its values one by one, such as +data"),
         ("+data.layout.splits.val=[valid,test]", "data.layout.splits.val=['valid', 'test']: expected a text"),
         ("+data.layout.splits.val={is: valid}", "data.layout.splits.val={'is': 'valid'}: expected a text"),
         ("+data.layout.val=valid", "data.layout.val: there is no such value"),
