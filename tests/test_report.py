@@ -266,16 +266,9 @@ def test_a_page_of_runs_that_mlflow_does_not_hold_is_refused_and_a_file_of_the_f
         report.main(config("report", tmp_path))
 
 
-def test_a_valid_that_was_drawn_from_train_is_told(folder, monkeypatch):
-    before = (folder / "reports/index.html").read_text()
-    with monkeypatch.context() as patch:
-        patch.setitem(PARAMS, "data.layout", '{"valid_share": 0.1}')
-        assert (report.drawn_valid(PARAMS), report.drawn_valid({})) == (0.1, 0)
-        patch.setattr(report, "drawn_valid", lambda _: 0.1)
-        report.main(config("report", folder))
-    assert "0.1 of its train was drawn for that" in (folder / "reports/index.html").read_text()
-    report.main(config("report", folder))
-    assert (folder / "reports/index.html").read_text() == before and "came without a valid" not in before
+def test_the_share_of_train_that_was_drawn_for_valid_is_a_parameter_of_the_run():
+    assert report.drawn_valid({"data.layout": '{"valid_share": 0.1}'}) == 0.1
+    assert report.drawn_valid({}) == 0, "of a run of before there was a choice"
 
 
 def test_runs_that_were_tested_on_different_images_are_told(folder, caplog):

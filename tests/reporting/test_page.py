@@ -31,7 +31,7 @@ def effects(*found: tuple[float, float], confidence: float = 0.95) -> list[dict]
     ]
 
 
-def page(rows: list[dict], report: dict | None = None, untimed: int | None = None, **tables) -> str:
+def page(rows: list[dict], report: dict | None = None, untimed: int | None = None, drawn: float = 0, **tables) -> str:
     """The words of the page, without its tags; with the picture of the costs where `untimed` says how many it lacks."""
     about = {"study": "s", "confidence": 0.95, "runs": len(rows), "valid_images": 100, "valid_digest": "d", "mean": 0.5}
     about |= {"median": 0.5, "cautions": [], "apart": [], "left_out": 0}
@@ -41,6 +41,7 @@ def page(rows: list[dict], report: dict | None = None, untimed: int | None = Non
     context = {"about": about, "rows": rows, "axis": {"low": 0.5, "high": 0.7}, "tables": tables, "figures": figures}
     unpaired = sum(each["compared_by"] == compare.UNPAIRED for each in rows[1:])
     context |= {"tested_apart": "", "kept_differently": "", "unpaired": unpaired, "untimed": untimed, "data": "sample"}
+    context |= {"drawn": drawn}
     text = template.page(PAGE, context | {"best": best})
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
@@ -127,6 +128,11 @@ def test_what_an_interval_covers_is_told():
 def test_entries_that_lack_some_images_of_valid_are_told():
     assert "compared on 100 images of valid (90 for some), data" in page([row(), row(valid_images=90)])
     assert "compared on 100 images of valid, data" in page([row(), row()])
+
+
+def test_a_valid_that_was_drawn_from_train_is_told():
+    assert "It came without a valid: 0.1 of its train was drawn for that" in page([row(), row()], drawn=0.1)
+    assert "came without a valid" not in page([row(), row()])
 
 
 def test_what_the_picture_of_the_costs_lacks_is_told():
