@@ -6,7 +6,6 @@ of a valid that is drawn from train. Writes data/clean/: manifest.parquet, summa
 for each reason.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +23,7 @@ from PIL import Image
 from pipeline.images import survey
 from pipeline.images.decode import Decoded, decode
 from pipeline.images.duplicates import duplicates, near_duplicates
-from pipeline.images.layout import Place, layout_of
+from pipeline.images.layout import Place, by_hash, layout_of
 from pipeline.images.leaks import leaks
 from pipeline.images.near import shown_again
 from pipeline.images.page import page, sheets, summarize, table
@@ -99,7 +98,7 @@ def within_limit(places: Mapping[str, Place], limit: int | str, seed: int) -> li
     for (split, _), members in classes.items():
         spare = max(totals[split] - len(LABELS), 1)
         quota = 1 + (limit - len(LABELS)) * (len(members) - 1) // spare
-        drawn += sorted(members, key=lambda id: hashlib.sha256(f"{seed}:{id}".encode()).digest())[:quota]
+        drawn += by_hash(members, seed)[:quota]
     return sorted(drawn)
 
 

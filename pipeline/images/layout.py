@@ -189,10 +189,11 @@ def _refuse_incomplete(others: Iterable[str], folders: set[str], root: str, layo
 def _places(files: Iterable[str], folders: set[str], root: str, layout: Layout, path: str) -> dict[str, Place]:
     """The place of each image below `root`, by its path from there, sorted."""
     split_of, emotion_of = layout.split_of, layout.emotion_of
-    for folder in sorted(folder[len(root) :] for folder in folders if folder.startswith(root)):
-        parts = folder.split("/")
-        if len(parts) == 2 and parts[0] in split_of and parts[1] not in emotion_of:
-            raise UserError(_unknown_class(path, root + folder, layout))
+    below = sorted(folder[len(root) :].split("/") for folder in folders if folder.startswith(root))
+    pairs = [parts for parts in below if len(parts) == 2]
+    for split, name in pairs:
+        if split in split_of and name not in emotion_of:
+            raise UserError(_unknown_class(path, f"{root}{split}/{name}", layout))
     places = {}
     for id in sorted(file[len(root) :] for file in files if file.startswith(root)):
         split, _, rest = id.partition("/")
@@ -200,8 +201,7 @@ def _places(files: Iterable[str], folders: set[str], root: str, layout: Layout, 
         if split in split_of and within and emotion_of[name] != UNREAD:
             places[id] = Place(split_of[split], LABELS.index(emotion_of[name]))
     _refuse_undecodable(places, path)
-    classes = [folder[len(root) :].split("/") for folder in folders if folder.startswith(root)]
-    others = {each[0] for each in classes if len(each) == 2 and each[0] not in split_of and each[1] in emotion_of}
+    others = {split for split, name in pairs if split not in split_of and name in emotion_of}
     _refuse_missing(places, root, others, layout, path)
     return _with_valid(places, layout, path) if layout.valid_share else places
 
@@ -215,9 +215,10 @@ def _refuse_missing(places: Mapping[str, Place], root: str, others: set[str], la
     for split in layout.needed:
         missing = [label for label in range(len(LABELS)) if not found[split, label]]
         if len(missing) == len(LABELS):
+            expected = f"is it {there}? Expected" if others else "expected"
             raise UserError(
-                f"{path}: split {root + split!r} is missing or empty{f'; is it {there}?' if others else ''} Expected "
-                f"{layout}; folders of other names, and a valid that is to be drawn from train, go into data.layout"
+                f"{path}: split {root + split!r} is missing or empty; {expected} {layout}; folders of other names, and "
+                "a valid that is to be drawn from train, go into data.layout"
             )
         if missing:
             emotion = LABELS[missing[0]]
@@ -245,15 +246,19 @@ def _with_valid(places: Mapping[str, Place], layout: Layout, path: str) -> dict[
             train.setdefault(place.label, []).append(id)
     drawn = {}
     for label, ids in train.items():
-        ids.sort(key=lambda id: hashlib.sha256(f"{layout.valid_seed}:{id}".encode()).digest())
         count = max(round(layout.valid_share * len(ids)), 1)
         if count == len(ids):
             raise UserError(
                 f"{path}: of {LABELS[label]}, {len(ids)} in train, nothing would be left there; add images, or lower "
                 "data.layout.valid_share"
             )
-        drawn |= {id: Place("valid", label) for id in ids[:count]}
+        drawn |= {id: Place("valid", label) for id in by_hash(ids, layout.valid_seed)[:count]}
     return dict(places) | drawn
+
+
+def by_hash(ids: Iterable[str], seed: int) -> list[str]:
+    """Ids in an order that depends on each one's hash with `seed` alone: the first so many are a draw from them."""
+    return sorted(ids, key=lambda id: hashlib.sha256(f"{seed}:{id}".encode()).digest())
 
 
 def _refuse_undecodable(ids: Iterable[str], path: str) -> None:

@@ -107,7 +107,7 @@ def test_what_is_missing_is_called_as_the_layout_calls_it(tmp_path):
 def test_a_valid_that_is_missing_names_what_could_be_said_of_it(tmp_path):
     root = without_valid(tmp_path / "faces", 1)
     message = refusal(root, PLAIN)
-    assert "split 'valid' is missing or empty" in message
+    assert "split 'valid' is missing or empty; expected {train,valid,test}/{angry," in message
     assert "a valid that is to be drawn from train, go into data.layout" in message
     tree(tmp_path / "of other names", 1)
     for old, new in (("train", "Training"), ("valid", "PublicTest"), ("test", "PrivateTest")):
