@@ -1,4 +1,4 @@
-"""Say what is wrong with any folder or .zip of faces, and fail if its train leaks into valid or test.
+"""Say what is wrong with any folder, .zip or .csv of faces, and fail if its train leaks into valid or test.
 
 Reads the source as it is, without drawing a valid from train, but for what a person has allowed or denied by the data's
 lists. Writes nothing but a cache, from which a run that was cut off goes on and which goes when it ends. Needs no

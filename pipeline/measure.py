@@ -1,7 +1,8 @@
 """Say how good an exported model, such as the shipped one, is on labelled faces of your own; nothing is trained.
 
-The source is a folder or .zip of face crops in folders called as their emotions, in splits or not. Blank images,
-placeholders and files that can't be decoded are left out, as cleaning does; copies count, and are said. Writes to
+The source is a folder or .zip of face crops in folders called as their emotions, in splits or not, or a .csv of pixels
+as FER-2013 is. Blank images, placeholders and files that can't be decoded are left out, as cleaning does; copies count,
+and are said. Writes to
 `out`, whole or not at all: metrics.json, report.json, predictions.parquet and PNG files, as evaluate does for a run.
 """
 

@@ -342,7 +342,7 @@ def test_row_13_a_full_disk_is_named_wherever_it_is_met(tmp_path, raw, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("data=own", "source=nowhere"), "no such folder or .zip"),
+        (("data=own", "source=nowhere"), "no such folder, .zip or .csv"),
         (("data=own",), "source"),
         (("data=own", "sourse=x"), "sourse"),
         (("data=fake", "source=x"), "real_faces"),

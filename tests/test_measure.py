@@ -117,7 +117,7 @@ def test_what_cannot_be_measured_is_one_line_and_leaves_what_was_there(tmp_path,
     write(tmp_path / "none", "faces/1.jpg", b"x")
     for wrong, said in (
         ([tmp_path / "none", exported], "no image in a class folder; expected {angry,disgust,"),
-        ([tmp_path / "nowhere", exported], "no such folder or .zip; expected one that holds {angry,disgust,"),
+        ([tmp_path / "nowhere", exported], "no such folder, .zip or .csv; expected one that holds {angry,disgust,"),
         ([source, tmp_path / "none"], "expected an exported model in"),
     ):
         with pytest.raises(UserError) as caught:

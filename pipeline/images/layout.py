@@ -152,6 +152,9 @@ def _root_of(files: list[str], folders: set[str], layout: Layout, path: str) -> 
         of_classes = {each.rpartition("/")[0] for each in folders if each.rpartition("/")[2] in layout.emotion_of}
         others = _listed(sorted(of_classes - {""}))
         there = f"; it has {others}: say in data.layout which is which" if others else ""
+        table = next((file for file in sorted(files) if file.lower().endswith(".csv")), None)
+        if table and not of_classes:
+            there = f"; where {table!r} has the pixels of images, take it out and give it as source"
         raise UserError(f"{path}: no {_said(layout.needed)} in it or below it; expected {layout}{there}")
     most = max(map(len, splits.values()))
     nearest = min(root.count("/") + bool(root) for root, found in splits.items() if len(found) == most)

@@ -1,18 +1,21 @@
-"""Raw images where they lie: a folder or a .zip, read in place and never changed.
+"""Raw images where they lie: a folder, a .zip or a .csv of pixels, read in place and never changed.
 
 An image's id is its path from the folder that holds the data set, `"train/angry/x.jpg"`, so it is the same for a folder
-and for the zip made of it. `layout` has what such folders are called.
+and for the zip made of it. `layout` has what such folders are called, `pixels` what stands for them in a .csv.
 """
 
 import hashlib
 import os
 import stat
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pipeline.images.layout import Layout, Place, is_text, labelled, placed
 from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
+from pipeline.images.pixels import Line, lines_of, png
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists
 
@@ -20,34 +23,38 @@ CHANGED = "{path}: {id} has changed since it was looked at; run the same command
 
 
 def open_source(path: str | os.PathLike, layout: Layout) -> "Source":
-    """The images under `path`, a folder or a .zip. UserError names what is missing, refused or not in the layout."""
-    files, folders = _listed(path, str(layout))
-    return _source(path, *placed(files, folders, layout, str(path)))
+    """The images of a folder, .zip or .csv. UserError names what is missing, refused or not in the layout."""
+    made, files, folders = _listed(path, str(layout))
+    return made(str(Path(path)), *placed(files, folders, layout, str(path)))
 
 
 def open_labelled(path: str | os.PathLike, layout: Layout, split: str) -> "Source":
     """Likewise the images that lie in class folders, in splits or not: those of `split` where there are splits."""
-    files, _ = _listed(path, layout.of_classes)
-    return _source(path, *labelled(files, layout, split, str(path)))
+    made, files, _ = _listed(path, layout.of_classes)
+    return made(str(Path(path)), *labelled(files, layout, split, str(path)))
 
 
-def _listed(path: str | os.PathLike, expected: str) -> tuple[list[str], set[str]]:
+def _listed(path: str | os.PathLike, expected: str) -> tuple[Callable[..., "Source"], Iterable[str], set[str]]:
+    """The kind of source that `path` is, and the files and folders in it."""
+    where = Path(path)
     if not is_text(str(path)):
         raise UserError(f"{str(path)!r}: not valid UTF-8; rename it")
     if not exists(path):
-        raise UserError(f"{path}: no such folder or .zip; expected one that holds {expected}")
-    return walk(Path(path)) if Path(path).is_dir() else zip_entries(Path(path), expected)
-
-
-def _source(path: str | os.PathLike, root: str, places: dict[str, Place]) -> "Source":
-    return FolderSource(str(path), root, places) if Path(path).is_dir() else ZipSource(str(Path(path)), root, places)
+        raise UserError(f"{path}: no such folder, .zip or .csv; expected one that holds {expected}")
+    if where.is_dir():
+        return FolderSource, *walk(where)
+    if where.suffix.lower() == ".csv":
+        lines = lines_of(where)
+        folders = {str(folder) for id in lines for folder in PurePosixPath(id).parents if folder.name}
+        return partial(CsvSource, lines=lines), lines, folders
+    return ZipSource, *zip_entries(where, expected)
 
 
 @dataclass
 class Source:
     """The images of one data set; another process gets a copy that reads them and has no list of them.
 
-    path: the folder or zip as given. root: the folder inside it that holds the splits ("" or "a/b/"). places: every
+    path: the folder or file as given. root: the folder inside it that holds the splits ("" or "a/b/"). places: every
     image's split and label by its id, sorted; images are files in a class folder, whatever their name.
     """
 
@@ -73,7 +80,7 @@ class Source:
         raise NotImplementedError
 
     def links(self) -> list[str]:
-        """The links to folders inside it that images lie behind, sorted; a zip has none."""
+        """The links to folders inside it that images lie behind, sorted; a file has none."""
         return []
 
     def fingerprint(self) -> str:
@@ -141,3 +148,29 @@ class ZipSource(Source):
     def _version(self, id: str) -> str:
         entry = self._entry(id)
         return f"{entry.file_size} {entry.CRC}"
+
+
+@dataclass
+class CsvSource(Source):
+    """A .csv of pixels. lines: where in it each image is, which another process is told."""
+
+    lines: dict[str, Line] = field(repr=False)
+
+    def __getstate__(self) -> dict:
+        return super().__getstate__() | {"lines": self.lines}
+
+    def size(self, id: str) -> int:
+        return self._line(id).length
+
+    def read(self, id: str) -> bytes:
+        try:
+            return png(Path(self.path), self._line(id))
+        except OSError as error:
+            raise OSError(f"{self.path}: {id}: {error}") from error
+
+    def _line(self, id: str) -> Line:
+        return self.lines[self.root + id]
+
+    def _version(self, id: str) -> str:
+        found = Path(self.path).stat()
+        return f"{found.st_size} {found.st_mtime_ns}"

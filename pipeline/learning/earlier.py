@@ -55,8 +55,9 @@ def caution(paths: str | Sequence[str], arrays: Arrays) -> str:
                 f"{path} is of no run here, and what it was trained on may be in valid or test: figures of what goes "
                 "on or learns from it may flatter"
             )
-        same = about.get("made_from") == arrays.made_from or held_out.items() <= about.items()
-        if about.get("caution") or not same:
+        if earlier := about.get("caution"):
+            return earlier
+        if about.get("made_from") != arrays.made_from and not held_out.items() <= about.items():
             return (
                 f"{path} was trained beside other images of valid and test, and may have seen those of now: "
                 "figures of what goes on or learns from it may flatter"

@@ -13,7 +13,7 @@ from pipeline.running.errors import UserError
 from pipeline.running.files import exists
 from pipeline.running.outputs import read_json
 
-AGAIN = "run: python -m pipeline.clean data={name} source=<its folder or .zip>"
+AGAIN = "run: python -m pipeline.clean data={name} source=<its folder, .zip or .csv>"
 
 
 def digest(manifest: pd.DataFrame) -> str:

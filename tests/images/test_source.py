@@ -159,7 +159,7 @@ def test_links_to_folders_that_images_lie_behind_are_known(tmp_path):
 
 
 def test_row_1_missing_source(tmp_path):
-    assert "no such folder or .zip" in refusal(tmp_path / "nowhere")
+    assert "no such folder, .zip or .csv" in refusal(tmp_path / "nowhere")
 
 
 def test_row_1_a_source_that_cannot_be_looked_at(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def test_what_was_trained_beside_other_images_of_valid_or_test_is_told(saved, tm
     assert of("1", "2", "of then") == of("other", "other") == ""  # the latter: the same images, in another size
     for valid, test in (("1", "other"), ("other", "2")):
         assert "may have seen those of now" in of(valid, test, "of then")
-    assert "may have seen those of now" in of("1", "2", caution="as it went on from such a one itself")
+    assert of("1", "2", caution="what it learned from is of no run") == "what it learned from is of no run"
     models.save(saved[0], tmp_path / "alone.keras")
     assert "alone.keras is of no run here" in caution(str(tmp_path / "alone.keras"), arrays)
 
