@@ -58,8 +58,13 @@ def at_bound(temperature: float) -> bool:
 
 def negative_log_likelihood(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean of -ln of the probability that each image's own label was given; 0 is perfect, ln 7 = 1.95 a guess."""
+    return float(log_losses(labels, probabilities).mean())
+
+
+def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """-ln of the probability that each image's own label was given, float [N]."""
     own = probabilities[np.arange(len(labels)), labels].astype(float)
-    return float(-np.log(np.maximum(own, SMALLEST)).mean())
+    return -np.log(np.maximum(own, SMALLEST))
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int, confidence: float) -> list[dict[str, float]]:

@@ -53,15 +53,21 @@ def intervals(
     """
     total = int(confusion.sum())
     draws = generator.multinomial(total, confusion.ravel() / total, size=resamples).reshape(-1, *confusion.shape)
-    hits = np.diagonal(draws, axis1=1, axis2=2)
-    support_and_predicted = draws.sum(2) + draws.sum(1)
-    f1 = np.divide(2 * hits, support_and_predicted, out=np.zeros(hits.shape), where=support_and_predicted > 0).mean(1)
+    f1 = macro_f1(draws)
     tail = (1 - confidence) / 2
     accuracy = wilson(np.trace(confusion) / total, total, confidence)
     return {
         "accuracy": tuple(float(end) for end in accuracy),
         "f1_macro": tuple(np.quantile(f1, [tail, 1 - tail]).tolist()),
     }
+
+
+def macro_f1(confusions: np.ndarray) -> np.ndarray:
+    """Macro F1, float [N], of confusion matrices [N, 7, 7] (rows: true); an emotion nobody has or says counts as 0."""
+    hits = np.diagonal(confusions, axis1=1, axis2=2)
+    support_and_predicted = confusions.sum(2) + confusions.sum(1)
+    f1 = np.divide(2 * hits, support_and_predicted, out=np.zeros(hits.shape), where=support_and_predicted > 0)
+    return f1.mean(1)
 
 
 def evaluate_split(

@@ -113,8 +113,9 @@ RANGES: dict[str, tuple | set] = {
     "model.batch_size": COUNT,
     "model.learning_rate": (1e-9, None),
     "model.weight_decay": AT_LEAST_0,
-    # measure, promote, export, restore, report
+    # measure, contrast, promote, export, restore, report
     "split": set(SPLITS),
+    "questions": COUNT,
     "margin": SHARE,
     "calibration.images": COUNT,
     "warm_up": COUNT,
