@@ -49,7 +49,9 @@ def main(cfg: DictConfig) -> None:
     raw = open_labelled(cfg.source, layout_of(cfg.data), cfg.split)
     ids = within_limit(raw.places, cfg.limit, cfg.limit_seed)
     with survey(raw, ids, looks, cfg.shard, cfg.paths.cache) as (known, prints):
-        manifest = judge(known, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny, ["train"])
+        held_out = known.assign(split="test")  # whatever the split is: train would lose its copies
+        manifest = judge(held_out, prints, cfg.blank_spread, near, cfg.data.allow, cfg.data.deny, ["train"])
+    manifest = manifest.assign(split=cfg.split, note=manifest.note.str.replace("_in_test", f"_in_{cfg.split}"))
     refuse_bad(manifest, cfg.data.max_bad_share, cfg.source)
     index = manifest[manifest.kept].reset_index(drop=True)
     if index.empty:

@@ -95,15 +95,16 @@ def test_folders_that_may_be_splits_are_never_measured_together(tmp_path, export
     assert len(rows) == 28 and rows.id.str.startswith(f"{names[1]}/").all()
 
 
-def test_what_is_no_picture_of_a_face_is_left_out_and_copies_are_said(tmp_path, exported, capsys):
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_what_is_no_picture_of_a_face_is_left_out_and_copies_are_said(tmp_path, exported, capsys, split):
     source = labelled(tmp_path / "faces", each=20)
     write(source, "happy/broken.jpg", b"no picture")
     write(source, "sad/blank.png", encoded(Image.new("L", (48, 48), 90), "PNG"))
     write(source, "sad/copy.png", (source / "sad/0.png").read_bytes())
-    report, rows = measured(tmp_path, source, exported)
+    report, rows = measured(tmp_path, source, exported, f"split={split}")
     assert report["measured"]["images"] == len(rows) == 141
     said = capsys.readouterr().out
-    assert "1 not_an_image" in said and "1 blank" in said and "1 duplicate_in_test" in said
+    assert "1 not_an_image" in said and "1 blank" in said and f"1 duplicate_in_{split}" in said
     for number in range(20):
         write(source, f"happy/broken{number}.jpg", b"no picture")
     with pytest.raises(UserError, match="over max_bad_share"):

@@ -527,6 +527,11 @@ def test_what_is_wrong_with_a_file_of_ones_own_is_said(project, monkeypatch, con
     sys.modules.pop("nets_of_mine", None)
 
 
+def test_what_python_has_built_in_is_no_architecture(project):
+    with pytest.raises(UserError, match=r"^model=model_2_best: builtins.dict returns dict; expected a keras.Model"):
+        run("model.build._target_=builtins.dict")
+
+
 def test_an_optimizer_of_ones_own_that_was_edited_is_another_run(project, monkeypatch):
     monkeypatch.syspath_prepend(project)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which may be as old as the edit

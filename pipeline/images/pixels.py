@@ -4,6 +4,7 @@ The first line names the columns: `emotion`, `pixels` and, where there are split
 and whatever their case. Such a file is read as folders would be, `<usage>/<emotion>/line_<number in the file>`.
 """
 
+import codecs
 import io
 import math
 from pathlib import Path
@@ -31,7 +32,8 @@ def lines_of(path: Path) -> dict[str, Line]:
     try:
         with path.open("rb") as file:
             header = file.readline()
-            names = [name.decode("utf-8-sig", "replace").lower() for name in _values(header)]
+            titles = _values(header.removeprefix(codecs.BOM_UTF8))
+            names = [name.decode("utf-8", "replace").lower() for name in titles]
             if missing := [name for name in COLUMNS if name not in names]:
                 raise UserError(
                     f"{path}: no column {missing[0]!r} in its first line; expected are emotion, pixels and Usage"

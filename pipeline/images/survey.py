@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import feather
 
-from pipeline.images import blocks, facts, fingerprints, junk, source
+from pipeline.images import blocks, facts, fingerprints, junk, pixels, source
 from pipeline.images import decode as decoding
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.shards import cache_folder, shards, slices
@@ -49,7 +49,7 @@ def survey(
     of `looks` in conf/clean.yaml. What is finished is kept below `cache` until the block ends well.
     """
     depends_on = looks | {"source": raw.fingerprint(), "ids": ids, "shard": shard}
-    modules = [source, blocks, decoding, facts, fingerprints, junk, sys.modules[__name__]]
+    modules = [source, pixels, blocks, decoding, facts, fingerprints, junk, sys.modules[__name__]]
     folder = cache_folder(cache, "clean", depends_on, modules)
     with shards(partial(look, raw, looks), slices(ids, shard), folder, ".feather", "look at images") as files:
         tables, prints, row = [], np.empty((len(ids), 1 + len(looks["crops"]), fingerprints.SIZE), np.int8), 0

@@ -40,11 +40,18 @@ class Arrays:
     made_from: str
 
     def split(self, name: str) -> Split:
-        """The split `train`, `valid` or `test`; UserError when it holds no image, or a file of it is damaged."""
+        """The split `train`, `valid` or `test`.
+
+        UserError when it holds no image, a file of it is damaged, or it was made anew since this was read: a run notes
+        the digest of what it was trained on.
+        """
         folder = self.train_folder if name == "train" else self.folder
         again = (_resize if folder == self.folder else _balance)(self.name, folder)
         images = read_array(folder / f"{name}.npy", again)
         index = read_table(folder / f"{name}.parquet", again)
+        now = read_json(folder / "dataset.json", again)["digest"]  # after the files, which folders replace as a whole
+        if (now if isinstance(now, str) else now[name]) != self.digest[name]:
+            raise UserError(f"{folder}: was made of other images while this ran; run the same command again")
         if len(images) == 0:
             raise UserError(f"{folder / name}.npy: no image in split {name}; clean kept none, see data/clean")
         return Split(images, index["label"].to_numpy(np.int64), index)

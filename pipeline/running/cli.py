@@ -29,7 +29,7 @@ from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 
 # steps that keep what they have finished when they are cut off
-GOES_ON = ("clean", "audit", "resize", "train", "import_histories")
+GOES_ON = ("clean", "audit", "measure", "resize", "train", "import_histories")
 
 
 def run(step: str) -> None:

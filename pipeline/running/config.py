@@ -94,8 +94,9 @@ def built(group: str, choice: Mapping[str, Any], **more: Any) -> Any:
 
 
 def own_source(group: str, choice: Mapping[str, Any]) -> Path | None:
-    """The file of somebody's own that has what `built` calls; None for the project's and Keras's own."""
+    """The file of somebody's own that has what `built` calls; None for the project's, Keras's and Python's own."""
     module = built(group, choice, _partial_=True).func.__module__
     if module.partition(".")[0] in (__package__.partition(".")[0], "keras", "tensorflow"):
         return None
-    return Path(sys.modules[module].__file__)
+    file = getattr(sys.modules[module], "__file__", None)
+    return Path(file) if file else None

@@ -36,7 +36,11 @@ RANGES: dict[str, tuple | set] = {
     "shares.*": SHARE,
     "emotions.*": (0.0, 2.0),
     "expression.*": (0.0, 10.0),
+    "view.yaw": (0.0, 80.0),  # from the side there is nothing of this face to draw
+    "view.pitch": (0.0, 80.0),
+    "view.zoom": (0.05, 2.0),
     "view.elevation": (-90.0, 90.0),
+    **{f"view.{key}": SHARE for key in ("shift", "ambient", "gaze")},
     "view.*": DEGREES,
     "camera.supersampling": (1, 16),
     "camera.size": (16, 10_000),

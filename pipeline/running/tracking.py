@@ -191,7 +191,8 @@ def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 
     variable MLFLOW_TRACKING_URI, MLflow's own, names a server to use instead. Creating is serialised between processes:
     MLflow's migrations fail when several start on an empty database. What earlier runs could not tell the server is
     sent first, so that a training which FINISHED without it is found to have done so. Raises UserError, before any work
-    is done, when the database is corrupt or cannot be written, and when the server does not answer for `wait` seconds.
+    is done, when the database is corrupt or cannot be written, and when the server is none, or does not answer for
+    `wait` seconds.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -209,6 +210,11 @@ def open_store(folder: str | Path, experiment: str, create: bool, wait: float = 
             client = MlflowClient(tracking_uri=database.uri(folder / "mlflow.db"))
             artifacts = (folder / "artifacts" / experiment).as_uri()
             return Store(client, _experiment(client, experiment, create, artifacts), lock)
+    if not server.startswith(("http://", "https://")):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI={address(server)}: expected the address of an MLflow server, http://<host>:<port>; "
+            f"without it the store is {folder}"
+        )
     client = MlflowClient(tracking_uri=server)
     with locked(lock):
         experiment_id = once_it_answers(address(server), wait, lambda: _experiment(client, experiment, create, None))

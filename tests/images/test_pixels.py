@@ -66,10 +66,15 @@ def test_another_process_reads_it_too(tmp_path):
     [
         ("emotion, Usage, pixels", "{emotion},{usage},{pixels}"),
         ("\ufeffEmotion,Pixels,USAGE", "{emotion},{pixels},{usage}"),
-        ('"emotion","pixels","Usage"', '"{emotion}","{pixels}","{usage}"'),
+        ('\ufeff"emotion","pixels","Usage"', '"{emotion}","{pixels}","{usage}"'),
         ("id,emotion,pixels,Usage,by", "17,{emotion}, {pixels} ,{usage},"),
     ],
-    ids=["other order and spaces", "other case and a mark of its encoding", "quotes", "other columns"],
+    ids=[
+        "other order and spaces",
+        "other case and a mark of its encoding",
+        "quotes after such a mark",
+        "other columns",
+    ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_however_it_was_written_it_has_the_same_images(tmp_path, header, line, end):

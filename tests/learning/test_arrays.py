@@ -1,6 +1,7 @@
 """Reading resized arrays, and what is said when they are not there or not those asked for."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,30 @@ def test_a_split_has_a_label_and_a_row_for_each_image(folder):
     assert (split.images.shape, split.images.dtype) == ((14, 48, 48, 1), np.uint8)
     assert (split.labels.tolist(), split.labels.dtype) == (list(range(7)) * 2, np.int64)
     assert split.index["id"].iloc[3] == "train/3.jpg"
+
+
+def test_arrays_that_are_made_anew_after_they_were_read_are_not_taken_for_the_same(folder):
+    before = read_arrays(folder, "own")
+    about = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(about | {"digest": about["digest"] | {"train": "other"}}))
+    assert len(before.split("valid").images) == 7  # which stayed as it was
+    with pytest.raises(UserError, match="was made of other images while this ran; run the same command again"):
+        before.split("train")
+    assert len(read_arrays(folder, "own").split("train").images) == 14
+
+
+def test_a_balanced_train_that_is_made_anew_is_not_taken_for_the_same(folder):
+    balance = folder / "even/grayscale"
+    balance.mkdir(parents=True)
+    for name in ("train.npy", "train.parquet"):
+        shutil.copy(folder / name, balance / name)
+    about = {"per_class": 2, "made_from": "a", "digest": "d", "name": "own"}
+    (balance / "dataset.json").write_text(json.dumps(about))
+    arrays = balanced(read_arrays(folder, "own"), balance, {"per_class": 2})
+    assert len(arrays.split("train").images) == 14
+    (balance / "dataset.json").write_text(json.dumps(about | {"digest": "other"}))
+    with pytest.raises(UserError, match="even/grayscale: was made of other images while this ran"):
+        arrays.split("train")
 
 
 def test_images_are_mapped_and_cannot_be_changed(folder):

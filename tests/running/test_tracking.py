@@ -299,6 +299,15 @@ def test_an_experiment_that_is_not_there_is_named_beside_those_that_are_and_not_
     assert open_store(tmp_path, "sample", create=False).client.get_experiment_by_name("sampel") is None
 
 
+@pytest.mark.parametrize("server", ["localhost:5000", "http//localhost:5000", "mlruns"])
+def test_what_is_no_address_of_a_server_is_refused_by_name(tmp_path, monkeypatch, server):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    with pytest.raises(UserError, match=rf"^MLFLOW_TRACKING_URI={server}: expected .* http://<host>:<port>"):
+        open_store(tmp_path, "sample", create=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_where_there_is_no_store_none_is_made_by_asking(tmp_path):
     with pytest.raises(UserError, match="mlruns: no run of this project there; train first, or go to the project's"):
         open_store(tmp_path / "mlruns", "sample", create=False)
