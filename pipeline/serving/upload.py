@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +20,7 @@ from pipeline.serving.metrics import Metrics
 
 LINGER_SECONDS = 2  # that a refused client gets to stop sending: closing at once would lose it the answer
 PIECE = 1 << 16  # bytes of a form that are parsed before it is looked whether anybody still waits for it
-TEXT = 1 << 10  # bytes of a field that is no file: a client may name a codec that takes the square of their number
+TEXT = 1 << 10  # bytes of a field that is no file, which is refused in any case: as text they can be four times as many
 
 
 class Refusal(Exception):
@@ -121,14 +122,14 @@ async def files(request: Request, body: Body, limits: Mapping, parsing: asyncio.
     parsing: lets in as many forms as are parsed at once. The others wait here and not for a thread, where their bodies
     would stay in memory after their clients have left.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0]
-    if kind.strip().lower() != "multipart/form-data":
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "multipart/form-data":
         raise Refusal(415, "no_form", "Send pictures as multipart/form-data, in the field file or files.")
 
     most, given_up = limits["files"], threading.Event()
     try:
         async with parsing:
-            form = await asyncio.to_thread(_form, request.headers, body, most, given_up)
+            form = await asyncio.to_thread(_form, kind, body, most, given_up)
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             words = f"The form has too many files; send at most {most} in one request."
@@ -168,8 +169,11 @@ class WholeForm(MultiPartParser):
         self.whole = True
 
 
-def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) -> FormData:
-    """A multipart form of at most so many files, off the event loop: a body can be made to take the parser a minute."""
+def _form(kind: str, body: Body, most: int, given_up: threading.Event) -> FormData:
+    """A multipart form of at most so many files, off the event loop: a body can be made to take the parser a minute.
+
+    kind: its Content-Type.
+    """
 
     async def stream() -> AsyncIterator[bytes]:
         for piece in body.pieces():
@@ -177,7 +181,7 @@ def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) ->
                 raise MultiPartException("Nobody waits for it.")
             yield piece
 
-    parser = WholeForm(headers, stream(), max_files=most, max_fields=most, max_part_size=TEXT)
+    parser = WholeForm(_of_boundary(kind), stream(), max_files=most, max_fields=most, max_part_size=TEXT)
     parser.spool_max_size = body.size + 1  # it would write larger files to a disk
     try:
         parser.parse().send(None)  # an event loop of its own would cost more than the parsing of a small form
@@ -186,6 +190,15 @@ def _form(headers: Headers, body: Body, most: int, given_up: threading.Event) ->
             raise MultiPartException("it ends before its last boundary.") from None
         return parsed.value
     raise RuntimeError("a form waited, though all of it is there and its files stay in memory")
+
+
+def _of_boundary(kind: str) -> Headers:
+    """A form's Content-Type of its boundary alone: of each unknown charset Python would keep the name for ever."""
+    boundary = parse_options_header(kind)[1].get(b"boundary")
+    if boundary is None:
+        return Headers({"content-type": "multipart/form-data"})
+    quoted = boundary.decode("latin-1").replace("\\", "\\\\").replace('"', '\\"')
+    return Headers({"content-type": f'multipart/form-data; boundary="{quoted}"'})
 
 
 async def unless_gone(request: Request, work: "asyncio.Task", seconds: float) -> object:

@@ -1,6 +1,7 @@
 """Uploads: one that is slow to parse keeps nobody from being answered, and none takes more memory than is counted."""
 
 import asyncio
+import encodings
 import gc
 import threading
 import tracemalloc
@@ -174,9 +175,33 @@ def test_a_form_that_is_cut_short_is_refused_rather_than_read_without_its_last_f
         asyncio.run(read(came(whole[: whole.rfind(b"\r\n--b--") - cut])))
 
 
-def test_a_field_that_is_no_file_is_refused_before_any_codec_reads_much_of_it():
+def test_a_field_that_is_no_file_is_refused_before_much_of_it_is_text():
     form = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n-' + b"b" * 10_000 + b"\r\n--b--\r\n"
-    kind = b"multipart/form-data; boundary=b; charset=punycode"
-    request = Request({"type": "http", "headers": [(b"content-type", kind)]})
     with pytest.raises(Refusal, match="exceeded maximum size of 1KB"):
-        asyncio.run(files(request, came(form), {"files": 20}, asyncio.Semaphore(1)))
+        asyncio.run(read(came(form)))
+
+
+def of_kind(kind: str, boundary: str) -> bytes:
+    """The file of a form with this Content-Type and boundary, as it is read."""
+    request = Request({"type": "http", "headers": [(b"content-type", kind.encode("latin-1"))]})
+    form = (HEAD + b"one\r\n--b--\r\n").replace(b"--b", f"--{boundary}".encode("latin-1"))
+    (found,) = asyncio.run(files(request, came(form), {"files": 20}, asyncio.Semaphore(1)))["file"]
+    return found
+
+
+def test_a_charset_is_passed_over_and_its_name_not_kept():
+    known = len(encodings._cache)
+    for number in range(50):
+        charset = f"q{number}{'z' * 15_000}"
+        assert of_kind(f"multipart/form-data; charset={charset}; boundary=b", "b") == b"one"
+    assert len(encodings._cache) == known
+    assert of_kind("multipart/form-data; boundary=b; charset=utf-16", "b") == b"one"
+
+
+@pytest.mark.parametrize(
+    ("written", "boundary"),
+    (("'()+_,-./:=?", "'()+_,-./:=?"), ('"a;b c"', "a;b c"), ('"a\\\\\\"; b"', 'a\\"; b'), ("caf\xe9", "caf\xe9")),
+)
+def test_a_boundary_is_the_clients_whatever_it_is_made_of(written, boundary):
+    assert of_kind(f"multipart/form-data; boundary={written}; charset=x", boundary) == b"one"
+    assert of_kind(f"Multipart/Form-Data ;a=b; BOUNDARY={written}", boundary) == b"one"
