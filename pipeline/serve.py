@@ -55,12 +55,16 @@ class Server(uvicorn.Server):
     async def startup(self, *arguments: Any, **named: Any) -> None:
         """UserError when the address can't be listened on."""
         host, port = self.config.host, self.config.port
+        refused = UserError(f"host={host} port={port}: can't listen there; name another with host= or port=")
         try:
             await super().startup(*arguments, **named)
         except SystemExit:  # uvicorn has logged why
             if self.lifespan.should_exit:  # a fault in the service's own start
                 raise
-            raise UserError(f"host={host} port={port}: can't listen there; name another with host= or port=") from None
+            raise refused from None
+        except UnicodeError:  # a host that can be no name, such as 127.0.0..1
+            await self.lifespan.shutdown()
+            raise refused from None
         log.info("http://%s:%s (end with Ctrl-C)", reached_at(host), port)
 
 

@@ -73,6 +73,15 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
     assert "http://" not in ended.stderr
 
 
+@pytest.mark.parametrize("host", ("127.0.0..1", "a" * 70))
+def test_a_host_that_can_be_no_name_is_one_line(tmp_path, host):
+    command = [sys.executable, "-m", "pipeline.serve", f"host={host}", f"exported={tmp_path}", "workers=1"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert f"host={host} port=8000: can't listen there; name another" in last and "Traceback" not in ended.stderr
+
+
 def test_a_start_that_fails_for_another_reason_is_not_put_down_to_the_port():
     async def app(scope, receive, send):
         await receive()
