@@ -13,6 +13,7 @@ AT_LEAST_0 = (0.0, None)
 SECONDS = (0.001, 86_400.0)
 DEGREES = (0.0, 180.0)
 SEED = (0, 2**31 - 1)
+PIXELS = (1, 178_956_970)  # of a picture; more are refused by Pillow, as a decompression bomb
 
 # From and to which a value makes sense, whole numbers where the first is one; a third entry is a word that may stand
 # for a number. A name is its path in the config with the group first, `*` any part of it; the first that fits counts.
@@ -52,7 +53,7 @@ RANGES: dict[str, tuple | set] = {
     "dirt.*": MAYBE_NONE,
     # clean
     "limit": (7, None, "all"),  # one image of each emotion
-    "looks.max_pixels": (1, 178_956_970),  # more are refused by Pillow, as a decompression bomb
+    "looks.max_pixels": PIXELS,
     "looks.max_*": COUNT,
     "looks.gray_tolerance": (0, 255),
     "looks.crops": (0.0, 0.45),
@@ -131,6 +132,7 @@ RANGES: dict[str, tuple | set] = {
     "batch_sizes": COUNT,
     "block_seconds": COUNT,
     "*_seconds": SECONDS,
+    "limits.pixels": PIXELS,
     "limits.*": COUNT,
     "frames_per_second": (0.01, 60.0),
     "faces_shown": MAYBE_NONE,

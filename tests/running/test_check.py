@@ -81,6 +81,8 @@ def test_every_range_is_of_a_number_there_is():
         ("evaluate", "confidence=95", "confidence=95: expected a number, from 0.5 to 0.9999"),
         ("evaluate", "seed=-1", "seed=-1: expected a whole number, from 0 to 2147483647"),
         ("clean", "limit=few", "limit=few: expected all or a whole number, at least 7"),
+        ("serve", "limits.pixels=178956971", "limits.pixels=178956971: expected a whole number, from 1 to 178956970"),
+        ("analyze", "limits.pixels=178956971", "limits.pixels=178956971: expected a whole number, from 1 to 178956970"),
         ("clean", "looks.crops=[0.02,x]", "looks.crops=x: expected a number, from 0 to 0.45"),
         ("resize", "channels.count=2", "channels.count=2: expected 1 or 3"),
         ("resize", "channels.count=true", "channels.count=true: expected 1 or 3"),
