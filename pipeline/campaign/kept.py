@@ -28,19 +28,21 @@ class Kept:
             self._offer(self._heaps[name], sign * surety(face), shot, face, jpeg)
 
     def _offer(self, heap: list, rank: float, shot: Shot, face: Mapping[str, Any], jpeg: bytes) -> None:
-        """A heap of (rank, -number, place, face); its first is the next to go."""
+        """A heap of (rank, -number, place, face); its first is the next to go.
+
+        One face may be of the place of one entry and have the picture of another: it stands for both, or for neither.
+        """
         self._number += 1
         place = (shot.ad.name, None if shot.second is None else shot.second // self.block_seconds)
         said = for_page(shot, face, jpeg)
         entry = (rank, -self._number, place, said)
-        same = next(
-            (i for i, each in enumerate(heap) if each[2] == place or each[3]["picture"] == said["picture"]), None
-        )
-        if same is not None:
-            if rank > heap[same][0]:
-                heap[same] = entry
-                heapq.heapify(heap)
-        elif len(heap) < self.most:
+        same = [each for each in heap if each[2] == place or each[3]["picture"] == said["picture"]]
+        if any(each[0] >= rank for each in same):
+            return
+        if same:
+            heap[:] = [each for each in heap if each not in same]
+            heapq.heapify(heap)
+        if len(heap) < self.most:
             heapq.heappush(heap, entry)
         elif heap:
             heapq.heappushpop(heap, entry)

@@ -6,13 +6,13 @@ from pipeline.campaign.reading import Shot
 from pipeline.labels import LABELS
 
 
-def shot(name: str, *sure: float, second: float | None = None, same: bool = False) -> Shot:
-    """A picture or frame with faces of which the model is so sure; `same`: all have the same picture."""
+def shot(name: str, *sure: float, second: float | None = None, shows: str = "") -> Shot:
+    """A picture or frame with faces of which the model is so sure; those that show the same have the same picture."""
     faces = [
         {"predicted_emotion_label": LABELS[0], "certain": each > 0.5, "class_probabilities": {LABELS[0]: each}}
         for each in sure
     ]
-    jpegs = [b"same" if same else f"{name} {second} {each}".encode() for each in sure]
+    jpegs = [(shows or f"{name} {second} {each}").encode() for each in sure]
     return Shot(Ad(name, "picture"), second, answer={"faces": faces}, thumbnails=jpegs)
 
 
@@ -41,5 +41,14 @@ def test_of_a_block_of_a_video_there_is_one_and_of_a_slide_that_stays_for_many_t
     film = [shot("film", 0.5 + second / 100, second=second) for second in range(12)]
     assert chosen(film, 9)["most"] == [("film", 0.61), ("film", 0.59), ("film", 0.54)]
     assert chosen(film, 9)["least"] == [("film", 0.5), ("film", 0.55), ("film", 0.6)]
-    slide = [shot("slide", 0.8, second=second, same=True) for second in range(60)]
+    slide = [shot("slide", 0.8, second=second, shows="slide") for second in range(60)]
     assert chosen([*slide, *film], 9)["most"] == [("slide", 0.8), *chosen(film, 9)["most"]]
+
+
+def test_a_face_of_the_place_of_one_and_the_picture_of_another_stands_for_both_or_for_neither():
+    film = [shot("film", 0.5, second=0, shows="X"), shot("film", 0.6, second=6, shows="Y")]
+    assert chosen([*film, shot("film", 0.7, second=1, shows="Y")], 9) == {
+        "most": [("film", 0.7)],
+        "least": [("film", 0.5), ("film", 0.6)],
+    }
+    assert chosen([*film, shot("film", 0.55, second=1, shows="Y")], 9)["most"] == [("film", 0.6), ("film", 0.5)]
