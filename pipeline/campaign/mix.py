@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.reporting.intervals import effective_size, even_parts, wilson
+from pipeline.reporting.intervals import FEWEST, effective_size, even_parts, wilson
 
 UNSURE = "not sure"
 SHOWN = ("happiness", "surprise", "neutral", "sadness", "fear", "disgust", "anger", UNSURE)  # in this order
 
-FEWEST = 3  # independent parts of equal size, as pictures or moments, from which on an interval says anything
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)  # seconds of a column of a timeline
 COLUMNS = 60  # of a timeline, at most
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.campaign.mix import FEWEST, SHOWN, UNSURE, Ad, leader, overall, shares, timeline
+from pipeline.campaign.mix import SHOWN, UNSURE, Ad, leader, overall, shares, timeline
+from pipeline.reporting.intervals import FEWEST
 from pipeline.reporting.template import page, percent
 
 TEMPLATE = Path(__file__).parent / "page.html"

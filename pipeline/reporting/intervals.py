@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+FEWEST = 3  # independent parts of equal size, as pictures or moments, from which on an interval says anything
 PLACES, WEIGHTS = np.polynomial.legendre.leggauss(64)  # of Gauss's rule on -1 to 1
 
 
@@ -37,8 +38,8 @@ def effective_size(counts: np.ndarray, confidence: float) -> np.ndarray:
     J. Am. Stat. Assoc. 76), which is steadier, nor under 1, and Student's t for that few parts in place of the normal
     (Korn & Graubard 1998, Survey Methodology 24); with Wilson's interval the combination that Dean & Pagano 2015
     (J. Survey Stat. Methodol. 3) found to hold best. The mean alone is that of rare kinds, and too small for a frequent
-    one that some parts are full of. Parts of unequal size count as `even_parts`, of which there must be three. Where no
-    part has more than one answer, all are independent.
+    one that some parts are full of. Parts of unequal size count as `even_parts`, of which there must be FEWEST. Where
+    no part has more than one answer, all are independent.
     """
     parts, answers = even_parts(counts), counts.sum()
     if counts.sum(1).max() == 1:

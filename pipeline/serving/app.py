@@ -132,7 +132,7 @@ def add_api(app: FastAPI, service: Service) -> None:
 
     @app.get("/api/about", response_model=About, responses=problems(400, 503))
     async def about() -> Any:
-        """The model in service, its figures and what one request may hold."""
+        """The model in service, its figures, from when on an emotion leads and what one request may hold."""
         return service.about()
 
 

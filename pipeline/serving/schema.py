@@ -114,8 +114,20 @@ class Interval(BaseModel):
     images: int
 
 
+class Lead(BaseModel):
+    """From when on the page says that an emotion leads, by the rule of the campaign report.
+
+    confidence: of the interval that has to lie above one half, and normal, the two-sided quantile of the normal
+    distribution for it. fewest: independent parts of equal size, as pictures, from which on there is an interval.
+    """
+
+    confidence: float
+    normal: float
+    fewest: int
+
+
 class About(BaseModel):
-    """What is in service: the parts of the model's manifest that users need, and the limits of a request.
+    """What is in service: the parts of the model's manifest that users need, the rule of the lead, a request's limits.
 
     precision: how often answers over the threshold were to be right when it was chosen; an aim, not a measurement.
     answers: how often those on valid and test were right, by split, of so many images that got one; exports of older
@@ -131,6 +143,7 @@ class About(BaseModel):
     f1_macro: dict[str, Interval]
     answers: dict[str, Interval]
     caution: str
+    lead: Lead
     limits: dict[str, int]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request
 
+from pipeline.reporting.intervals import FEWEST, normal
 from pipeline.running.cores import workers
 from pipeline.serving import tensorflow_api
 from pipeline.serving.desk import Desk
@@ -92,8 +93,10 @@ class Service:
         """What GET /api/about answers."""
         about = self.model().about
         told = ("model", "version", "labels", "threshold", "precision", "accuracy", "f1_macro", "answers", "caution")
+        confidence = self.settings["confidence"]
+        lead = {"confidence": confidence, "normal": normal(confidence), "fewest": FEWEST}
         limits = {key: self.limits[key] for key in ("upload_bytes", "file_bytes", "files", "pixels")}
-        return {key: about[key] for key in told} | {"limits": limits}
+        return {key: about[key] for key in told} | {"lead": lead, "limits": limits}
 
 
 def problem(error: Unreadable) -> dict[str, str]:

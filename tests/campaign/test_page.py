@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.campaign.mix import FEWEST, SHOWN, Ad
+from pipeline.campaign.mix import SHOWN, Ad
 from pipeline.campaign.page import make, moment
 from pipeline.labels import LABELS
+from pipeline.reporting.intervals import FEWEST
 
 ABOUT = {"accuracy": {}, "answers": {}, "model": "compact", "version": 1, "threshold": 0.5, "caution": ""}
 

@@ -11,10 +11,10 @@ from pipeline.running.cli import CONF
 @pytest.fixture(scope="session")
 def settings(exported: Path) -> dict:
     """conf/serve.yaml with that model, as the service gets it."""
-    given = OmegaConf.load(CONF / "serve.yaml")
+    given, intervals, faces = (OmegaConf.load(CONF / f"{name}.yaml") for name in ("serve", "intervals", "faces"))
     del given["defaults"]
-    faces = OmegaConf.load(CONF / "faces.yaml")
-    return OmegaConf.to_container(OmegaConf.merge(given, {"faces": faces, "exported": str(exported), "workers": 2}))
+    ours = {"faces": faces, "exported": str(exported), "workers": 2}
+    return OmegaConf.to_container(OmegaConf.merge(given, intervals, ours))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from pipeline.drawing.camera import backdrop
 from pipeline.labels import LABELS
+from pipeline.reporting.intervals import FEWEST
 from pipeline.serving.app import make_app
 from serving.drawn import encoded, enlarged, group, portrait
 from serving.known import gray_of
@@ -417,6 +418,12 @@ def test_the_api_describes_itself_with_examples_and_counts_what_it_does(client):
     assert "emotion_pictures_waiting 0.0" in metrics and "emotion_upload_bytes_held 0.0" in metrics
     about = client.get("/api/about").json()
     assert about["accuracy"]["test"]["value"] == 0.5 and about["limits"]["files"] == 20 and about["caution"] == ""
+
+
+def test_from_when_on_an_emotion_leads_is_told_as_the_campaign_report_has_it(settings):
+    with TestClient(make_app(settings | {"confidence": 0.8}), "http://localhost") as client:
+        lead = client.get("/api/about").json()["lead"]
+    assert lead == {"confidence": 0.8, "normal": pytest.approx(1.2815516), "fewest": FEWEST}
 
 
 def test_the_page_is_there_and_loads_nothing_from_elsewhere(client):

@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline.campaign.mix import SHOWN, Ad, leader, overall
 from pipeline.labels import LABELS
+from pipeline.reporting.intervals import FEWEST, normal
 from serving.drawn import SAMPLES, encoded
 from serving.server import Server
 
@@ -485,7 +486,27 @@ def test_no_emotion_is_said_to_lead_while_pictures_are_being_read(page):
     wait_for(page, lambda: "Fear leads: 9 of 9 faces" in page.locator("#facts li").all_text_contents())
 
 
-def test_the_page_names_a_leader_where_the_campaign_report_does(page):
+def test_an_emotion_leads_from_when_on_the_service_says(page):
+    answer_with(page, "fear", "fear", "fear", "anger")
+    told, held = {"confidence": 0.5, "normal": normal(0.5), "fewest": FEWEST}, []
+    page.route("**/api/about", lambda route: held.append(route))
+    page.reload()
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    facts = page.locator("#facts li")
+    assert not any("lead" in fact for fact in facts.all_text_contents())  # nobody has said yet
+    held[0].fulfill(json=held[0].fetch().json() | {"lead": told})
+    wait_for(page, lambda: "Fear leads: 3 of 4 faces" in facts.all_text_contents())
+    page.unroute("**/api/about")
+    page.reload()
+    drop(page, "portrait.jpg")
+    said(page, "1 picture read")
+    few = "No clear lead fear most often, 3 of 4 faces, too few to say that it leads"
+    wait_for(page, lambda: few in facts.all_text_contents())
+
+
+@pytest.mark.parametrize("confidence", (0.5, 0.95, 0.99))
+def test_the_page_names_a_leader_where_the_campaign_report_does(page, confidence):
     generator, tables = np.random.default_rng(0), []
     for _ in range(500):
         pictures, few = generator.choice((1, 2, 3, 4, 5, 6, 8, 12, 30)), generator.choice((1, 1, 3, 12))
@@ -496,14 +517,18 @@ def test_the_page_names_a_leader_where_the_campaign_report_does(page):
     one = np.eye(len(SHOWN), dtype=int)[0]
     tables += [[k * one] * pictures for pictures in range(1, 12) for k in (1, 4)]
     tables += [[one] * 5000, [*[one] * 2600, *[np.roll(one, 1)] * 2400], [0 * one], []]
+    rule = {"confidence": confidence, "normal": normal(confidence), "fewest": FEWEST}
     found = page.evaluate(
-        'async (tables) => { const {leader} = await import("/page/leader.js"); return tables.map(leader) }',
-        [[row.tolist() for row in table] for table in tables],
+        """async ([tables, rule]) => {
+            const {leader} = await import("/page/leader.js");
+            return tables.map((table) => leader(table, rule));
+        }""",
+        [[[row.tolist() for row in table] for table in tables], rule],
     )
     expected = []
     for table in tables:
         ads = [Ad(str(number), "picture", seen={0: row} if row.any() else {}) for number, row in enumerate(table)]
-        expected.append([*leader(overall(ads, 5), 0.95)])
+        expected.append([*leader(overall(ads, 5), confidence)])
     assert found == expected
     assert min(sum(leads for _, leads in found), sum(bool(name) and not leads for name, leads in found)) > 30
 

@@ -36,7 +36,8 @@ const leftOut = (rows) => Math.max(0, rows.length - 1 - MOST);
 // all pictures first, then each, unless there is only one
 const lanes = (rows) => [rows.at(-1), ...(rows.length > 2 ? largest(rows).slice(0, -1) : [])];
 
-export function showCampaign(pictures) {
+// lead: the rule by which an emotion leads; unknown until the service has told it
+export function showCampaign(pictures, lead) {
   const rows = mixes(pictures);
   const all = rows.at(-1);
   const read = rows.length - 1;
@@ -46,7 +47,8 @@ export function showCampaign(pictures) {
   facts([
     [count(read, "picture", "pictures"), read < pictures.length ? `read, of ${pictures.length}` : "read"],
     ...(read ? [[count(all.faces, "face", "faces"), "found"]] : []),
-    ...(all.faces && ended === pictures.length ? [leading(rows)] : []), // the next answer could turn it around
+    // only at the end: the next answer could turn it around
+    ...(lead && all.faces && ended === pictures.length ? [leading(rows, lead)] : []),
     ...(all.faces ? [[percent(all.counts[UNSURE] / all.faces), "of faces could not be read clearly (“not sure”)"]] : []),
   ]);
   notRead(pictures.filter((each) => each.problem));
@@ -68,10 +70,10 @@ export function showCampaign(pictures) {
 }
 
 // the emotion that leads, as a figure with its words
-function leading(rows) {
+function leading(rows, lead) {
   const { faces, counts } = rows.at(-1);
   if (counts[UNSURE] === faces) return [NOBODY, "no face could be read clearly"];
-  const [first, leads] = leader(rows.slice(0, -1).map((row) => SHOWN.map((each) => row.counts[each])));
+  const [first, leads] = leader(rows.slice(0, -1).map((row) => SHOWN.map((each) => row.counts[each])), lead);
   const of = `${counts[first]} of ${count(faces, "face", "faces")}`;
   const unsure = counts[UNSURE];
   const more = SHOWN.every((each) => each === UNSURE || counts[each] < unsure) ? `; “not sure” more often, ${unsure}` : "";

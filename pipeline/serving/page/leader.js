@@ -2,21 +2,19 @@
 // the intervals of pipeline/reporting/intervals.py, which say why; a test holds the two to the same answers.
 import { EMOTIONS } from "./parts.js";
 
-const CONFIDENCE = 0.95;
-const NORMAL = 1.959963984540054; // two-sided quantile for it
-const FEWEST = 3; // independent parts of equal size from which on an interval says anything
-
 const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 
-// counts: of each picture its faces, in the order of SHOWN. The emotion seen most, "" where two are level, and whether
-// that is more than chance.
-export function leader(counts) {
+// counts: of each picture its faces, in the order of SHOWN. rule: what the service tells, {confidence, normal, fewest}:
+// of the interval, the two-sided quantile for it, the parts of equal size that it takes at least. The emotion seen
+// most, "" where two are level, and whether that is more than chance.
+export function leader(counts, rule) {
   const totals = EMOTIONS.map((_, kind) => sum(counts.map((each) => each[kind])));
   const [first, second] = [...totals.keys()].sort((one, other) => totals[other] - totals[one]);
   if (totals[first] === totals[second]) return ["", false];
   const both = parts(counts).map((each) => [each[first], each[second]]).filter((each) => sum(each));
-  if (evenParts(both) < FEWEST) return [EMOTIONS[first], false];
-  return [EMOTIONS[first], lowEnd(totals[first] / (totals[first] + totals[second]), effectiveSize(both)) > 0.5];
+  if (evenParts(both) < rule.fewest) return [EMOTIONS[first], false];
+  const share = totals[first] / (totals[first] + totals[second]);
+  return [EMOTIONS[first], lowEnd(share, effectiveSize(both, rule), rule) > 0.5];
 }
 
 // the pictures with a face; of a single one its faces
@@ -32,7 +30,7 @@ function evenParts(pairs) {
 }
 
 // how many independent answers these are worth for the share of the first of two kinds
-function effectiveSize(pairs) {
+function effectiveSize(pairs, rule) {
   const answers = sum(pairs.map(sum));
   if (pairs.every((pair) => sum(pair) === 1)) return answers;
   const even = evenParts(pairs);
@@ -40,26 +38,25 @@ function effectiveSize(pairs) {
   const apart = sum(pairs.map((pair) => (pair[0] - sum(pair) * share) ** 2));
   const variance = ((even / (even - 1)) * apart) / answers ** 2;
   const effect = share < 1 ? (answers * variance) / (share * (1 - share)) : answers / even;
-  return (answers / Math.max(1, effect)) * (NORMAL / student(even - 1)) ** 2;
+  return (answers / Math.max(1, effect)) * (rule.normal / student(even - 1, rule)) ** 2;
 }
 
 // of Wilson's interval
-function lowEnd(share, answers) {
-  const z = NORMAL;
+function lowEnd(share, answers, { normal: z }) {
   const centre = share + z ** 2 / (2 * answers);
   return (centre - z * Math.sqrt((share * (1 - share)) / answers + z ** 2 / (4 * answers ** 2))) / (1 + z ** 2 / answers);
 }
 
 // Two-sided quantile of Student's t with so many degrees of freedom, at least 2: the share within -t to t is the integral
 // of cos^(freedom - 1) up to arctan(t / sqrt(freedom)), of that over all angles.
-function student(freedom) {
+function student(freedom, { confidence, normal }) {
   const density = (angle) => Math.cos(angle) ** (freedom - 1);
   const all = integral(density, Math.min(Math.PI / 2, 12 / Math.sqrt(freedom))); // beyond there is nothing
-  let [low, high] = [NORMAL, CONFIDENCE * Math.sqrt(2 / (1 - CONFIDENCE ** 2))]; // of infinitely many, and of 2
+  let [low, high] = [normal, confidence * Math.sqrt(2 / (1 - confidence ** 2))]; // of infinitely many, and of 2
   for (let times = 0; times < 40; times += 1) {
     const middle = (low + high) / 2;
     const within = integral(density, Math.atan(middle / Math.sqrt(freedom))) / all;
-    [low, high] = within < CONFIDENCE ? [middle, high] : [low, middle];
+    [low, high] = within < confidence ? [middle, high] : [low, middle];
   }
   return high;
 }

@@ -10,6 +10,7 @@ const pictures = []; // {name, label, file, url, begun, answer, problem, again},
 const leftOut = { videos: 0, others: 0, twins: 0 }; // files that are no pictures, or here already
 const TIMES = 6; // that a picture is asked about before it is given up
 let shown = null;
+let lead; // the rule by which an emotion leads, once the service has told it
 let taking = Promise.resolve(); // ends with the last files that were given: those that come meanwhile wait for their turn
 let batch = new AbortController(); // ends what is under way for the pictures of now
 let silent = false; // the service gave no sign of life last: the next picture is not waited for as long
@@ -151,7 +152,7 @@ function refresh() {
   at("results").hidden = !pictures.length;
   at("again").hidden = working > 0 || !pictures.some((each) => each.again);
   showStrip(pictures, shown, (each) => show(each, 0));
-  showCampaign(pictures);
+  showCampaign(pictures, lead);
 }
 
 function say(words) {
@@ -184,6 +185,8 @@ async function sample(button) {
 async function tell() {
   try {
     const facts = await about();
+    lead = facts.lead;
+    if (pictures.length) refresh();
     const score = (found) =>
       `Right for ${exactly(found.value)} of ${found.images.toLocaleString("en")} test pictures ` +
       `${facts.caution ? "of which it may have seen some before" : "it had never seen"} ` +
