@@ -1,6 +1,5 @@
 """The files of a campaign where they lie: a folder, a .zip or a single file, read in place and never changed."""
 
-import math
 import shutil
 import tempfile
 import zipfile
@@ -17,7 +16,7 @@ from pipeline.images.decode import sniff
 from pipeline.images.listing import DAMAGED, files_in, walk, zip_entries
 from pipeline.running.errors import UserError
 from pipeline.running.files import exists, named_disk_errors
-from pipeline.serving.pictures import FORMATS, HEAD, Unreadable, by_name
+from pipeline.serving.pictures import FORMATS, HEAD, Unreadable, by_name, too_large
 
 PICTURES, VIDEOS = ", ".join(FORMATS), ", ".join(VIDEO_FORMATS)
 WANTED = f"pictures ({PICTURES}) and videos ({VIDEOS})"
@@ -55,7 +54,7 @@ class Files:
         with self.readable(name) as file:
             data = file.read(most + 1)
             if len(data) > most:
-                raise too_large(self.size(name), most, "make it smaller, {} at most")
+                raise too_large(self.size(name), most)
         return data
 
     @contextmanager
@@ -140,12 +139,6 @@ def _is_zip(where: Path) -> bool:
             return file.read(4) == b"PK\3\4"
     except OSError as error:
         raise UserError(f"{where}: can't be read ({error.strerror}); grant access to it") from None
-
-
-def too_large(size: int, most: int, advice: str) -> Unreadable:
-    """What is said of a file of more bytes than it may have; in `advice` {} stands for how many that are."""
-    mb = math.ceil(10 * size / 2**20) / 10  # rounded up, so that what is over a limit is so in words as well
-    return Unreadable("too_many_bytes", f"The file is too large, {mb:,g} MB; {advice.format(f'{most / 2**20:g} MB')}.")
 
 
 def shown(name: str) -> str:

@@ -78,8 +78,13 @@ class Seen:
 def check_bytes(data: bytes, most: int) -> None:
     """Unreadable for a file of more than so many bytes."""
     if len(data) > most:
-        size, limit = _tenths_up(len(data) / 2**20), f"{most / 2**20:g} MB"
-        raise Unreadable("too_many_bytes", f"The file is too large, {size} MB; make it smaller, {limit} at most.")
+        raise too_large(len(data), most)
+
+
+def too_large(size: int, most: int, advice: str = "make it smaller, {} at most") -> Unreadable:
+    """What is said of a file of more bytes than it may have; in `advice` {} stands for how many that are."""
+    words = f"The file is too large, {_tenths_up(size / 2**20)} MB; {advice.format(f'{most / 2**20:,g} MB')}."
+    return Unreadable("too_many_bytes", words)
 
 
 def open_picture(data: bytes, pixels: int) -> Decoded:
@@ -118,7 +123,7 @@ def _stated_size(data: bytes) -> tuple[int, int] | None:
 
 def _tenths_up(value: float) -> str:
     """Rounded up to a tenth, so that what is over a limit is so in words as well."""
-    return f"{math.ceil(10 * value) / 10:g}"
+    return f"{math.ceil(10 * value) / 10:,g}"
 
 
 def look(
