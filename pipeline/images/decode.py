@@ -1,7 +1,10 @@
-"""From the bytes of one image file to upright pixels, or to the reason why not. Pure: no files, no state.
+"""From the bytes of one image file to upright pixels, or to the reason why not. No files.
 
 The format is decided by content: JPEG, PNG, WEBP, GIF or BMP, whatever the file is called. The header is read first and
 an image of too many pixels, or of too many parts, is refused before any is decoded.
+
+Importing it raises Pillow's limit for texts in a PNG, for the whole process: Pillow takes it from its own module alone,
+and with its megabyte refuses pictures that hold an editor's long history.
 """
 
 import io
