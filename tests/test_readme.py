@@ -19,7 +19,7 @@ from pipeline.running.cli import help_page
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = [
-    block
+    block.replace(".venv-serve/bin/python -m", "python -m")  # the service's environment has steps of its own
     for text in (TEXT, *(file.read_text() for file in sorted((ROOT / "docs").glob("*.md"))))
     for block in re.findall(r"```bash\n(.*?)```", text, re.S)
 ]
