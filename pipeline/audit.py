@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from pipeline.clean import judge, refuse_strangers, within_limit
 from pipeline.images.layout import layout_of
 from pipeline.images.leaks import leaks
+from pipeline.images.manifest import judge, refuse_strangers, within_limit
 from pipeline.images.page import summarize, table
 from pipeline.images.source import open_source
 from pipeline.images.survey import survey

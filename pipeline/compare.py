@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from pipeline import rank
 from pipeline.labels import LABELS, SPLITS
-from pipeline.reporting import compare, histories, intervals, study_plots
+from pipeline.reporting import compare, histories, intervals, ranking, study_plots
 from pipeline.reporting.run_plots import DPI
 from pipeline.running import cli, tracking
 from pipeline.running.cleaned import AGAIN, summary_of
@@ -33,8 +32,8 @@ def main(cfg: DictConfig) -> None:
     if unknown := [choice for choice in cfg.choices if choice not in CHOICES]:
         raise UserError(f"choices={unknown[0]}: no choice of a run; expected some of {', '.join(CHOICES)}")
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
-    rows = [row for row in map(rank.row, rank.finished(store)) if not row["apart"]]
-    table, _ = rank.ranking(rows)
+    rows = [row for row in map(ranking.row, ranking.finished(store)) if not row["apart"]]
+    table, _ = ranking.ranked(rows)
     if table.empty:
         raise UserError(f"study={cfg.study}: no finished run to compare in {cfg.paths.tracking}; train one first")
     table["low"], table["high"] = intervals.wilson(table["best_val_accuracy"], table["valid_images"], cfg.confidence)
@@ -94,12 +93,12 @@ def cpu_seconds_spent(history: pd.DataFrame, earlier: dict[str, str], store: tra
     the store is asked. Each of them, and of those before them, counts once, however often it was used. NaN where one of
     them is not known or did not log its times.
     """
-    earlier = {rank.UNKNOWN: ""} | earlier
+    earlier = {ranking.UNKNOWN: ""} | earlier
 
     @cache
     def before(run_id: str) -> frozenset[str]:
         run = None if run_id in earlier else store.run(run_id)
-        ids = (rank.earlier_runs(run) if run else earlier.get(run_id, "")).split()
+        ids = (ranking.earlier_runs(run) if run else earlier.get(run_id, "")).split()
         return frozenset(ids).union(*map(before, ids))
 
     @cache

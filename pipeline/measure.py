@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.clean import judge, refuse_bad, within_limit
 from pipeline.images.blocks import decoded_blocks
 from pipeline.images.decode import Decoded
 from pipeline.images.layout import layout_of
+from pipeline.images.manifest import judge, refuse_bad, within_limit
 from pipeline.images.page import summarize, table
 from pipeline.images.shape import resized
 from pipeline.images.shards import slices

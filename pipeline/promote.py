@@ -18,8 +18,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from omegaconf import DictConfig
 
-from pipeline import rank
-from pipeline.reporting import compare, predictions
+from pipeline.reporting import compare, predictions, ranking
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.run_folder import MODEL
@@ -36,7 +35,7 @@ def main(cfg: DictConfig) -> None:
         raise UserError(f"registered_model={name}: expected letters, digits, spaces and . _ - only")
     store = tracking.open_store(cfg.paths.tracking, cfg.study, create=False)
     champion = reigning(store, name)
-    best = best_run(rank.finished(store), champion.run_id if champion else "")
+    best = best_run(ranking.finished(store), champion.run_id if champion else "")
     if best is None:
         raise UserError(
             f"study={cfg.study}: no finished run is evaluated; python -m pipeline.evaluate run=<its folder>"
@@ -75,14 +74,14 @@ def main(cfg: DictConfig) -> None:
 
 
 def best_run(runs: Sequence[Run], champion: str) -> dict[str, Any] | None:
-    """The run with the highest accuracy on valid, as `rank.row` shows it, with `accuracy` and the ids that `stood`.
+    """The run with the highest accuracy on valid, as `ranking.row` shows it, with `accuracy` and the ids that `stood`.
 
     `runs` are FINISHED ones, newest first; those not evaluated, set apart, or validated on other images than the newest
     evaluated one do not stand, and `left_out` counts the last of these. Of equals the one with the id `champion` wins,
     then the newest. None when none stands.
     """
     evaluated = [run for run in runs if ACCURACY in run.data.metrics and not run.data.tags.get("apart")]
-    rows = [rank.row(run) | {"accuracy": run.data.metrics[ACCURACY]} for run in evaluated]
+    rows = [ranking.row(run) | {"accuracy": run.data.metrics[ACCURACY]} for run in evaluated]
     stands = [row for row in rows if row["valid_digest"] == rows[0]["valid_digest"]]
     if not stands:
         return None
@@ -111,7 +110,7 @@ def paired(store: tracking.Store, best: dict[str, Any], champion: ModelVersion, 
     run = store.run(champion.run_id)
     if "config_hash" not in run.data.tags:
         raise UserError(f"{which}: its run is not one that this project trained; {otherwise}")
-    reigns = rank.row(run)
+    reigns = ranking.row(run)
     if reigns["valid_digest"] != best["valid_digest"]:
         raise UserError(f"{which}: was validated on other images than {title(best)}; {otherwise}")
     right = [_right(store, row) for row in (best, reigns)]

@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import rank
-from pipeline.reporting import compare, histories, mistakes, predictions, run_plots, template
+from pipeline.reporting import compare, histories, mistakes, predictions, ranking, run_plots, template
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
@@ -42,7 +41,7 @@ def main(cfg: DictConfig) -> None:
     context = {
         "about": about,
         "tested_apart": apart,
-        "kept_differently": rank.kept_differently(table),
+        "kept_differently": ranking.kept_differently(table),
         "rows": rows(table, published(PUBLISHED) if cfg.study != "published" else {}),
         "untimed": int(tables["per_run"]["cpu_seconds"].isna().sum()),
         "unpaired": int((table["compared_by"] == compare.UNPAIRED).sum()),

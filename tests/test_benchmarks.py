@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import rank
 from pipeline.learning.arrays import read_arrays
+from pipeline.reporting import ranking
 from pipeline.running.tracking import open_store
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -34,5 +34,5 @@ def test_runs_that_are_made_up_are_ranked(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     runpy.run_path(str(BENCHMARKS / "compare_1000_runs.py"))["make_runs"](str(tmp_path), 3, 2)
     store = open_store(tmp_path, "synthetic", create=False)
-    table, left_out = rank.ranking([rank.row(run) for run in store.finished({})])
+    table, left_out = ranking.ranked([ranking.row(run) for run in store.finished({})])
     assert (len(table), left_out) == (3, 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import composed
 from PIL import Image
@@ -19,7 +20,8 @@ from trees import cleaned, config, digests, encoded, picture, tree, write, zippe
 from pipeline import clean, draw
 from pipeline.images import survey
 from pipeline.images.layout import Place
-from pipeline.labels import FOLDERS, LABELS
+from pipeline.images.manifest import bad, within_limit
+from pipeline.labels import FOLDERS, LABELS, SPLITS
 from pipeline.running import cli
 from pipeline.running.errors import UserError
 
@@ -203,19 +205,19 @@ def test_row_3_a_class_that_cleaning_empties_fails_the_step(tmp_path, raw):
 
 
 def test_limit_draws_in_proportion_and_nested(tmp_path):
-    ids = [f"{split}/{folder}/{n}" for split in clean.SPLITS for folder in FOLDERS for n in range(9)]
+    ids = [f"{split}/{folder}/{n}" for split in SPLITS for folder in FOLDERS for n in range(9)]
     ids = sorted(ids + [f"train/happy/more{n}" for n in range(300)])
     places = {id: Place(id.split("/")[0], LABELS.index(FOLDERS[id.split("/")[1]])) for id in ids}
-    small, large = clean.within_limit(places, 30, seed=0), clean.within_limit(places, 60, seed=0)
+    small, large = within_limit(places, 30, seed=0), within_limit(places, 60, seed=0)
     assert set(small) < set(large)
-    assert small == sorted(small) == clean.within_limit(dict(reversed(places.items())), 30, seed=0)
-    assert small != clean.within_limit(places, 30, seed=1)
+    assert small == sorted(small) == within_limit(dict(reversed(places.items())), 30, seed=0)
+    assert small != within_limit(places, 30, seed=1)
     for split in ("train", "valid", "test"):
         drawn = [id for id in small if id.startswith(split)]
         assert 20 <= len(drawn) <= 30
         assert {id.split("/")[1] for id in drawn} == set(FOLDERS)
     assert sum(id.startswith("train/happy") for id in small) > 15
-    assert clean.within_limit(places, "all", seed=0) == ids
+    assert within_limit(places, "all", seed=0) == ids
     with pytest.raises(UserError, match="limit=3"):  # at least one image of each class
         composed("clean", "data=own", "limit=3")
 
@@ -333,7 +335,7 @@ def test_row_13_a_full_disk_is_named_wherever_it_is_met(tmp_path, raw, monkeypat
     def full(*args, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(clean.pq, "write_table", full)
+    monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(UserError, match="the disk is full"):
         cleaned(tmp_path, raw)
     assert digests(tmp_path / "clean") == before
@@ -457,4 +459,4 @@ def test_what_a_person_denied_is_no_bad_image_however_much_it_is(tmp_path, raw):
     denied = [f"train/happy/more_{number}.jpg" for number in range(28)]  # of 70
     manifest, _ = cleaned(tmp_path, raw, f"data.deny=[{','.join(denied)}]", "data.max_bad_share=0.1")
     assert sorted(manifest.index[manifest.reason == "denied"]) == sorted(denied)
-    assert clean.bad(manifest).empty
+    assert bad(manifest).empty

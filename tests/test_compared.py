@@ -7,8 +7,8 @@ from conftest import composed
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 from tracked import PARAMS, TAGS
 
-from pipeline import compare, rank
-from pipeline.reporting import histories
+from pipeline import compare
+from pipeline.reporting import histories, ranking
 from pipeline.running import tracking
 
 CHOICES = list(composed("compare").choices)
@@ -28,8 +28,8 @@ def ranked(*runs: tuple[float, dict[str, str]]) -> pd.DataFrame:
             [RunTag(*item) for item in tags.items()],
         )
         name = f"m_{params['channels.name']}_8"
-        rows.append(rank.row(Run(RunInfo(str(number), "1", "u", "FINISHED", 0, 0, "active", run_name=name), data)))
-    return rank.ranking(rows)[0]
+        rows.append(ranking.row(Run(RunInfo(str(number), "1", "u", "FINISHED", 0, 0, "active", run_name=name), data)))
+    return ranking.ranked(rows)[0]
 
 
 def tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -154,7 +154,7 @@ def test_the_time_of_teachers_counts_and_that_of_each_run_once(store):
     first, other = timed(store, 1, 2), timed(store, 10)
     second = timed(store, 100, initial_run_ids=first, teacher_run_ids=first)
     third = timed(store, 1000, 2000, initial_run_ids=second, teacher_run_ids=f"{second} {other} {first}")
-    runs = {each: rank.earlier_runs(store.run(each)) for each in (first, second, third)}
+    runs = {each: ranking.earlier_runs(store.run(each)) for each in (first, second, third)}
 
     def spent(run_id: str, known: dict[str, str] = runs) -> list[float]:
         return compare.cpu_seconds_spent(histories.read(store, [run_id]), known, store).tolist()
@@ -169,10 +169,10 @@ def test_a_time_is_not_known_where_that_of_a_teacher_is_not(store):
     first = timed(store, 1)
     untimed, of_no_run = timed(store), timed(store, 1, initial_run_ids=first, teacher_run_ids="")
     runs = {
-        of_no_run: f"{first} {rank.UNKNOWN}",
+        of_no_run: f"{first} {ranking.UNKNOWN}",
         timed(store, 1, teacher_run_ids=of_no_run): of_no_run,
         timed(store, 1, teacher_run_ids=f"{first} {untimed}"): f"{first} {untimed}",
         timed(store, 1, teacher_run_ids="elsewhere"): "elsewhere",
     }
-    assert {each: rank.earlier_runs(store.run(each)) for each in runs} == runs
+    assert {each: ranking.earlier_runs(store.run(each)) for each in runs} == runs
     assert compare.cpu_seconds_spent(histories.read(store, list(runs)), runs, store).isna().all()

@@ -20,12 +20,12 @@ from omegaconf import open_dict
 from shells import shell
 from tracked import PARAMS, TAGS
 
-from pipeline import compare, rank, train
+from pipeline import compare, train
 from pipeline.learning import checkpoint, models
 from pipeline.learning.arrays import read_arrays
 from pipeline.learning.batches import evaluation_batches
 from pipeline.learning.checkpoint import Checkpoints, State
-from pipeline.reporting import histories
+from pipeline.reporting import histories, ranking
 from pipeline.running import tracking
 from pipeline.running.config import config_hash, identity
 from pipeline.running.errors import UserError
@@ -230,7 +230,7 @@ def test_training_goes_on_from_an_earlier_run(trained):
     run(*still, output="second")
     assert len(runs()) == 2, "the same run again is skipped"
     store = open_store("mlruns", "sample", create=False)
-    initial = {row["run_id"]: row["earlier_run_ids"] for row in map(rank.row, runs())}
+    initial = {row["run_id"]: row["earlier_run_ids"] for row in map(ranking.row, runs())}
     (later, earlier) = (next(each for each in initial if bool(initial[each]) is goes_on) for goes_on in (True, False))
     assert initial[later] == earlier
     history = histories.read(store, [later, earlier])
@@ -242,10 +242,10 @@ def test_training_goes_on_from_an_earlier_run(trained):
     elsewhere = compare.cpu_seconds_spent(own, {later: earlier}, store)  # the first as one of another experiment
     assert elsewhere.tolist() == compare.cpu_seconds_spent(history, initial, store)[own.index].tolist()
     shutil.copy(first / "model.keras", "alone.keras")
-    for path, known in (("first/train/model.keras", earlier), ("alone.keras", rank.UNKNOWN)):
+    for path, known in (("first/train/model.keras", earlier), ("alone.keras", ranking.UNKNOWN)):
         run("epochs=1", f"initial_weights={path}", "seed=7", output=f"from_{known}")
-        assert rank.row(runs()[0])["earlier_run_ids"] == known
-    shutil.copytree(f"from_{rank.UNKNOWN}/train", "first/train", dirs_exist_ok=True)
+        assert ranking.row(runs()[0])["earlier_run_ids"] == known
+    shutil.copytree(f"from_{ranking.UNKNOWN}/train", "first/train", dirs_exist_ok=True)
     run(*still, output="second")
     assert len(runs()) == 5, "other weights under the same name are another run"
 
@@ -256,11 +256,11 @@ def test_teachers_are_noted_as_runs_that_it_learned_from(project):
     teacher_id, taught_id = (
         json.loads((Path(each) / "run.json").read_text())["run_id"] for each in ("teacher/train", taught)
     )
-    assert rank.row(runs()[0])["run_id"] == taught_id
-    assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {teacher_id}"
+    assert ranking.row(runs()[0])["run_id"] == taught_id
+    assert ranking.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {teacher_id}"
     shutil.copy("teacher/train/model.keras", "alone.keras")
     run("epochs=1", "teacher=[teacher,alone.keras]", "initial_weights=teacher", output="both")
-    assert rank.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {rank.UNKNOWN}"
+    assert ranking.row(runs()[0])["earlier_run_ids"] == f"{teacher_id} {ranking.UNKNOWN}"
 
 
 def test_that_a_teacher_may_have_seen_valid_or_test_is_noted_where_ranking_and_evaluation_look(trained, caplog):
@@ -271,7 +271,7 @@ def test_that_a_teacher_may_have_seen_valid_or_test_is_noted_where_ranking_and_e
     taught = run("epochs=1", f"teacher={trained}", "seed=3", output="taught")
     said = json.loads((taught / "run.json").read_text())["caution"]
     assert "out was trained beside other images" in said and said in caplog.text
-    assert rank.row(runs()[0])["caution"] == said
+    assert ranking.row(runs()[0])["caution"] == said
 
 
 @pytest.mark.parametrize("augmented", ["true", "false"])

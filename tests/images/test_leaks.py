@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import clean
 from pipeline.images.duplicates import near_duplicates
+from pipeline.images.manifest import gate
 from pipeline.running.errors import UserError
 
 PAIRS = 500
@@ -28,14 +28,14 @@ def judged(near: dict) -> tuple[pd.DataFrame, np.ndarray]:
 def test_what_one_search_misses_the_gate_finds():
     missed, prints = judged(FEW)
     assert 50 < missed.kept[:PAIRS].sum() < 200
-    manifest = clean.gate(missed.copy(), prints, FEW, [], "faces.zip")
+    manifest = gate(missed.copy(), prints, FEW, [], "faces.zip")
     assert not manifest.kept[:PAIRS].any()
     assert manifest.kept[PAIRS:].all()
     gone = manifest[missed.kept & ~manifest.kept]
     assert (gone.reason == "near_duplicate_of_valid").all()
     assert (gone.of == gone.id.str.replace("train", "valid")).all()
     assert gone.similarity.between(0.9, 1).all()
-    again = clean.gate(missed.copy(), prints, FEW, [], "faces.zip")
+    again = gate(missed.copy(), prints, FEW, [], "faces.zip")
     pd.testing.assert_frame_equal(manifest, again)
 
 
@@ -43,13 +43,13 @@ def test_another_label_is_told_whichever_search_finds_the_image():
     more = FEW | {"tables_held_out": 4}
     images, prints = judged(more)
     unjudged = images.assign(kept=True, reason="", of="", similarity=0.0, other_label=False)
-    manifest = clean.gate(unjudged, prints, more, [], "faces.zip")
+    manifest = gate(unjudged, prints, more, [], "faces.zip")
     assert manifest.id[manifest.other_label].tolist() == ["train/happy/007", "valid/happy/007"]
 
 
 def test_a_search_that_finds_too_little_fails_and_names_what_to_raise():
     weak = FEW | {"flips": 0}
     with pytest.raises(UserError, match=r"faces\.zip: 'train/happy/.*raise near\.tables_held_out, now 1$"):
-        clean.gate(*judged(weak), weak, [], "faces.zip")
+        gate(*judged(weak), weak, [], "faces.zip")
     strong = weak | {"tables_held_out": 16}  # the advice helps
-    assert not clean.gate(*judged(strong), strong, [], "faces.zip").kept[:PAIRS].any()
+    assert not gate(*judged(strong), strong, [], "faces.zip").kept[:PAIRS].any()
