@@ -29,7 +29,7 @@ from pipeline.running.files import check_place, whole_folder, write_json
 
 log = logging.getLogger(__name__)
 
-MARK = "report.json"  # what every evaluate/ has
+MARK = Path(run_folder.REPORT).name  # what every evaluate/ has
 EVALUATED = ("valid", "test")
 
 
@@ -76,7 +76,7 @@ def main(cfg: DictConfig) -> None:
         curves = run_plots.learning_curves(history, about["best_epoch"], about["run"])
         curves.savefig(folder / "learning_curves.png", dpi=run_plots.DPI)
         tables = [on_split.table(name, part.index, found[name]) for name, part in splits.items()]
-        pd.concat(tables, ignore_index=True).to_parquet(folder / "predictions.parquet")
+        pd.concat(tables, ignore_index=True).to_parquet(folder / Path(run_folder.PREDICTIONS).name)
         figures = {name: on_split.headline(report[name]) for name in EVALUATED} | {"calibration": asdict(learned)}
         write_json(folder / "metrics.json", figures)
         write_json(folder / MARK, report)

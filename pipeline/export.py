@@ -35,13 +35,12 @@ from pipeline.running.run_folder import EvaluatedRun
 
 log = logging.getLogger(__name__)
 
-MARK = "manifest.json"
 FORMATS = ("savedmodel", *litert.PRECISIONS)
 
 
 def main(cfg: DictConfig) -> None:
     _without_gpu()
-    check_place(cfg.paths.export, MARK)
+    check_place(cfg.paths.export, names.MANIFEST)
     if cfg.run:
         run = run_folder.evaluated(Path(cfg.run))
     else:
@@ -54,14 +53,14 @@ def main(cfg: DictConfig) -> None:
     model = models.load(run.model)
     test = arrays.split("test")
     expected = keras_says(model, test, run, cfg)
-    with whole_folder(cfg.paths.export, MARK) as folder:
+    with whole_folder(cfg.paths.export, names.MANIFEST) as folder:
         version = int(time.time())
         images = some_images(arrays.split("train"), cfg.calibration.images, cfg.calibration.seed)
         formats = write_formats(model, folder, version, cfg.formats, images, cfg.warm_up)
         figures = compare(formats, test, expected, cfg)
         about = manifest.about(run, arrays, version) | {"formats": figures, "files": manifest.checksums(folder)}
-        write_json(folder / MARK, about)
-    log.info("%s: see %s", run.about["run"], Path(cfg.paths.export) / MARK)
+        write_json(folder / names.MANIFEST, about)
+    log.info("%s: see %s", run.about["run"], Path(cfg.paths.export) / names.MANIFEST)
 
 
 def chosen(formats: Sequence[str]) -> None:
@@ -116,7 +115,7 @@ def write_formats(
             savedmodel.save(equalised(model), even)
         for precision in (each for each in litert.PRECISIONS if each in chosen):
             log.info("%s: converting", precision)
-            formats[precision] = folder / "litert" / f"{precision}.tflite"
+            formats[precision] = folder / names.litert(precision)
             formats[precision].parent.mkdir(exist_ok=True)
             source = even if precision == "int8" else saved
             formats[precision].write_bytes(litert.convert(source, precision, calibration))

@@ -32,11 +32,12 @@ from pipeline.running.cores import cores
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, refuse_inside, whole_folder, write_json
 from pipeline.running.progress import progress
+from pipeline.running.run_folder import PREDICTIONS, REPORT
 from pipeline.serving.model import Model
 
 log = logging.getLogger(__name__)
 
-MARK = "report.json"  # what every folder that this writes has
+MARK = Path(REPORT).name  # what every folder that this writes has
 AT_ONCE = 256  # faces between two looks at how far it got
 
 
@@ -66,7 +67,7 @@ def main(cfg: DictConfig) -> None:
     with whole_folder(out, MARK) as folder:
         for plot, figure in on_split.plots(figures, index.label.to_numpy(), said, learned, name).items():
             figure.savefig(folder / f"{plot}.png", dpi=run_plots.DPI)
-        on_split.table(cfg.split, index, said).to_parquet(folder / "predictions.parquet")
+        on_split.table(cfg.split, index, said).to_parquet(folder / Path(PREDICTIONS).name)
         write_json(folder / "metrics.json", on_split.headline(figures))
         write_json(folder / MARK, report)
     print(table({"name": str(cfg.source), "root": raw.root} | summarize(manifest)))

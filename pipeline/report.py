@@ -16,6 +16,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.reporting import compare, histories, mistakes, predictions, ranking, run_plots, template
+from pipeline.reporting.on_split import PLOTS
 from pipeline.running import cli, tracking
 from pipeline.running.errors import UserError
 from pipeline.running.files import whole_file
@@ -134,7 +135,7 @@ def best(store: tracking.Store, row: pd.Series, resized: Path, faces: int) -> di
     run_id = row["run_id"]
     pictures = {}
     for split in ("valid", "test"):
-        for kind in ("confusion", "classification", "roc", "reliability", "risk_coverage"):
+        for kind in PLOTS:
             file = predictions.artifact(store, run_id, f"evaluate/{split}_{kind}.png")
             pictures[f"{split}_{kind}"] = file and embed(file)
     report = predictions.artifact(store, run_id, REPORT)

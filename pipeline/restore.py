@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from pipeline.exporting import names
 from pipeline.exporting.restored import difference, restored
 from pipeline.learning import models
 from pipeline.running import cli
@@ -26,7 +27,7 @@ def main(cfg: DictConfig) -> None:
         raise UserError(f"output={output}: expected a name that ends in .keras")
     about, _ = exported.read(folder)
     if "architecture" not in about:
-        raise UserError(f"{folder / 'manifest.json'}: no architecture in it; export the run again")
+        raise UserError(f"{folder / names.MANIFEST}: no architecture in it; export the run again")
     file = folder / exported.FILE
     model = restored(file, about["architecture"], about["size"], about["channels"])
     apart = difference(model, file)

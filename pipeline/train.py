@@ -27,12 +27,13 @@ from pipeline.running.cleaned import require_current
 from pipeline.running.config import config_hash, flatten, identity, own_source, run_name
 from pipeline.running.errors import UserError
 from pipeline.running.files import check_place, locked, whole_folder, write_json
+from pipeline.running.run_folder import ABOUT, CONFIG, HISTORY, MODEL
 from pipeline.running.signals import stoppable
 
 log = logging.getLogger(__name__)
 
 TIMES = ["epoch_seconds", "epoch_cpu_seconds"]  # of a row of the history: they differ between equal runs
-MARK = "run.json"  # what every train/ has
+MARK = Path(ABOUT).name  # what every train/ has
 OUTAGE = 900  # seconds that a job of a sweep waits for MLflow's server, which was there when the sweep began
 
 
@@ -112,9 +113,9 @@ def _write(place: Path, values: dict, arrays: Arrays, state: State, figures: dic
     with whole_folder(place, MARK) as folder:
         bare = models.build(values["model"], arrays.size, arrays.channels)
         bare.set_weights(state.best)
-        models.save(bare, folder / "model.keras")
-        pd.DataFrame(state.history).drop(columns=TIMES).to_csv(folder / "history.csv", index=False)
-        OmegaConf.save(OmegaConf.create(values), folder / "config.yaml")
+        models.save(bare, folder / Path(MODEL).name)
+        pd.DataFrame(state.history).drop(columns=TIMES).to_csv(folder / Path(HISTORY).name, index=False)
+        OmegaConf.save(OmegaConf.create(values), folder / Path(CONFIG).name)
         write_json(folder / "metrics.json", figures)
         write_json(folder / MARK, about)
 

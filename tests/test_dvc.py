@@ -14,6 +14,7 @@ from dvc.repo import Repo
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from pipeline.reporting.on_split import PLOTS
 from pipeline.running.cli import quoted
 from pipeline.running.config import config_hash, identity
 
@@ -121,6 +122,12 @@ def test_paths_in_dvc_yaml_are_those_of_conf(stages):
     outs = {str(out.def_path) for stage in stages.values() for out in stage.outs}
     assert {cfg.paths.clean, cfg.paths.sample, cfg.paths.export, f"{cfg.paths.resized}/rgb"} <= outs
     assert any(out.startswith(f"{cfg.paths.reports}/") for out in outs)
+
+
+def test_every_plot_of_an_evaluation_is_one_of_dvcs(stages):
+    evaluated = next(stage for name, stage in stages.items() if name.startswith("evaluate@"))
+    plots = {Path(str(out.def_path)).stem for out in evaluated.outs if str(out.def_path).endswith(".png")}
+    assert plots == {"learning_curves", *(f"{split}_{plot}" for split in ("valid", "test") for plot in PLOTS)}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from pipeline.reporting import calibration, metrics, run_plots
 from pipeline.reporting.calibration import Calibration
 from pipeline.reporting.temperature import calibrated
 
+PLOTS = ("confusion", "classification", "roc", "reliability", "risk_coverage")
+
 
 def figures(
     index: pd.DataFrame,
@@ -79,7 +81,7 @@ def table(name: str, index: pd.DataFrame, probabilities: np.ndarray) -> pd.DataF
 def plots(
     figures: Mapping[str, Any], labels: np.ndarray, probabilities: np.ndarray, learned: Calibration, title: str
 ) -> dict[str, Figure]:
-    """The plots of a split by name."""
+    """The plots of a split, by the names in `PLOTS`."""
     curve = calibration.risk_coverage(labels, calibrated(probabilities, learned.temperature))
     return {
         "confusion": run_plots.confusion(np.array(figures["confusion"]), title),

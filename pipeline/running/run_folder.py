@@ -1,4 +1,7 @@
-"""A finished run's files, by paths that are the same in its folder and in MLflow, and what stands in them."""
+"""A finished run's files, by paths that are the same in its folder and in MLflow, and what stands in them.
+
+The first part of a path is the folder that a step writes as a whole.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

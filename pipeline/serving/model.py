@@ -15,12 +15,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from pipeline.exporting import names
 from pipeline.labels import LABELS
 from pipeline.reporting.temperature import calibrated
 from pipeline.running.errors import UserError
 from pipeline.serving.schema import Interval
 
-FILE = "litert/float16.tflite"
+FILE = names.litert("float16")
 
 
 class Manifest(BaseModel):
@@ -104,7 +105,7 @@ class _Run:
 
 def read(folder: Path) -> tuple[dict[str, Any], bytes]:
     """The manifest and the bytes of FILE, which are those that the manifest's SHA-256 is of; UserError otherwise."""
-    again, manifest = "export it again", folder / "manifest.json"
+    again, manifest = "export it again", folder / names.MANIFEST
     try:
         about = json.loads(manifest.read_bytes())
         content = (folder / FILE).read_bytes()

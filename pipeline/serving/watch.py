@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.exporting import names
 from pipeline.running.errors import UserError
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.model import Model
@@ -52,7 +53,7 @@ class Watched:
 
     def _stamp(self) -> tuple | None:
         try:
-            found = (self.folder / "manifest.json").stat()
+            found = (self.folder / names.MANIFEST).stat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
