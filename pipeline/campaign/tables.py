@@ -28,8 +28,27 @@ FACES = {  # column: type in Parquet
     **dict.fromkeys(LABELS, "FLOAT"),
 }
 LONGEST = 32_767  # characters of a cell of Excel
-_ADS = ("file", "kind", "seconds", "frames", "frames_with_face", "faces", "too_small", "not_read", "note", "looks_like")
-_SHARES = [f"{name.replace(' ', '_')}{end}" for name in SHOWN for end in ("", "_low", "_high")]
+_ADS = {  # column: what it is, as the workbook says it
+    "file": "where it lies in the campaign",
+    "kind": "picture or video",
+    "seconds": "how long a video is",
+    "frames": "looks taken at it, one at a picture",
+    "frames_with_face": "those at which a face was seen",
+    "faces": "faces that were read, in a video each once for every look at it",
+    "too_small": "faces that were left out because they are too small to be read, counted likewise",
+    "not_read": "faces that were left out because there were too many at once, counted likewise",
+    "note": "what was wrong with the file, or which one before it is the same",
+    "looks_like": "the picture before it that shows the same; for the ranges they are one",
+}
+_SHARES = {
+    f"{name.replace(' ', '_')}{end}": meaning.format(name)
+    for name in SHOWN
+    for end, meaning in {
+        "": 'share of its faces of which it is said: "{}"',
+        "_low": 'low end of the range in which the share of "{}" would vary; empty where too few were seen',
+        "_high": 'high end of that of "{}"',
+    }.items()
+}
 
 
 class FacesCsv:
@@ -80,7 +99,7 @@ def write_ads(file: TextIO, ads: Iterable[Ad], block_seconds: int, confidence: f
 def workbook(ads: Iterable[Ad], block_seconds: int, confidence: float) -> bytes:
     """ads.xlsx: the same, for people: numbers that Excel takes for numbers in every language, shares as percentages.
 
-    Text is text there, whatever it begins with.
+    Text is text there, whatever it begins with. A second sheet says what the columns are.
     """
     made = BytesIO()  # of a file XlsxWriter makes a full disk an error of its own
     with xlsxwriter.Workbook(made, {"in_memory": True}) as book:
@@ -101,6 +120,11 @@ def workbook(ads: Iterable[Ad], block_seconds: int, confidence: float) -> bytes:
         sheet.autofilter(0, 0, number, len(_ADS) + len(_SHARES) - 1)
         sheet.autofit(300)  # pixels
         sheet.freeze_panes(1, 1)
+        legend = book.add_worksheet("columns")
+        legend.write_row(0, 0, ["column of ads", "what it is"], bold)
+        for number, meaning in enumerate((_ADS | _SHARES).items(), 1):
+            legend.write_row(number, 0, meaning)
+        legend.autofit(1000)
     return made.getvalue()
 
 

@@ -140,4 +140,6 @@ def test_the_workbook_has_the_rows_of_the_csv_with_text_as_it_is_and_numbers_as_
     assert [row[table[0].index("note")].value for row in cells[-2:]] == ["=1+1", "x" * 32_767]
     fear = cells[1][table[0].index("fear")]
     assert (fear.value, fear.number_format) == (0.75, "0.0 %")
+    legend = [[cell.value for cell in row] for row in openpyxl.load_workbook(BytesIO(made))["columns"].iter_rows()]
+    assert [column for column, _ in legend[1:]] == table[0] and all(meaning for _, meaning in legend)
     assert sheet.freeze_panes == "B2" and sheet.auto_filter.ref == f"A1:{cells[-1][-1].coordinate}"
