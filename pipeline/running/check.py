@@ -7,19 +7,16 @@ checked where it is known.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import fields
 from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatch
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.images.layout import Layout
+from pipeline.running.choices import choices, content, files, groups, of_step
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 from pipeline.running.ranges import range_of
@@ -40,7 +37,7 @@ EXAMPLES = {"data.allow": [[]], "data.deny": [[]], "data.layout.splits": [{}], "
 
 def check(step: str, cfg: DictConfig) -> None:
     """UserError, naming the first, for a value of the step's config that cannot be."""
-    values, examples = OmegaConf.to_container(cfg, resolve=False), _examples(step)
+    values, examples = OmegaConf.to_container(cfg, resolve=False), of_step(step)
     values.pop("hydra", None)
     known = _names(examples)
     for name, value in _named(values):
@@ -138,7 +135,7 @@ def _experiment() -> None:
     chosen, overrides = hydra.runtime.choices, OmegaConf.to_container(hydra.overrides.task, resolve=False)
     given = {override.lstrip("+~").partition("=")[0] for override in overrides}
     name = chosen.get("experiment")
-    experiment = _file(f"experiment/{name}") if (CONF / f"experiment/{name}.yaml").is_file() else {}
+    experiment = content(f"experiment/{name}") if (CONF / f"experiment/{name}.yaml").is_file() else {}
     for entry in experiment.get("defaults", []):
         group, choice = next(iter(entry.items())) if isinstance(entry, Mapping) else (entry, None)
         group = group.removeprefix("override /")
@@ -154,12 +151,12 @@ def _experiment() -> None:
 
 def unknown(step: str, name: str) -> str:
     """What is said of a name that the step's config does not have, with those that are meant most likely."""
-    names = sorted(_names(_examples(step)))
+    names = sorted(_names(of_step(step)))
     if name.startswith(("data.layout.splits", "data.layout.folders")):
         return f"{name}: folders are added one by one, such as +data.layout.folders.joy=happiness"
     if name in names:
         group = name.partition(".")[0]
-        having = [file.stem for file in files(group) if name in _names({group: [_file(f"{group}/{file.stem}")]})]
+        having = [file.stem for file in files(group) if name in _names({group: [content(f"{group}/{file.stem}")]})]
         return (
             f"{name}: the file that was chosen from conf/{group}/ has no such value, {' and '.join(having)} of it "
             f"{'have' if len(having) > 1 else 'has'}; leave it out, or add it with ++{name}=..."
@@ -191,65 +188,9 @@ def _named_as_its_file(group: str, choice: str) -> None:
     """UserError for a file that was copied and kept its name: runs and folders are named after it."""
     if not (CONF / group / f"{choice}.yaml").is_file():  # Hydra takes a name with its ending too
         raise UserError(f"{group}={choice}: leave out .yaml, {group}={choice.removesuffix('.yaml')}")
-    name = _file(f"{group}/{choice}").get("name", choice)
+    name = content(f"{group}/{choice}").get("name", choice)
     if name != choice:
         raise UserError(f"conf/{group}/{choice}.yaml: has name: {name}; expected name: {choice}, as its file is called")
-
-
-def _examples(step: str) -> dict[str, list]:
-    """What each key of the step's config is in its file, or of a group in each of the files to choose from."""
-    examples = {}
-    for name, within in own_files(step).items():
-        values = {key: value for key, value in _file(name).items() if key not in ("defaults", "hydra")}
-        examples |= {within: [values]} if within else {key: [value] for key, value in values.items()}
-    return examples | {group: list(_readable(group)) for group in groups(step)}
-
-
-def choices() -> set[str]:
-    """The groups of files to choose from, such as model and optimizer."""
-    return {path.name for path in CONF.iterdir() if path.is_dir()}
-
-
-def own_files(step: str) -> dict[str, str]:
-    """The files of conf/ that are no choice and have values of the step; of each the group that these are in, or ""."""
-    found = {step: ""}
-    for entry in _file(step)["defaults"]:
-        if isinstance(entry, str) and entry not in ("_self_", "hydra_quiet"):
-            found |= own_files(entry) if "defaults" in _file(entry) else {entry: _package(entry)}
-    return found
-
-
-def groups(step: str) -> list[str]:
-    """The groups of files that the step reads one of each, in their order."""
-    of = [entry for name, within in own_files(step).items() if not within for entry in _file(name).get("defaults", [])]
-    return list(dict.fromkeys(next(iter(each)).removeprefix("override ") for each in of if isinstance(each, Mapping)))
-
-
-def files(group: str) -> list[Path]:
-    """The files to choose from, without what editors and systems leave beside them."""
-    return sorted(file for file in (CONF / group).glob("*.yaml") if not file.name.startswith("."))
-
-
-def _readable(group: str) -> Iterator[dict]:
-    for file in files(group):
-        with suppress(yaml.YAMLError, ValueError):  # neither YAML nor UTF-8, or a list: it is told of when chosen
-            yield _file(f"{group}/{file.stem}")
-
-
-def _package(name: str) -> str:
-    """The group that a file's values are put in, which its first line may say; "" for none."""
-    first = (CONF / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    return "" if first == "# @package _global_" else name
-
-
-def _file(name: str) -> dict:
-    return dict(_parsed((CONF / f"{name}.yaml").read_text(encoding="utf-8")))
-
-
-@cache
-def _parsed(text: str) -> dict:
-    """A file's content as plain values; parsed once, as a sweep checks each of its points."""
-    return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
 
 
 def _group(prefix: str, values: Mapping, examples: Mapping[str, list]) -> None:

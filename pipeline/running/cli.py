@@ -24,7 +24,8 @@ from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.running import start, sweep
-from pipeline.running.check import check, choices, files, groups, one_choice, own_files, unknown
+from pipeline.running.check import check, one_choice, unknown
+from pipeline.running.choices import choices, files, groups, own_files
 from pipeline.running.config import CONF
 from pipeline.running.errors import UserError
 

@@ -11,7 +11,7 @@ from conftest import TINY, composed
 from omegaconf import OmegaConf
 from shells import shell
 
-from pipeline.running import check, cli
+from pipeline.running import check, choices, cli
 from pipeline.running.config import CONF, flatten
 from pipeline.running.errors import UserError
 from pipeline.running.ranges import RANGES, range_of
@@ -204,7 +204,7 @@ def test_what_another_file_of_the_group_may_be_is_let_through(override):
 def own(tmp_path, monkeypatch) -> Path:
     """conf/ with somebody's own file in a group."""
     shutil.copytree(CONF, tmp_path / "conf")
-    for module in (cli, check):
+    for module in (cli, check, choices):
         monkeypatch.setattr(module, "CONF", tmp_path / "conf")
     return tmp_path / "conf/balance/mine.yaml"
 
