@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     if not apart <= cfg.tolerance:
         raise UserError(f"{file}: its Keras model differs by {apart:.2g} of a probability; nothing was written")
     with whole_file(output) as beside:
-        models.save(model, beside)
+        models.save(model, beside, {key: about[key] for key in ("train_digest", "caution") if "train_digest" in about})
     log.info("%s: %s, within %.1g of a probability of %s", output, about["run"], apart, file)
 
 

@@ -45,11 +45,11 @@ def caution(paths: str | Sequence[str], arrays: Arrays) -> str:
     """Why figures on valid and test of `arrays` may flatter what goes on from the models at `paths`; "" if they don't.
 
     Cleaning keeps what a model is trained on apart from the valid and test of then; others may hold images of it. Of a
-    `.keras` file alone, such as the shipped model's, it can't be told, and that is said.
+    `.keras` file alone it can't be told, and that is said, but for one that pipeline.restore has made.
     """
     held_out = {f"{name}_digest": arrays.digest[name] for name in ("valid", "test")}
     for path in _each(paths):
-        about = _about(path)
+        about = _about(path) or models.trained_on(_file("initial_weights or teacher", path))
         if not about:
             return (
                 f"{path} is of no run here, and what it was trained on may be in valid or test: figures of what goes "
@@ -57,7 +57,8 @@ def caution(paths: str | Sequence[str], arrays: Arrays) -> str:
             )
         if earlier := about.get("caution"):
             return earlier
-        if about.get("made_from") != arrays.made_from and not held_out.items() <= about.items():
+        same = arrays.made_from == about.get("made_from") or arrays.digest["train"] == about.get("train_digest")
+        if not same and not held_out.items() <= about.items():
             return (
                 f"{path} was trained beside other images of valid and test, and may have seen those of now: "
                 "figures of what goes on or learns from it may flatter"

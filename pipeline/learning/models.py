@@ -9,7 +9,7 @@ service cannot disagree about either.
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipeline.running.config import built
 from pipeline.running.errors import UserError
 
 CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")  # run what they are given
+TRAINED_ON = "trained_on.json"  # in a .keras file, beside its labels.json
 
 
 def build(choice: Mapping[str, Any], size: int, channels: int) -> keras.Model:
@@ -189,9 +190,10 @@ def calculating_in(model: keras.Model, precision: str) -> Iterator[None]:
             layer.dtype_policy = "float32"
 
 
-def save(model: keras.Model, path: str | Path) -> None:
+def save(model: keras.Model, path: str | Path, trained_on: Mapping[str, str] | None = None) -> None:
     """Write the model alone (no optimizer) as `.keras`, with the names of its outputs inside as labels.json.
 
+    trained_on: for one that will lie in no run's folder, what `trained_on` is to find, as in a run.json.
     Equal models have equal files, and so equal digests: Keras would write the time and addresses in memory into them.
     """
     numbers: dict[int, int] = {}
@@ -207,9 +209,18 @@ def save(model: keras.Model, path: str | Path) -> None:
     files["config.json"] = json.dumps(json.loads(files["config.json"], object_hook=numbered))
     files["metadata.json"] = json.dumps(json.loads(files["metadata.json"]) | {"date_saved": ""})
     files["labels.json"] = json.dumps(LABELS)
+    if trained_on:
+        files[TRAINED_ON] = json.dumps(dict(trained_on))
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content)  # dated 1980, as a zip is without a date
+
+
+def trained_on(path: str | Path) -> dict[str, str]:
+    """What `save` was told of the training of the model at `path`; empty where it was told nothing, or is no model."""
+    with suppress(OSError, KeyError, ValueError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(TRAINED_ON))
+    return {}
 
 
 def load(path: str | Path) -> keras.Model:

@@ -54,7 +54,7 @@ def exported(request, tmp_path_factory) -> tuple[keras.Model, Path]:
 def manifest(file: Path, **changes) -> Path:
     folder = file.parent.parent
     about = {"model": "x", "run": "x_sgd", "version": 1, "labels": LABELS, "size": 24, "channels": 1, "temperature": 1}
-    about |= {"threshold": 0.5, "precision": 0.8, "accuracy": {}, "f1_macro": {}}
+    about |= {"threshold": 0.5, "precision": 0.8, "train_digest": "of its train", "accuracy": {}, "f1_macro": {}}
     about |= {"architecture": architecture(file)} | changes
     about |= {"files": {"litert/float16.tflite": hashlib.sha256(file.read_bytes()).hexdigest()}}
     (folder / "manifest.json").write_text(json.dumps(about))
@@ -84,6 +84,7 @@ def test_the_command_writes_a_keras_model_that_the_project_loads(exported, tmp_p
     images = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1)).astype(np.uint8)
     again = models.load("made/again.keras").predict_on_batch(images)
     np.testing.assert_allclose(again, model.predict_on_batch(images), atol=2e-3)
+    assert models.trained_on("made/again.keras") == {"train_digest": "of its train", "caution": ""}
 
 
 @pytest.mark.parametrize("exported", ["compact"], indirect=True)

@@ -52,6 +52,21 @@ def test_what_was_trained_beside_other_images_of_valid_or_test_is_told(saved, tm
     assert "alone.keras is of no run here" in caution(str(tmp_path / "alone.keras"), arrays)
 
 
+def test_of_a_restored_model_it_is_told_by_the_images_it_was_trained_on(saved, tmp_path):
+    arrays = Arrays(tmp_path, tmp_path, "sample", 48, 1, {"train": "0", "valid": "1", "test": "2"}, "kept")
+    alone = tmp_path / "restored.keras"
+    for trained_on, said in (
+        ({"train_digest": "0", "caution": ""}, ""),  # train of now, which was kept apart from valid and test of now
+        ({"train_digest": "other", "caution": ""}, "restored.keras was trained beside other images of valid and test"),
+        ({"train_digest": "0", "caution": "its teacher is of no run"}, "its teacher is of no run"),
+    ):
+        models.save(saved[0], alone, trained_on)
+        assert models.trained_on(alone) == trained_on
+        found = caution(str(alone), arrays)
+        assert said in found and bool(found) == bool(said)
+    assert models.trained_on(tmp_path / "run/train/model.keras") == models.trained_on(tmp_path / "none.keras") == {}
+
+
 @pytest.mark.parametrize("name", ["run", "run/train/model.keras"])
 def test_a_model_begins_with_the_weights_of_a_run_or_file_whatever_its_crop(saved, train, name):
     earlier, folder = saved
