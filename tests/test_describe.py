@@ -167,6 +167,7 @@ def test_it_says_what_it_is_for_and_what_the_law_is(run):
     assert "/home/somebody" not in text
     assert "{" not in text and "None" not in text and "\n\n\n" not in text
     for line, following in zip(text.splitlines(), text.splitlines()[1:], strict=False):  # tables are whole
+        assert not (line and following.startswith("#"))
         if line.startswith("|") and following.startswith("|"):
             assert line.count("|") == following.count("|")
 

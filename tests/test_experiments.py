@@ -66,7 +66,7 @@ def test_a_point_of_a_sweep_is_the_run_that_its_choices_name(experiment):
     swept = composed("train", f"+experiment={experiment}", *point)
     choices = [f"{group}={swept[group].name}" for group in ("data", "model", "optimizer", "channels", "augment")]
     keys = ["epochs", "batch_size", "label_smoothing", "initial_weights", "teacher", "augment.erase", "augment.mixup"]
-    keys += ["augment.sharp", "teacher_share", "teacher_augmented", "monitor", "model.build.smooth"]
+    keys += ["augment.sharp", "teacher_share", "teacher_augmented", "monitor", "precision", "model.build.smooth"]
     keys += [f"optimizer.build.{key}" for key in ("learning_rate", "ema_momentum")]
     chosen = {key: OmegaConf.select(swept, key) for key in keys}
     values = [f"{key}={value}" for key, value in chosen.items() if value is not None]
