@@ -267,7 +267,8 @@ def test_that_a_teacher_may_have_seen_valid_or_test_is_noted_where_ranking_and_e
     file = trained / "train/run.json"
     about = json.loads(file.read_text())
     assert "caution" not in about
-    file.write_text(json.dumps(about | {"made_from": "another cleaning", "test_digest": "another test"}))
+    others = {"made_from": "another cleaning", "train_digest": "another train", "test_digest": "another test"}
+    file.write_text(json.dumps(about | others))
     taught = run("epochs=1", f"teacher={trained}", "seed=3", output="taught")
     said = json.loads((taught / "run.json").read_text())["caution"]
     assert "out was trained beside other images" in said and said in caplog.text
