@@ -1,6 +1,6 @@
 """How far valid flatters what it has chosen: models asked about valid as it is, and about its mirrored images.
 
-python benchmarks/mirrored.py champion.keras multirun/of_both/train/model.keras
+python benchmarks/mirrored.py champion_8.keras multirun/champion/train/model.keras
 
 A model that was trained with mirrored images should do as well on one as on the other. Valid as it is has chosen epochs
 and models, so these may have been lucky on it; the mirrored images have chosen nothing. Prints JSON: for each model its

@@ -2,8 +2,8 @@
 
 The source is a folder or .zip of face crops in folders called as their emotions, in splits or not, or a .csv of pixels
 as FER-2013 is. Blank images, placeholders and files that can't be decoded are left out, as cleaning does; copies count,
-and are said. Writes to
-`out`, whole or not at all: metrics.json, report.json, predictions.parquet and PNG files, as evaluate does for a run.
+and are said. Writes to `out`, whole or not at all: metrics.json, report.json, predictions.parquet and PNG files, as
+evaluate does for a run.
 """
 
 import logging

@@ -33,8 +33,9 @@ def main(cfg: DictConfig) -> None:
     apart = difference(model, file)
     if not apart <= cfg.tolerance:
         raise UserError(f"{file}: its Keras model differs by {apart:.2g} of a probability; nothing was written")
+    known = {key: about[key] for key in ("train_digest", "caution")} if "train_digest" in about else None
     with whole_file(output) as beside:
-        models.save(model, beside, {key: about[key] for key in ("train_digest", "caution") if "train_digest" in about})
+        models.save(model, beside, known)
     log.info("%s: %s, within %.1g of a probability of %s", output, about["run"], apart, file)
 
 

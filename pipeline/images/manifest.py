@@ -75,8 +75,7 @@ def judge(
 
     allow and deny: ids that a person has decided on; a denied image of train takes with it what shows the same there,
     exactly or nearly, under the same label: one of those would stand in for it otherwise. of_train: train, and valid
-    where it was drawn from there. UserError if an image that is
-    to stay can't be decoded, or is an exact duplicate.
+    where it was drawn from there. UserError if an image that is to stay can't be decoded, or is an exact duplicate.
     """
     allowed, denied = known.id.isin(list(allow)), known.id.isin(list(deny))
     known = known.assign(reason=known.rejected, note="", of="", similarity=0.0, other_label=False)
